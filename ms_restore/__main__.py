@@ -1,0 +1,5 @@
+"""``python -m ms_restore``."""
+
+from ms_restore.cli import main
+
+main()

@@ -1,0 +1,173 @@
+"""The command line: verbs and their options. Loads nothing heavy until a verb runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn, Optional
+
+from ms_restore import __version__
+from ms_restore.errors import InputError, nearest
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a slip, with the nearest verb or option."""
+
+    def error(self, message: str) -> NoReturn:
+        _fail(self.prog, message)
+
+
+def _fail(prog: str, *problems: str) -> NoReturn:
+    for problem in problems:
+        print(f"{prog}: error: {problem}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Run one verb; InputError becomes one line for each problem and exit code 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser, verbs = _parser()
+    if given and not given[0].startswith("-") and given[0] not in verbs:
+        _fail(parser.prog, f"unknown verb {given[0]!r}{nearest(given[0], verbs)}; see --help")
+    options, rest = parser.parse_known_args(given)
+    if options.verb is None:
+        parser.print_help()
+        return
+    verb = verbs[options.verb]
+    try:
+        named = {key: value for key, value in vars(options).items() if key not in ("verb", "run")}
+        if options.verb != "models":
+            named["settings"] = _settings(rest, verb)
+        elif rest:
+            raise InputError(f"unknown option {rest[0]}")
+        options.run(**named)
+    except InputError as error:
+        _fail(verb.prog, *error.problems)
+    except KeyboardInterrupt:
+        print(f"{verb.prog}: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
+        prog="ms-restore",
+        description="Image restoration for MindSpore.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ms-restore {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    recipe_keys = (
+        "Any key of the recipe is an option too, for example --train.lr 5e-4 or "
+        "--network.blocks 8; `ms-restore models --model M` prints them."
+    )
+
+    def verb(name: str, help: str, run: Any) -> argparse.ArgumentParser:
+        added = subparsers.add_parser(
+            name, help=help, description=f"{help}.", epilog=recipe_keys, allow_abbrev=False
+        )
+        added.set_defaults(run=run)
+        return added
+
+    train = verb("train", "train a model", _train)
+    train.add_argument("--model", required=True, help="name of a model, or a recipe file")
+    train.add_argument("--data_dir", help="folder of training images (none: embedded photos)")
+    train.add_argument("--output_dir", help="run folder (default runs/MODEL)")
+    train.add_argument("--max_steps", type=int, help="end early, the schedule stays")
+    train.add_argument("--pretrained", help="checkpoint to start from, as far as it fits")
+    train.add_argument("--seed", type=int, help="seed of weights, data order and noise")
+
+    evaluate = verb("eval", "score a checkpoint on clean images", _evaluate)
+    _add_checkpoint(evaluate)
+    evaluate.add_argument("--data_dir", help="folder of clean images (none: held-out photos)")
+    evaluate.add_argument("--protocol", help="how figures are computed (default: the recipe's)")
+    evaluate.add_argument("--output_dir", help="where to write (default: eval/ by the checkpoint)")
+    evaluate.add_argument("--seed", type=int, help="seed of the evaluation noise")
+
+    infer = verb("infer", "restore a picture or a folder of pictures", _infer)
+    _add_checkpoint(infer)
+    infer.add_argument("--input", required=True, help="picture or folder")
+    infer.add_argument("--output", required=True, help="file or folder to write")
+
+    export = verb("export", "write a trained network for deployment", _export)
+    _add_checkpoint(export)
+    export.add_argument("--file_name", required=True, help="file to write")
+    export.add_argument("--file_format", default="MINDIR", help="MINDIR (default)")
+
+    for added in (train, evaluate, infer, export):
+        added.add_argument("--device_target", help="CPU, Ascend or GPU (default: what is there)")
+        added.add_argument("--device_id", type=int, default=0, help="which device (default 0)")
+    for added in (train, evaluate, infer):
+        added.add_argument("--mode", choices=("graph", "pynative"), default="graph")
+
+    models = verb("models", "list the models, or print one's recipe", _models)
+    models.add_argument("--model", help="print this model's whole recipe")
+    return parser, dict(subparsers.choices)
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", required=True, help="checkpoint file or run folder")
+    parser.add_argument("--model", help="name of the model (default: the checkpoint's own)")
+
+
+def _settings(rest: list[str], verb: argparse.ArgumentParser) -> dict[str, Any]:
+    """``--section.key value`` and ``--section.key=value`` as recipe settings."""
+    import yaml
+
+    known = [name for name in verb._option_string_actions if name.startswith("--")]
+    settings: dict[str, Any] = {}
+    words = iter(rest)
+    for word in words:
+        key, equals, value = word[2:].partition("=")
+        if not word.startswith("--"):
+            raise InputError(f"unexpected argument {word!r}")
+        if "." not in key:
+            raise InputError(f"unknown option --{key}{nearest('--' + key, known)}; see --help")
+        if not equals:
+            value = next(words, "")
+            if not value or value.startswith("--"):
+                raise InputError(f"--{key} needs a value")
+        settings[key] = yaml.safe_load(value)
+    return settings
+
+
+def _train(**options: Any) -> None:
+    from ms_restore import api
+
+    api.train(options.pop("model"), **options)
+
+
+def _evaluate(**options: Any) -> None:
+    from ms_restore import api
+
+    api.evaluate(**options)
+
+
+def _infer(**options: Any) -> None:
+    from ms_restore import api
+
+    api.infer(**options)
+
+
+def _export(**options: Any) -> None:
+    from ms_restore import api
+
+    api.export(**options)
+
+
+def _models(model: Optional[str]) -> None:
+    import yaml
+
+    from ms_restore import recipe
+
+    if model is not None:
+        print(recipe.load(model).to_yaml(), end="")
+        return
+    files = recipe.files()
+    width = max(map(len, files))
+    for name, path in files.items():
+        print(f"{name:{width}}  {yaml.safe_load(path.read_text())['description']}")
+
+
+if __name__ == "__main__":
+    main()

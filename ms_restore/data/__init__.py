@@ -1,0 +1,1 @@
+"""Images in and out, the sources that training and evaluation read, and training batches."""

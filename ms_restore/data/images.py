@@ -1,0 +1,179 @@
+"""Reading and writing pictures: gray, RGB, with alpha or palette, 8 and 16 bit.
+
+Pillow decodes and checks; OpenCV takes the 16-bit colour files that Pillow would cut to 8 bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from pathlib import Path
+from typing import Optional
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from ms_restore.errors import InputError, listed
+from ms_restore.files import replacing
+
+PIL.Image.MAX_IMAGE_PIXELS = None  # scans of 100 megapixels are what the tiling is for
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
+_SIXTEEN_BIT = (".png", ".tif", ".tiff")
+_ALPHA = (".png", ".tif", ".tiff", ".webp")
+_LUMA = np.float32([0.299, 0.587, 0.114])  # BT.601
+
+
+@dataclasses.dataclass
+class Picture:
+    """A decoded picture: pixels (H, W, 1 or 3) and alpha (H, W) or None, uint8 or uint16."""
+
+    pixels: np.ndarray
+    alpha: Optional[np.ndarray] = None
+    icc_profile: Optional[bytes] = None
+
+
+def read_picture(path: Path) -> Picture:
+    """Decode a file, upright by its EXIF orientation; InputError names a file that is not whole."""
+    try:
+        with PIL.Image.open(path) as file:
+            if _is_16_bit_colour(file, path):
+                file.load()  # finds truncation, which OpenCV passes over
+                return _split(_decode_with_opencv(path))
+            upright = PIL.ImageOps.exif_transpose(file)
+            return _split(_to_array(upright), upright.info.get("icc_profile"))
+    except PIL.UnidentifiedImageError:
+        if path.suffix.lower() in (".tif", ".tiff"):  # layouts that only OpenCV's libtiff knows
+            return _split(_decode_with_opencv(path))
+        raise InputError(f"{path}: not an image that can be read") from None
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise InputError(f"{path}: damaged or truncated image ({error})") from None
+
+
+def _is_16_bit_colour(file: PIL.Image.Image, path: Path) -> bool:
+    if file.format == "PNG":
+        with path.open("rb") as raw:
+            header = raw.read(26)  # IHDR: bit depth in byte 24, colour type in byte 25
+        return header[24] == 16 and header[25] != 0
+    if file.format == "TIFF":
+        bits = file.tag_v2.get(258, (8,))  # type: ignore[attr-defined]
+        return max(bits) > 8 and len(bits) > 1
+    return False
+
+
+def _decode_with_opencv(path: Path) -> np.ndarray:
+    array = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: cannot be decoded as an 8 or 16 bit image")
+    if array.ndim == 3:
+        order = [2, 1, 0, 3][: array.shape[2]]  # BGR(A) to RGB(A)
+        array = array[:, :, order]
+    return array
+
+
+def _to_array(image: PIL.Image.Image) -> np.ndarray:
+    if image.mode in ("I;16", "I;16L", "I;16B", "I"):
+        return np.clip(np.asarray(image.convert("I")), 0, 65535).astype(np.uint16)
+    if image.mode in ("L", "RGB", "LA", "RGBA"):
+        return np.asarray(image)
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels; save it as 8 or 16 bit")
+    transparent = "transparency" in image.info or image.mode in ("PA", "La", "RGBa")
+    return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+
+
+def _split(array: np.ndarray, icc_profile: Optional[bytes] = None) -> Picture:
+    if array.ndim == 2:
+        array = array[:, :, None]
+    colours = 1 if array.shape[2] < 3 else 3
+    alpha = array[:, :, colours] if array.shape[2] > colours else None
+    return Picture(np.ascontiguousarray(array[:, :, :colours]), alpha, icc_profile)
+
+
+def check_output(path: Path, picture: Picture) -> None:
+    """InputError where the format of ``path`` cannot hold the picture."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path}: unknown output format {suffix!r}; use .png")
+    if picture.pixels.dtype == np.uint16 and suffix not in _SIXTEEN_BIT:
+        raise InputError(f"{path}: {suffix} cannot hold 16 bit; use .png or .tif")
+    if picture.alpha is not None and suffix not in _ALPHA:
+        raise InputError(f"{path}: {suffix} cannot hold transparency; use .png or .tif")
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write by the file's suffix, whole or not at all."""
+    check_output(path, picture)
+    planes = [picture.pixels]
+    if picture.alpha is not None:
+        planes.append(picture.alpha[:, :, None])
+    array = np.concatenate(planes, axis=2) if len(planes) > 1 else picture.pixels
+    with replacing(path) as temporary:
+        if array.dtype == np.uint16 and array.shape[2] > 1:
+            _encode_with_opencv(temporary, array)
+        else:
+            image = PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+            options = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+            image.save(temporary, icc_profile=picture.icc_profile, **options)
+
+
+def _encode_with_opencv(path: Path, array: np.ndarray) -> None:
+    if array.shape[2] == 2:  # OpenCV knows no gray with alpha
+        array = array[:, :, [0, 0, 0, 1]]
+    order = [2, 1, 0, 3][: array.shape[2]]
+    done, encoded = cv2.imencode(path.suffix.lower(), array[:, :, order])
+    if not done:
+        raise InputError(f"{path}: cannot be encoded")
+    encoded.tofile(path)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The image files of a folder, sorted by name; InputError where there is none."""
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}; "
+            "expected a folder of images"
+        )
+    entries = sorted(folder.iterdir())
+    pictures = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if not pictures:
+        inside = [
+            path.name
+            for path in entries
+            if path.is_dir() and any(f.suffix.lower() in SUFFIXES for f in path.iterdir())
+        ]
+        if inside:
+            way_out = f"; its subfolders {listed(inside)} hold some: name one of them"
+        elif entries:
+            way_out = f"; it holds {listed(path.name for path in entries)}"
+        else:
+            way_out = ": it is empty"
+        raise InputError(f"{folder}: no image ({', '.join(SUFFIXES)}) in it{way_out}")
+    return pictures
+
+
+def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """(H, W, 1 or 3) as gray (BT.601 luma) or RGB (gray replicated), in its own dtype."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    gray = pixels.astype(np.float32) @ _LUMA
+    return np.round(gray).astype(pixels.dtype)[:, :, None]
+
+
+def to_float(pixels: np.ndarray) -> np.ndarray:
+    """Integer pixels as float32 in [0, 1]; floating ones as they are."""
+    if np.issubdtype(pixels.dtype, np.floating):
+        return pixels.astype(np.float32, copy=False)
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def from_float(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Values clipped to [0, 1], scaled and rounded to an integer dtype."""
+    return np.round(np.clip(values, 0, 1) * np.iinfo(dtype).max).astype(dtype)

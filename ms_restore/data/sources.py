@@ -1,0 +1,132 @@
+"""Image sources: what training and evaluation read clean images from, by number and by name."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Optional, Protocol
+
+import numpy as np
+
+from ms_restore.data import photos
+from ms_restore.data.images import list_pictures, read_picture, to_channels
+from ms_restore.errors import InputError, listed
+
+_LAYOUTS = (  # training and validation subfolders that are recognised
+    ("DIV2K_train_HR", "DIV2K_valid_HR"),
+    ("train", "valid"),
+    ("train", "val"),
+)
+_HELD_OUT_SHARE = 10  # one image in so many validates where no validation folder is there
+_CACHE_BYTES = 4 << 30
+
+
+class ImageSource(Protocol):
+    """Clean images, each (H, W, C) uint8 or uint16, with their names."""
+
+    description: str
+    names: list[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+class PhotoSource:
+    """The embedded photos of one split, with ``channels`` 1 or 3."""
+
+    def __init__(self, split: photos.Split, channels: int) -> None:
+        self.names = list(photos.names(split))
+        self.description = f"{len(self.names)} embedded photos"
+        self._pixels = [to_channels(photos.load(name), channels) for name in self.names]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._pixels[index]
+
+
+class FolderSource:
+    """Image files. All are decoded once at the start, so that a damaged one is found then.
+
+    Decoded images stay in memory up to 4 GB; those beyond are decoded again at each read.
+
+    Raises InputError for a damaged file and for images with a side below ``smallest`` pixels.
+    """
+
+    def __init__(self, paths: list[Path], channels: int, smallest: int) -> None:
+        self._paths = paths
+        self._channels = channels
+        self._cache: dict[int, np.ndarray] = {}
+        stems = [path.stem for path in paths]
+        self.names = stems if len(set(stems)) == len(stems) else [path.name for path in paths]
+        self.description = f"{len(paths)} images of {paths[0].parent}"
+        small, room = [], _CACHE_BYTES
+        with ThreadPoolExecutor() as pool:
+            for index, pixels in enumerate(pool.map(self._decode, paths)):
+                if min(pixels.shape[:2]) < smallest:
+                    small.append(f"{paths[index].name} ({pixels.shape[1]}x{pixels.shape[0]})")
+                room -= pixels.nbytes
+                if room > 0:
+                    self._cache[index] = pixels
+        if small:
+            raise InputError(
+                f"{paths[0].parent}: {len(small)} of {len(paths)} images are smaller than the "
+                f"{smallest} pixels needed along a side: {listed(small)}; take them out, or make "
+                "data.patch_size smaller"
+            )
+
+    def _decode(self, path: Path) -> np.ndarray:
+        return to_channels(read_picture(path).pixels, self._channels)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        cached = self._cache.get(index)
+        return self._decode(self._paths[index]) if cached is None else cached
+
+
+def open_training(
+    folder: Optional[str], valid_folder: Optional[str], channels: int, patch_size: int, smallest: int
+) -> tuple[ImageSource, ImageSource]:
+    """The training and the validation source; ``smallest`` is the least side that can be scored.
+
+    Without a validation folder, the ``valid`` part of a known layout, every tenth image of a
+    plain folder, or the held-out embedded photos take its place.
+    """
+    if folder is None:
+        train: ImageSource = PhotoSource("train", channels)
+        if valid_folder is None:
+            return train, PhotoSource("held_out", channels)
+        return train, FolderSource(list_pictures(Path(valid_folder)), channels, smallest)
+    train_folder, valid_part = _split_layout(Path(folder))
+    paths = list_pictures(train_folder)
+    if valid_folder is not None or valid_part is not None:
+        valid_paths = list_pictures(Path(valid_folder) if valid_folder else valid_part)  # type: ignore[arg-type]
+    elif len(paths) == 1:
+        raise InputError(
+            f"{folder}: one image only, nothing is left to validate on; "
+            "add images or name some with --data.valid_dir"
+        )
+    else:
+        valid_paths = paths[_HELD_OUT_SHARE - 1 :: _HELD_OUT_SHARE] or paths[-1:]
+        paths = [path for path in paths if path not in valid_paths]
+    train = FolderSource(paths, channels, max(patch_size, smallest))
+    return train, FolderSource(valid_paths, channels, smallest)
+
+
+def open_evaluation(folder: Optional[str], channels: int, smallest: int) -> ImageSource:
+    """The images to score: the folder's, its validation part's, or the held-out embedded photos."""
+    if folder is None:
+        return PhotoSource("held_out", channels)
+    _, valid_part = _split_layout(Path(folder))
+    return FolderSource(list_pictures(valid_part or Path(folder)), channels, smallest)
+
+
+def _split_layout(folder: Path) -> tuple[Path, Optional[Path]]:
+    for train, valid in _LAYOUTS:
+        if (folder / train).is_dir() and (folder / valid).is_dir():
+            return folder / train, folder / valid
+    return folder, None

@@ -1,0 +1,41 @@
+"""Engines: what computes a network's output, (N, C, H, W) float32 arrays in and out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+
+class Engine(Protocol):
+    def __call__(self, y: np.ndarray) -> np.ndarray: ...
+
+
+class AnySize(nn.Cell):
+    """A network compiled once for every height, width and batch size."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.set_inputs(Tensor(shape=[None, network.channels, None, None], dtype=ms.float32))
+
+    def construct(self, y: Tensor) -> Tensor:
+        return self.network(y)
+
+
+class MindSporeEngine:
+    """The network itself, on the device that ``runtime.start`` chose."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        self._network = network
+        self._compiled = AnySize(network)
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        training = self._network.training
+        self._compiled.set_train(False)
+        try:
+            return self._compiled(Tensor(y)).asnumpy()
+        finally:
+            self._network.set_train(training)

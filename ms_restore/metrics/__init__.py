@@ -1,0 +1,1 @@
+"""PSNR and SSIM, and the named protocols under which figures are published."""

@@ -1,0 +1,53 @@
+"""Scoring a restoration on a source of clean images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import numpy as np
+
+from ms_restore.data.images import to_float
+from ms_restore.data.sources import ImageSource
+from ms_restore.metrics.protocols import Protocol
+
+
+@dataclasses.dataclass
+class Trial:
+    """One image of a source: clean x, degraded y, restored x_hat, (H, W, C); y as it was made."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    x_hat: np.ndarray
+
+
+def trials(
+    restore: Callable[[np.ndarray], np.ndarray], degradation: Any, source: ImageSource
+) -> Iterator[Trial]:
+    """Degrade and restore every image; x and x_hat are float32 in [0, 1].
+
+    Images are cropped at the right and bottom to multiples of the degradation's scale.
+    """
+    for index, name in enumerate(source.names):
+        pixels = source[index]
+        height, width = (side - side % degradation.scale for side in pixels.shape[:2])
+        pixels = pixels[:height, :width]
+        y = degradation(pixels)
+        yield Trial(name, to_float(pixels), y, restore(to_float(y)))
+
+
+def score(trial: Trial, degradation: Any, protocol: Protocol) -> dict[str, Any]:
+    """{"name", "psnr", "ssim", "baseline_psnr", "baseline_ssim"} under the protocol."""
+    ours = protocol.measure(trial.x_hat, trial.x, degradation.scale)
+    baseline = to_float(degradation.baseline(trial.y))
+    customary = protocol.measure(baseline, trial.x, degradation.scale)
+    renamed = {f"baseline_{figure}": value for figure, value in customary.items()}
+    return {"name": trial.name, **ours, **renamed}
+
+
+def mean(scores: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean of each figure over the images."""
+    keys = [key for key in scores[0] if key != "name"]
+    return {key: float(np.mean([row[key] for row in scores])) for key in keys}

@@ -1,0 +1,8 @@
+"""The networks: one ``nn.Cell`` a file, importing nothing else of this package.
+
+All take and give NCHW float32 in [0, 1]. A network says what a caller must know of it:
+
+- ``scale``: output pixels for each input pixel along a side;
+- ``channels``: channels of its input;
+- ``size_multiple``: what the input's height and width must be multiples of.
+"""

@@ -1,0 +1,103 @@
+"""The named parts that a recipe puts together: networks, degradations, losses, ...
+
+A recipe writes a part as ``{name: NAME, argument: value, ...}`` or, without arguments, as ``NAME``.
+The arguments are the keyword-only parameters of the class or function that the name stands for, so
+their types and defaults are written once, there. Nothing is imported until a part is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from typing import Any
+
+import pydantic
+
+from ms_restore.errors import listed, nearest
+
+REGISTRY: dict[str, dict[str, str]] = {
+    "network": {
+        "edsr": "ms_restore.networks.edsr:EDSR",
+    },
+    "degradation": {
+        "bicubic": "ms_restore.degradations.bicubic:BicubicDownsample",
+    },
+    "loss": {
+        "l1": "ms_restore.training.losses:L1",
+        "mse": "ms_restore.training.losses:MSE",
+    },
+    "optimizer": {
+        "adam": "ms_restore.training.optimizers:adam",
+        "sgd": "ms_restore.training.optimizers:sgd",
+    },
+    "schedule": {
+        "constant": "ms_restore.training.schedules:constant",
+        "step": "ms_restore.training.schedules:step",
+        "multi_step": "ms_restore.training.schedules:multi_step",
+        "exponential": "ms_restore.training.schedules:exponential",
+        "cosine": "ms_restore.training.schedules:cosine",
+    },
+}
+
+
+def find(kind: str, name: str) -> Any:
+    """The class or function that ``name`` stands for."""
+    module, _, attribute = REGISTRY[kind][name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def build(kind: str, part: dict[str, Any], *positional: Any) -> Any:
+    """Call the part's class or function with the positional arguments and its recipe's own."""
+    arguments = {key: value for key, value in part.items() if key != "name"}
+    return find(kind, part["name"])(*positional, **arguments)
+
+
+def check(kind: str, part: Any, where: str) -> tuple[dict[str, Any], list[str]]:
+    """Return the part with every default filled in, and what is wrong with it, one line each."""
+    if isinstance(part, str):
+        part = {"name": part}
+    known = REGISTRY[kind]
+    if not isinstance(part, dict) or "name" not in part:
+        return {}, [f"{where}: got {part!r}, expected a name or {{name: ..., ...}}"]
+    name = part["name"]
+    if name not in known:
+        hint = nearest(str(name), known) or f"; known: {listed(known, 12)}"
+        return {}, [f"{where}.name: unknown {kind} {name!r}{hint}"]
+    arguments = {key: value for key, value in part.items() if key != "name"}
+    model = _argument_model(find(kind, name))
+    try:
+        return {"name": name, **model(**arguments).model_dump()}, []
+    except pydantic.ValidationError as error:
+        return {}, describe(error, where, model.model_fields)
+
+
+def _argument_model(target: Any) -> type[pydantic.BaseModel]:
+    function = target.__init__ if inspect.isclass(target) else target
+    hints = typing.get_type_hints(function)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    config = pydantic.ConfigDict(extra="forbid", protected_namespaces=())
+    return pydantic.create_model(target.__name__, __config__=config, **fields)
+
+
+def describe(
+    error: pydantic.ValidationError, where: str, known: typing.Iterable[str]
+) -> list[str]:
+    """One line for each of pydantic's findings; unknown keys name the nearest of ``known``."""
+    lines = []
+    for finding in error.errors():
+        path = ".".join(str(step) for step in (*filter(None, [where]), *finding["loc"]))
+        if finding["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            key = str(finding["loc"][-1])
+            hint = nearest(key, known) or f"; known: {listed(known, 12)}"
+            lines.append(f"{path}: unknown key{hint}")
+        elif finding["type"].startswith("missing"):
+            lines.append(f"{path}: missing")
+        else:
+            message = finding["msg"].replace("Input should be", "expected").replace("a valid", "a")
+            lines.append(f"{path}: got {finding['input']!r}, {message}")
+    return lines

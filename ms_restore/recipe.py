@@ -1,0 +1,228 @@
+"""Recipes: typed settings <- YAML <- command line, checked together and saved beside the weights.
+
+A model's name is its recipe's file stem: ``models/edsr/edsr_x4.yaml`` is the model ``edsr_x4``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal, Optional
+
+import pydantic
+import yaml
+from pydantic.dataclasses import dataclass
+
+from ms_restore import parts
+from ms_restore.errors import InputError, listed, nearest
+
+Part = dict[str, Any]
+_STRICT = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(config=_STRICT)
+class DataSettings:
+    """Which images, and how training patches are cut from them."""
+
+    dir: Optional[str] = None
+    """Folder of training images; none: the embedded photos."""
+    valid_dir: Optional[str] = None
+    """Folder of validation images; none: part of `dir`, or the held-out embedded photos."""
+    patch_size: pydantic.PositiveInt = 96
+    """Side of the clean training patch in pixels."""
+    augment: Literal["none", "flips", "flips_rotations"] = "flips_rotations"
+    """Random flips, and with rotations all eight symmetries of the square."""
+    workers: pydantic.PositiveInt = 2
+    """Threads that make batches."""
+
+
+@dataclass(config=_STRICT)
+class TrainSettings:
+    """One training run."""
+
+    steps: pydantic.PositiveInt = 1000
+    """Optimizer updates of the whole schedule."""
+    batch_size: pydantic.PositiveInt = 16
+    """Patches in a step."""
+    loss: Part = dataclasses.field(default_factory=lambda: {"name": "l1"})
+    """l1 or mse."""
+    optimizer: Part = dataclasses.field(default_factory=lambda: {"name": "adam"})
+    """adam or sgd, with its arguments."""
+    lr: pydantic.PositiveFloat = 1e-4
+    """Learning rate at the start of the schedule."""
+    schedule: Part = dataclasses.field(default_factory=lambda: {"name": "constant"})
+    """constant, step, multi_step, exponential or cosine, with its arguments."""
+    validate_every: pydantic.PositiveInt = 1000
+    """Steps between two validations, each followed by a checkpoint."""
+
+
+@dataclass(config=_STRICT)
+class EvalSettings:
+    """How a restored image is scored."""
+
+    protocol: str = "rgb"
+    """Named protocol, see ms_restore.metrics."""
+
+
+@dataclass(config=_STRICT)
+class Recipe:
+    """Everything that defines a model: how it is built, trained and scored."""
+
+    model: str
+    """Name of the model: the recipe's file stem."""
+    description: str
+    """One line for the list of models."""
+    network: Part
+    """Network and its arguments."""
+    degradation: Part
+    """How the degraded image is made from the clean one."""
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
+    train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
+    eval: EvalSettings = dataclasses.field(default_factory=EvalSettings)
+    seed: pydantic.NonNegativeInt = 0
+    """Seed of weights, data order and noise."""
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True)
+
+
+_PARTS = {  # where a recipe names a part, and of which kind it is
+    "network": "network",
+    "degradation": "degradation",
+    "train.loss": "loss",
+    "train.optimizer": "optimizer",
+    "train.schedule": "schedule",
+}
+
+
+def files() -> dict[str, Path]:
+    """The shipped recipes by model name."""
+    return {path.stem: path for path in sorted(_folder().glob("*/*.yaml"))}
+
+
+def _folder() -> Path:
+    package = Path(__file__).resolve().parent
+    installed = package / "recipes" / "models"  # in a wheel; in a clone they lie beside the package
+    return installed if installed.is_dir() else package.parent / "models"
+
+
+def load(model: str, overrides: Optional[dict[str, Any]] = None) -> Recipe:
+    """The recipe of a shipped model, or of a YAML file, with ``{"train.lr": 5e-4, ...}`` on top.
+
+    Raises InputError with one line for every problem there is.
+    """
+    if model.endswith((".yaml", ".yml")):
+        path = Path(model)
+        if not path.is_file():
+            raise InputError(f"recipe {model}: no such file")
+    elif model in files():
+        path = files()[model]
+    else:
+        hint = nearest(model, files()) or f"; known: {listed(files(), 20)}"
+        raise InputError(f"unknown model {model!r}{hint}")
+    return parse(path.read_text(encoding="utf-8"), overrides, name=path.stem, origin=str(path))
+
+
+def parse(
+    text: str,
+    overrides: Optional[dict[str, Any]] = None,
+    name: str = "model",
+    origin: str = "recipe",
+) -> Recipe:
+    """A recipe from YAML text; ``name`` is the model's name where the text does not give one."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{origin}: expected a mapping of settings, got {type(data).__name__}")
+    data.setdefault("model", name)
+    problems = []
+    for key, value in (overrides or {}).items():
+        problems += _override(data, key, value)
+    return _check(data, problems)
+
+
+def _override(data: dict[str, Any], key: str, value: Any) -> list[str]:
+    """Put one command-line setting into the recipe's data; a part's new name resets the part."""
+    *sections, last = key.split(".")
+    for depth, section in enumerate(sections):
+        inner = data.get(section)
+        if inner is None or isinstance(inner, str):  # a part written by its name alone
+            inner = data[section] = {} if inner is None else {"name": inner}
+        if not isinstance(inner, dict):
+            return [f"{key}: {'.'.join(sections[: depth + 1])} has no keys of its own"]
+        data = inner
+    if last == "name" and data.get("name") != value:
+        data.clear()
+    data[last] = value
+    return []
+
+
+def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
+    for where, kind in _PARTS.items():
+        *sections, key = where.split(".")
+        section = data
+        for name in sections:
+            section = section.setdefault(name, {})
+        if isinstance(section, dict) and key in section:
+            section[key], found = parts.check(kind, section[key], where)
+            problems += found
+    adapter = pydantic.TypeAdapter(Recipe)
+    try:
+        recipe = adapter.validate_python(data)
+    except pydantic.ValidationError as error:
+        problems += parts.describe(error, "", _known_keys())
+        for finding in error.errors():  # what is left is checked for contradictions all the same
+            _drop(data, finding["loc"])
+        try:
+            recipe = adapter.validate_python(data)
+        except pydantic.ValidationError:
+            raise InputError(*problems) from None
+    problems += _contradictions(recipe)
+    if problems:
+        raise InputError(*problems)
+    return recipe
+
+
+def _drop(data: dict[str, Any], location: tuple[Any, ...]) -> None:
+    for step in location[:-1]:
+        data = data[step]
+    data.pop(location[-1], None)
+
+
+def _known_keys() -> list[str]:
+    sections = (Recipe, DataSettings, TrainSettings, EvalSettings)
+    return [field.name for section in sections for field in dataclasses.fields(section)]
+
+
+def _contradictions(recipe: Recipe) -> list[str]:
+    """What no single key shows; fills in the degradation's scale, which follows the network's."""
+    from ms_restore.metrics.protocols import PROTOCOLS
+
+    found = []
+    scale = recipe.network.get("scale")
+    if "scale" in recipe.degradation and scale is not None:
+        if recipe.degradation["scale"] not in (None, scale):
+            found.append(
+                f"degradation.scale is {recipe.degradation['scale']} but network.scale is {scale}; "
+                "leave degradation.scale out: it follows the network"
+            )
+        recipe.degradation["scale"] = scale
+        if recipe.data.patch_size % scale:
+            found.append(
+                f"data.patch_size {recipe.data.patch_size} is no multiple of network.scale {scale}"
+            )
+    if recipe.eval.protocol not in PROTOCOLS:
+        hint = nearest(recipe.eval.protocol, PROTOCOLS) or f"; known: {listed(PROTOCOLS, 12)}"
+        found.append(f"eval.protocol: unknown protocol {recipe.eval.protocol!r}{hint}")
+    late = [
+        step
+        for step in recipe.train.schedule.get("milestones", [])
+        if not 0 < step < recipe.train.steps
+    ]
+    if late:
+        found.append(
+            f"train.schedule.milestones {late} never fire: the run has {recipe.train.steps} steps"
+        )
+    return found

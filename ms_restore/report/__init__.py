@@ -1,0 +1,1 @@
+"""What a person sees: lines, tables and progress on the terminal, comparison pictures."""

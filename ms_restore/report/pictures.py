@@ -1,0 +1,59 @@
+"""Comparison pictures: baseline, restored and original side by side, a detail enlarged below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+from scipy.ndimage import uniform_filter
+
+from ms_restore.data.images import Picture, from_float, to_channels, write_picture
+
+_PANEL = 480  # width of a panel in pixels
+_DETAIL = 96  # side of the enlarged square in pixels of the image
+_CAPTION = 30
+_GAP = 8
+_FRAME = (255, 200, 0)
+
+
+def comparison(path: Path, panels: list[tuple[str, np.ndarray]]) -> None:
+    """Write a picture of (caption, image) panels, images (H, W, 1 or 3) in [0, 1] of one size.
+
+    The first panel is the baseline, the last the original: the square where the baseline errs most
+    is framed, and enlarged eye to eye below.
+    """
+    images = [to_channels(from_float(image, np.dtype(np.uint8)), 3) for _, image in panels]
+    height, width = images[0].shape[:2]
+    side = min(_DETAIL, height, width)
+    top, left = _worst_square(panels[0][1], panels[-1][1], side)
+    panel_height = round(height * _PANEL / width)
+    full = _CAPTION + panel_height + _GAP + _PANEL
+    sheet = PIL.Image.new("RGB", (len(panels) * (_PANEL + _GAP) - _GAP, full), "white")
+    draw = PIL.ImageDraw.Draw(sheet)
+    font = PIL.ImageFont.load_default(18)
+    for index, ((caption, _), image) in enumerate(zip(panels, images)):
+        x = index * (_PANEL + _GAP)
+        draw.text((x + 4, 4), caption, fill="black", font=font)
+        whole = PIL.Image.fromarray(image).resize((_PANEL, panel_height), PIL.Image.LANCZOS)
+        sheet.paste(whole, (x, _CAPTION))
+        zoom = _PANEL / width
+        corner = (x + left * zoom, _CAPTION + top * zoom)
+        opposite = (corner[0] + side * zoom, corner[1] + side * zoom)
+        draw.rectangle((*corner, *opposite), outline=_FRAME, width=2)
+        detail = PIL.Image.fromarray(image[top : top + side, left : left + side])
+        enlarged = detail.resize((_PANEL, _PANEL), PIL.Image.NEAREST)
+        sheet.paste(enlarged, (x, _CAPTION + panel_height + _GAP))
+    write_picture(path, Picture(np.asarray(sheet)))
+
+
+def _worst_square(baseline: np.ndarray, original: np.ndarray, side: int) -> tuple[int, int]:
+    """Top and left of the square in which the baseline's squared error is largest."""
+    error = uniform_filter(np.mean((baseline - original) ** 2, axis=2), side, mode="constant")
+    height, width = error.shape
+    half = side // 2
+    inside = error[half : height - side + half + 1, half : width - side + half + 1]
+    top, left = np.unravel_index(np.argmax(inside), inside.shape)
+    return int(top), int(left)

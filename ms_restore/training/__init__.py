@@ -1,0 +1,1 @@
+"""Training: one loop for all networks; loss, data and step are passed in."""

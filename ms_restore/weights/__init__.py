@@ -1,0 +1,1 @@
+"""Checkpoints: weights that carry their recipe, loaded strictly."""

@@ -1,0 +1,121 @@
+"""Writing and reading checkpoints: a MindSpore ``.ckpt`` with the recipe inside.
+
+A plain MindSpore checkpoint of another origin loads too; its recipe is then named by ``--model``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Optional
+
+import mindspore as ms
+from mindspore import nn
+
+from ms_restore import __version__
+from ms_restore import recipe as recipes
+from ms_restore.errors import InputError, listed
+from ms_restore.files import replacing
+from ms_restore.recipe import Recipe
+
+_META = "ms_restore"  # the entry that holds everything but parameters, as JSON
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+@dataclasses.dataclass
+class Checkpoint:
+    """Parameters by name, the recipe (None in a foreign file) and facts such as the step."""
+
+    path: Path
+    parameters: dict[str, ms.Parameter]
+    recipe: Optional[Recipe]
+    facts: dict[str, Any]
+
+
+def save(path: Path, network: nn.Cell, recipe: Recipe, facts: dict[str, Any]) -> None:
+    """Write the network's parameters with its recipe; ``facts`` must be JSON."""
+    meta = {"version": __version__, "recipe": recipe.to_yaml(), "facts": facts}
+    with replacing(path) as temporary:
+        ms.save_checkpoint(network, str(temporary), append_dict={_META: json.dumps(meta)})
+
+
+def locate(path: Path) -> Path:
+    """The checkpoint file that a path means: itself, or the best one of a run folder."""
+    if path.is_dir():
+        for name in (BEST, LAST):
+            if (path / name).is_file():
+                return path / name
+        raise InputError(
+            f"{path}: no checkpoint ({BEST} or {LAST}) in this folder; "
+            "name a run folder or a .ckpt file"
+        )
+    if not path.is_file():
+        raise InputError(f"checkpoint {path}: no such file")
+    return path
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint file, or the best one of a run folder."""
+    path = locate(path)
+    try:
+        content = ms.load_checkpoint(str(path))
+    except Exception:  # MindSpore raises many types for a file that it cannot parse
+        raise InputError(
+            f"{path}: not a MindSpore checkpoint (or a truncated one); expected a .ckpt file"
+        ) from None
+    meta = content.pop(_META, None)
+    if meta is None:
+        return Checkpoint(path, content, None, {})
+    fields = json.loads(meta)
+    return Checkpoint(path, content, recipes.parse(fields["recipe"]), fields["facts"])
+
+
+def _mismatch(network: nn.Cell, checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
+    """Parameters the checkpoint lacks, those it has too many, and those of another shape."""
+    wanted = {name: tuple(p.shape) for name, p in network.parameters_and_names()}
+    given = {name: tuple(p.shape) for name, p in checkpoint.parameters.items()}
+    shapes = [
+        f"{name} {given[name]} instead of {wanted[name]}"
+        for name in wanted
+        if name in given and given[name] != wanted[name]
+    ]
+    return [n for n in wanted if n not in given], [n for n in given if n not in wanted], shapes
+
+
+def load_strictly(network: nn.Cell, checkpoint: Checkpoint) -> None:
+    """Load every parameter; InputError unless names and shapes match one to one."""
+    missing, unknown, shapes = _mismatch(network, checkpoint)
+    faults = [
+        f"{word}: {listed(names, 3)}"
+        for word, names in (("missing", missing), ("unknown", unknown), ("other shape", shapes))
+        if names
+    ]
+    if faults:
+        raise InputError(
+            f"{checkpoint.path}: these weights do not fit the network ({'; '.join(faults)}); "
+            "is it the checkpoint of another model?"
+        )
+    ms.load_param_into_net(network, checkpoint.parameters, strict_load=True)
+
+
+def load_pretrained(network: nn.Cell, checkpoint: Checkpoint) -> str:
+    """Load what fits by name and shape, to start anew from it; returns what was loaded and left.
+
+    InputError if nothing fits.
+    """
+    missing, unknown, shapes = _mismatch(network, checkpoint)
+    left = missing + [text.split(" ")[0] for text in shapes]
+    fitting = {
+        name: parameter
+        for name, parameter in checkpoint.parameters.items()
+        if name not in unknown and name not in left
+    }
+    if not fitting:
+        raise InputError(
+            f"{checkpoint.path}: no parameter of it fits the network; "
+            "training would start from random weights"
+        )
+    ms.load_param_into_net(network, fitting)
+    summary = f"pretrained: {len(fitting)} parameters loaded from {checkpoint.path}"
+    return summary + (f", left as initialised: {listed(left, 8)}" if left else "")
