@@ -208,7 +208,10 @@ def export(
 def _merged(settings: Optional[Settings], **named: Any) -> Settings:
     keys = {"data_dir": "data.dir"}
     given = {keys.get(name, name): value for name, value in named.items() if value is not None}
-    return {**(settings or {}), **{k: str(v) if isinstance(v, Path) else v for k, v in given.items()}}
+    return {
+        **(settings or {}),
+        **{k: str(v) if isinstance(v, Path) else v for k, v in given.items()},
+    }
 
 
 def _network(

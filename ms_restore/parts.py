@@ -84,9 +84,7 @@ def _argument_model(target: Any) -> type[pydantic.BaseModel]:
     return pydantic.create_model(target.__name__, __config__=config, **fields)
 
 
-def describe(
-    error: pydantic.ValidationError, where: str, known: typing.Iterable[str]
-) -> list[str]:
+def describe(error: pydantic.ValidationError, where: str, known: typing.Iterable[str]) -> list[str]:
     """One line for each of pydantic's findings; unknown keys name the nearest of ``known``."""
     lines = []
     for finding in error.errors():

@@ -77,8 +77,8 @@ def _no_device(target: str, device_id: int, reason: str) -> str:
     found = re.search(r"one of the \[([^\]]*)\]", reason)
     missing = re.search(r"\b(lib\S+\.so\S*): cannot open", reason)
     return (
-        f"device_target {target} (device {device_id}) cannot be used: MindSpore {ms.__version__} found "
-        f"{found.group(1) if found else 'no such device'} here"
+        f"device_target {target} (device {device_id}) cannot be used: "
+        f"MindSpore {ms.__version__} found {found.group(1) if found else 'no such device'} here"
         + (f" ({missing.group(1)} is missing)" if missing else "")
         + "; use --device_target CPU, or install the device's driver and toolkit "
         "(https://www.mindspore.cn/install) and try again"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ PIL.Image.MAX_IMAGE_PIXELS = None  # scans of 100 megapixels are what the tiling
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 _SIXTEEN_BIT = (".png", ".tif", ".tiff")
 _ALPHA = (".png", ".tif", ".tiff", ".webp")
-_LUMA = np.float32([0.299, 0.587, 0.114])  # BT.601
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
 @dataclasses.dataclass
@@ -118,7 +118,9 @@ def write_picture(path: Path, picture: Picture) -> None:
             _encode_with_opencv(temporary, array)
         else:
             image = PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-            options = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+            options: dict[str, Any] = (
+                {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+            )
             image.save(temporary, icc_profile=picture.icc_profile, **options)
 
 

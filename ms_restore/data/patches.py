@@ -1,7 +1,7 @@
 """Training batches: which patch of which image, turned how, is a function of the seed alone.
 
-Sample number i of a run, counted over all batches (and devices), is fixed by (seed, i): its image by
-the epoch's permutation, its place and orientation by a generator of its own. So any number of
+Sample number i of a run, counted over all batches (and devices), is fixed by (seed, i): its image
+by the epoch's permutation, its place and orientation by a generator of its own. So any number of
 workers gives the same batches, and a run can start again at any sample.
 """
 

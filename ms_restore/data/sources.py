@@ -89,7 +89,11 @@ class FolderSource:
 
 
 def open_training(
-    folder: Optional[str], valid_folder: Optional[str], channels: int, patch_size: int, smallest: int
+    folder: Optional[str],
+    valid_folder: Optional[str],
+    channels: int,
+    patch_size: int,
+    smallest: int,
 ) -> tuple[ImageSource, ImageSource]:
     """The training and the validation source; ``smallest`` is the least side that can be scored.
 

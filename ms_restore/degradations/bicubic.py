@@ -96,9 +96,8 @@ class BicubicDownsample:
         y = as_dtype(rows @ x.astype(np.float32), x.dtype)
         return as_dtype(y.astype(np.float32) @ columns.T, x.dtype)
 
-    @lru_cache(maxsize=8)
     def _interior(self, length: int) -> np.ndarray:
         """Rows of the resize matrix that do not reach beyond a patch with its margin."""
-        matrix = resize_matrix(length, length // self.scale).toarray().astype(np.float32)
         edge = self.margin // self.scale
-        return matrix[edge:-edge]
+        matrix = resize_matrix(length, length // self.scale)[edge:-edge]
+        return matrix.toarray().astype(np.float32)

@@ -64,7 +64,8 @@ class EDSR(nn.Cell):
         self.tail = _conv(filters, channels)
         mean, deviation = (np.array(values, np.float32) for values in _STATISTICS[normalisation])
         if channels == 1:
-            mean, deviation = mean @ np.float32(_LUMA), deviation @ np.float32(_LUMA)
+            luma = np.array(_LUMA, np.float32)
+            mean, deviation = mean @ luma, deviation @ luma
         self.mean = Tensor(mean.reshape(1, channels, 1, 1))
         self.deviation = Tensor(deviation.reshape(1, channels, 1, 1))
 

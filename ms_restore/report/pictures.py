@@ -37,14 +37,16 @@ def comparison(path: Path, panels: list[tuple[str, np.ndarray]]) -> None:
     for index, ((caption, _), image) in enumerate(zip(panels, images)):
         x = index * (_PANEL + _GAP)
         draw.text((x + 4, 4), caption, fill="black", font=font)
-        whole = PIL.Image.fromarray(image).resize((_PANEL, panel_height), PIL.Image.LANCZOS)
+        whole = PIL.Image.fromarray(image).resize(
+            (_PANEL, panel_height), PIL.Image.Resampling.LANCZOS
+        )
         sheet.paste(whole, (x, _CAPTION))
         zoom = _PANEL / width
         corner = (x + left * zoom, _CAPTION + top * zoom)
         opposite = (corner[0] + side * zoom, corner[1] + side * zoom)
         draw.rectangle((*corner, *opposite), outline=_FRAME, width=2)
         detail = PIL.Image.fromarray(image[top : top + side, left : left + side])
-        enlarged = detail.resize((_PANEL, _PANEL), PIL.Image.NEAREST)
+        enlarged = detail.resize((_PANEL, _PANEL), PIL.Image.Resampling.NEAREST)
         sheet.paste(enlarged, (x, _CAPTION + panel_height + _GAP))
     write_picture(path, Picture(np.asarray(sheet)))
 

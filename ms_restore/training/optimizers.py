@@ -15,9 +15,7 @@ def adam(
     weight_decay: float = 0.0,
 ) -> nn.Optimizer:
     """Kingma and Ba 2015, arXiv 1412.6980."""
-    return nn.Adam(
-        parameters, rates, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay
-    )
+    return nn.Adam(parameters, rates, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
 
 
 def sgd(

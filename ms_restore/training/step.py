@@ -24,9 +24,7 @@ class TrainStep(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network_with_loss = network_with_loss
         self.optimizer = optimizer
-        self.loss_and_gradients = ops.value_and_grad(
-            network_with_loss, None, optimizer.parameters
-        )
+        self.loss_and_gradients = ops.value_and_grad(network_with_loss, None, optimizer.parameters)
 
     def construct(self, y: Tensor, x: Tensor) -> Tensor:
         loss, gradients = self.loss_and_gradients(y, x)
