@@ -9,7 +9,13 @@ from typing import Any, Optional, Union
 from ms_restore import parts, runtime
 from ms_restore import recipe as recipes
 from ms_restore.data import sources
-from ms_restore.data.images import check_output, list_pictures, read_picture, write_picture
+from ms_restore.data.images import (
+    check_output,
+    list_pictures,
+    read_picture,
+    to_float,
+    write_picture,
+)
 from ms_restore.errors import InputError, listed, nearest
 from ms_restore.files import replacing
 from ms_restore.inference.engines import MindSporeEngine
@@ -117,9 +123,9 @@ def evaluate(
     say(f"{recipe.model} on {source.description}{note}, protocol {name}: {chosen.description}")
     scores = []
     for trial in evaluation.trials(restorer, degradation, source):
-        scores.append(evaluation.score(trial, degradation, chosen))
-        baseline = degradation.baseline(trial.y)
-        row = scores[-1]
+        baseline = to_float(degradation.baseline(trial.y))
+        row = evaluation.score(trial, baseline, chosen, restorer.scale)
+        scores.append(row)
         panels = [
             (f"{degradation.baseline_name} {row['baseline_psnr']:.2f} dB", baseline),
             (f"{recipe.model} {row['psnr']:.2f} dB", trial.x_hat),

@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import typing
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Callable
 
 import pydantic
 
@@ -54,7 +55,7 @@ def build(kind: str, part: dict[str, Any], *positional: Any) -> Any:
 
 
 def check(kind: str, part: Any, where: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the part with every default filled in, and what is wrong with it, one line each."""
+    """Return the part with its defaults filled in, or as it is and what is wrong, one line each."""
     if isinstance(part, str):
         part = {"name": part}
     known = REGISTRY[kind]
@@ -63,13 +64,13 @@ def check(kind: str, part: Any, where: str) -> tuple[dict[str, Any], list[str]]:
     name = part["name"]
     if name not in known:
         hint = nearest(str(name), known) or f"; known: {listed(known, 12)}"
-        return {}, [f"{where}.name: unknown {kind} {name!r}{hint}"]
+        return part, [f"{where}.name: unknown {kind} {name!r}{hint}"]
     arguments = {key: value for key, value in part.items() if key != "name"}
     model = _argument_model(find(kind, name))
     try:
         return {"name": name, **model(**arguments).model_dump()}, []
     except pydantic.ValidationError as error:
-        return {}, describe(error, where, model.model_fields)
+        return part, describe(error, where, lambda _: model.model_fields)
 
 
 def _argument_model(target: Any) -> type[pydantic.BaseModel]:
@@ -84,18 +85,23 @@ def _argument_model(target: Any) -> type[pydantic.BaseModel]:
     return pydantic.create_model(target.__name__, __config__=config, **fields)
 
 
-def describe(error: pydantic.ValidationError, where: str, known: typing.Iterable[str]) -> list[str]:
-    """One line for each of pydantic's findings; unknown keys name the nearest of ``known``."""
+def describe(
+    error: pydantic.ValidationError,
+    where: str,
+    known_in: Callable[[tuple[Any, ...]], Iterable[str]],
+) -> list[str]:
+    """One line for each of pydantic's findings; ``known_in`` gives the keys of a section."""
     lines = []
     for finding in error.errors():
         path = ".".join(str(step) for step in (*filter(None, [where]), *finding["loc"]))
         if finding["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             key = str(finding["loc"][-1])
+            known = known_in(finding["loc"][:-1])
             hint = nearest(key, known) or f"; known: {listed(known, 12)}"
             lines.append(f"{path}: unknown key{hint}")
         elif finding["type"].startswith("missing"):
             lines.append(f"{path}: missing")
         else:
-            message = finding["msg"].replace("Input should be", "expected").replace("a valid", "a")
+            message = finding["msg"].replace("Input should be", "expected")
             lines.append(f"{path}: got {finding['input']!r}, {message}")
     return lines

@@ -172,7 +172,7 @@ def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
     try:
         recipe = adapter.validate_python(data)
     except pydantic.ValidationError as error:
-        problems += parts.describe(error, "", _known_keys())
+        problems += parts.describe(error, "", _known_keys)
         for finding in error.errors():  # what is left is checked for contradictions all the same
             _drop(data, finding["loc"])
         try:
@@ -191,9 +191,13 @@ def _drop(data: dict[str, Any], location: tuple[Any, ...]) -> None:
     data.pop(location[-1], None)
 
 
-def _known_keys() -> list[str]:
-    sections = (Recipe, DataSettings, TrainSettings, EvalSettings)
-    return [field.name for section in sections for field in dataclasses.fields(section)]
+def _known_keys(section: tuple[Any, ...]) -> list[str]:
+    sections: dict[tuple[Any, ...], Any] = {
+        ("data",): DataSettings,
+        ("train",): TrainSettings,
+        ("eval",): EvalSettings,
+    }
+    return [field.name for field in dataclasses.fields(sections.get(section, Recipe))]
 
 
 def _contradictions(recipe: Recipe) -> list[str]:

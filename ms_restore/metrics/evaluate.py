@@ -38,11 +38,10 @@ def trials(
         yield Trial(name, to_float(pixels), y, restore(to_float(y)))
 
 
-def score(trial: Trial, degradation: Any, protocol: Protocol) -> dict[str, Any]:
+def score(trial: Trial, baseline: np.ndarray, protocol: Protocol, scale: int) -> dict[str, Any]:
     """{"name", "psnr", "ssim", "baseline_psnr", "baseline_ssim"} under the protocol."""
-    ours = protocol.measure(trial.x_hat, trial.x, degradation.scale)
-    baseline = to_float(degradation.baseline(trial.y))
-    customary = protocol.measure(baseline, trial.x, degradation.scale)
+    ours = protocol.measure(trial.x_hat, trial.x, scale)
+    customary = protocol.measure(baseline, trial.x, scale)
     renamed = {f"baseline_{figure}": value for figure, value in customary.items()}
     return {"name": trial.name, **ours, **renamed}
 

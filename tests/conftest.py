@@ -1,0 +1,72 @@
+"""Shared by all tests: a tiny model trained once, a folder of pictures, the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import yaml
+
+from ms_restore import api
+from ms_restore.data import photos
+
+TOP = Path(__file__).parents[1]
+
+TINY = {
+    "description": "the smallest EDSR, for tests",
+    "network": {"name": "edsr", "scale": 2, "blocks": 1, "filters": 4, "residual_scale": 1.0},
+    "degradation": "bicubic",
+    "data": {"patch_size": 16},
+    "train": {"steps": 6, "batch_size": 2, "lr": 1e-3, "validate_every": 3},
+    "eval": {"protocol": "sr-y"},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> str:
+    """A recipe file."""
+    path = tmp_path_factory.mktemp("recipes") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """A folder of odd-sized pictures: RGB, gray, RGBA, 16 bit gray."""
+    folder = tmp_path_factory.mktemp("pictures")
+    photo = photos.load("chelsea")
+    gray = photos.load("camera")[:, :, 0]
+    alpha = np.linspace(0, 255, 61 * 75).reshape(61, 75).astype(np.uint8)
+    PIL.Image.fromarray(photo[:61, :75]).save(folder / "a_rgb.png")
+    PIL.Image.fromarray(gray[100:151, 100:173]).save(folder / "b_gray.png")
+    rgba = np.dstack([photo[100:161, 100:175], alpha])
+    PIL.Image.fromarray(rgba).save(folder / "c_rgba.png")
+    PIL.Image.fromarray(gray[200:249, 200:263].astype(np.uint16) * 257).save(folder / "d_16.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(tiny, pictures, tmp_path_factory) -> api.Run:
+    """The tiny model, trained on the folder of pictures."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    return api.train(tiny, data_dir=pictures, output_dir=folder, device_target="CPU")
+
+
+@pytest.fixture(scope="session")
+def command_line():
+    """Run a verb in a process of its own, as a user would."""
+
+    def call(*arguments: object, cwd: Path = TOP) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "ms_restore", *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return call

@@ -1,0 +1,56 @@
+"""What the wheel and the sdist carry, and that an installed wheel finds it."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+RECIPES = sorted(path.relative_to(TOP) for path in TOP.glob("models/*/*.yaml"))
+CARDS = sorted(path.relative_to(TOP) for path in TOP.glob("[md][oa][dt]*/*/README.md"))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The sdist, and the wheel built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(TOP)],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+def test_both_carry_recipes_and_cards(built):
+    assert len(RECIPES) >= 8
+    assert len(CARDS) >= 2
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    for path in (*RECIPES, *CARDS):
+        assert f"ms_restore/recipes/{path}" in names
+    assert {name.split("/")[0] for name in names} <= {
+        "ms_restore",
+        next(n for n in names if n.endswith("/WHEEL")).split("/")[0],
+    }
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        inside = {name.partition("/")[2] for name in sdist.getnames()}
+    for path in (*RECIPES, *CARDS, "setup.py", "LICENSE", "train.py", "scripts/quickstart.sh"):
+        assert str(path) in inside
+
+
+def test_an_unpacked_wheel_finds_its_recipes(built, tmp_path):
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path)
+    code = (
+        "import ms_restore; from ms_restore.cli import main; "
+        "print(ms_restore.__file__); main(['models'])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert str(tmp_path) in shown.stdout
+    assert "edsr_baseline_x4" in shown.stdout

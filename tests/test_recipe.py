@@ -1,0 +1,163 @@
+import dataclasses
+
+import pytest
+import yaml
+
+from ms_restore import parts, recipe
+from ms_restore.errors import InputError
+
+
+@pytest.mark.parametrize("model", sorted(recipe.files()))
+def test_every_shipped_recipe_is_whole(model):
+    loaded = recipe.load(model)
+    assert loaded.model == model
+    assert loaded.degradation["scale"] == loaded.network["scale"]
+    assert recipe.parse(loaded.to_yaml()) == loaded
+    assert len(recipe.files()[model].read_text().splitlines()) <= 40
+
+
+@pytest.mark.parametrize("model", sorted(recipe.files()))
+def test_every_shipped_recipe_trains_one_step(model, tmp_path, pictures):
+    """At reduced size: the recipe's own parts, put together."""
+    from ms_restore import api
+
+    settings = {"network.blocks": 1, "network.filters": 4, "train.batch_size": 1}
+    settings["data.patch_size"] = 4 * recipe.load(model).network["scale"]
+    run = api.train(
+        model,
+        data_dir=pictures,
+        output_dir=tmp_path / "run",
+        max_steps=1,
+        device_target="CPU",
+        settings=settings,
+    )
+    assert run.steps == 1
+    assert run.checkpoint.is_file()
+
+
+def test_overrides_of_every_depth():
+    loaded = recipe.load(
+        "edsr_x4",
+        {"train.lr": "5e-4", "network.blocks": 2, "seed": 7, "train.schedule": "constant"},
+    )
+    assert loaded.train.lr == 5e-4
+    assert loaded.network["blocks"] == 2
+    assert loaded.network["filters"] == 256
+    assert loaded.seed == 7
+    assert loaded.train.schedule == {"name": "constant"}
+
+
+def test_naming_another_part_drops_the_arguments_of_the_old_one():
+    settings = {"train.schedule.name": "multi_step", "train.schedule.milestones": [5]}
+    schedule = recipe.load("edsr_quickstart", settings).train.schedule
+    assert schedule == {"name": "multi_step", "milestones": [5], "gamma": 0.5}
+
+
+def test_defaults_of_parts_are_resolved():
+    loaded = recipe.load("edsr_quickstart")
+    assert loaded.train.optimizer == {
+        "name": "adam",
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+    }
+    assert loaded.network["normalisation"] == "div2k"
+
+
+def test_all_mistakes_in_one_go():
+    with pytest.raises(InputError) as caught:
+        recipe.load(
+            "edsr_quickstart",
+            {
+                "train.lrr": 1,
+                "train.steps": "many",
+                "network.block": 3,
+                "network.filters.wide": 3,
+                "degradation.scale": 3,
+                "train.schedule": "cosin",
+                "colour": "red",
+                "eval.protocol": "sry",
+                "data.patch_size": 49,
+            },
+        )
+    text = str(caught.value)
+    assert len(caught.value.problems) == 9
+    for expected in (
+        "train.lrr: unknown key (did you mean 'lr'",
+        "train.steps: got 'many'",
+        "network.block: unknown key (did you mean 'blocks'",
+        "network.filters.wide: network.filters has no keys of its own",
+        "degradation.scale is 3 but network.scale is 2",
+        "train.schedule.name: unknown schedule 'cosin' (did you mean 'cosine'",
+        "colour: unknown key; known: model, description",
+        "eval.protocol: unknown protocol 'sry' (did you mean 'sr-y'",
+        "data.patch_size 49 is no multiple of network.scale 2",
+    ):
+        assert expected in text
+
+
+def test_milestones_that_never_fire():
+    settings = {"train.schedule": {"name": "multi_step", "milestones": [10, 5000]}}
+    with pytest.raises(InputError, match=r"milestones \[5000\] never fire: the run has 1800 steps"):
+        recipe.load("edsr_quickstart", settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.lr", 0),
+        ("train.batch_size", -1),
+        ("seed", -1),
+        ("network.scale", 5),
+        ("network.channels", 4),
+        ("data.augment", "all"),
+        ("train", 3),
+        ("network", [1]),
+        ("train.loss", None),
+    ],
+)
+def test_values_out_of_range_or_of_another_type(key, value):
+    with pytest.raises(InputError, match=key):
+        recipe.load("edsr_quickstart", {key: value})
+
+
+def test_unknown_model_names_the_nearest():
+    with pytest.raises(InputError, match="unknown model 'edsr_quikstart' .*'edsr_quickstart'"):
+        recipe.load("edsr_quikstart")
+
+
+def test_a_recipe_file_of_ones_own(tiny, tmp_path):
+    assert recipe.load(tiny).model == "tiny"
+    with pytest.raises(InputError, match="no such file"):
+        recipe.load(str(tmp_path / "none.yaml"))
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("network: {name: edsr")
+    with pytest.raises(InputError, match="not valid YAML"):
+        recipe.load(str(broken))
+    broken.write_text("- 1")
+    with pytest.raises(InputError, match="expected a mapping of settings, got list"):
+        recipe.load(str(broken))
+    broken.write_text("description: nothing else")
+    with pytest.raises(InputError, match="network: missing"):
+        recipe.load(str(broken))
+
+
+def test_the_command_line_turns_yaml_into_values():
+    value = yaml.safe_load("5e-4")
+    assert recipe.load("edsr", {"train.lr": value}).train.lr == 5e-4
+
+
+def test_every_registered_part_can_be_found():
+    for kind, names in parts.REGISTRY.items():
+        for name in names:
+            assert callable(parts.find(kind, name))
+
+
+def test_every_setting_is_documented():
+    from ms_restore.recipe import DataSettings, EvalSettings, Recipe, TrainSettings
+
+    for section in (DataSettings, TrainSettings, EvalSettings):
+        for field in section.__pydantic_fields__.values():
+            assert field.description
+    assert {f.name for f in dataclasses.fields(Recipe)} >= {"network", "degradation", "seed"}
