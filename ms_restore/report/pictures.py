@@ -22,13 +22,13 @@ _FRAME = (255, 200, 0)
 def comparison(path: Path, panels: list[tuple[str, np.ndarray]]) -> None:
     """Write a picture of (caption, image) panels, images (H, W, 1 or 3) in [0, 1] of one size.
 
-    The first panel is the baseline, the last the original: the square where the baseline errs most
-    is framed, and enlarged eye to eye below.
+    The first panel is the baseline, the second the restored image: the square where these two
+    differ most, for better or worse, is framed and enlarged below.
     """
     images = [to_channels(from_float(image, np.dtype(np.uint8)), 3) for _, image in panels]
     height, width = images[0].shape[:2]
     side = min(_DETAIL, height, width)
-    top, left = _worst_square(panels[0][1], panels[-1][1], side)
+    top, left = _square_that_differs_most(panels[0][1], panels[1][1], side)
     panel_height = round(height * _PANEL / width)
     full = _CAPTION + panel_height + _GAP + _PANEL
     sheet = PIL.Image.new("RGB", (len(panels) * (_PANEL + _GAP) - _GAP, full), "white")
@@ -51,11 +51,11 @@ def comparison(path: Path, panels: list[tuple[str, np.ndarray]]) -> None:
     write_picture(path, Picture(np.asarray(sheet)))
 
 
-def _worst_square(baseline: np.ndarray, original: np.ndarray, side: int) -> tuple[int, int]:
-    """Top and left of the square in which the baseline's squared error is largest."""
-    error = uniform_filter(np.mean((baseline - original) ** 2, axis=2), side, mode="constant")
-    height, width = error.shape
+def _square_that_differs_most(a: np.ndarray, b: np.ndarray, side: int) -> tuple[int, int]:
+    """Top and left of the square in which the mean squared difference is largest."""
+    difference = uniform_filter(np.mean((a - b) ** 2, axis=2), side, mode="constant")
+    height, width = difference.shape
     half = side // 2
-    inside = error[half : height - side + half + 1, half : width - side + half + 1]
+    inside = difference[half : height - side + half + 1, half : width - side + half + 1]
     top, left = np.unravel_index(np.argmax(inside), inside.shape)
     return int(top), int(left)

@@ -12,7 +12,7 @@ def _panels(height=200, width=300):
     return baseline, original
 
 
-def test_panels_show_the_images_and_the_worst_place(tmp_path):
+def test_panels_show_the_images_and_where_they_differ(tmp_path):
     baseline, original = _panels()
     panels = [("bicubic", baseline), ("ours", original), ("original", original)]
     comparison(tmp_path / "c.png", panels)
