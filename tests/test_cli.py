@@ -128,7 +128,7 @@ def odd(tmp_path_factory):
         ("eval --checkpoint RUN --data_dir ODD/truncated", "1.png: damaged or truncated"),
         ("infer --checkpoint RUN --input ODD/none --output NEW", "no such file or folder"),
         ("infer --checkpoint RUN --input ODD/text/notes.txt --output NEW", "not an image"),
-        ("infer --checkpoint RUN --input GOOD --output NEW/a.xyz", "unknown output format"),
+        ("infer --checkpoint RUN --input GOOD --output NEW/a.xyz", "is not an output format"),
         ("infer --checkpoint RUN --input GOOD --output GOOD", "the input itself"),
         ("export --checkpoint RUN --file_name NEW/a --file_format AIRR", "'AIRR' is not known"),
     ],

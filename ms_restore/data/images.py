@@ -6,6 +6,7 @@ Pillow decodes and checks; OpenCV takes the 16-bit colour files that Pillow woul
 from __future__ import annotations
 
 import dataclasses
+import io
 import struct
 from pathlib import Path
 from typing import Any, Optional
@@ -19,9 +20,11 @@ from ms_restore.errors import InputError, listed
 from ms_restore.files import replacing
 
 PIL.Image.MAX_IMAGE_PIXELS = None  # scans of 100 megapixels are what the tiling is for
+_NO_OUTPUT = (".gif", ".pgm")  # a palette; gray only
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 _SIXTEEN_BIT = (".png", ".tif", ".tiff")
 _ALPHA = (".png", ".tif", ".tiff", ".webp")
+_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _SAMPLE_FORMAT = 274, 258, 262, 277, 284, 339
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
@@ -37,54 +40,83 @@ class Picture:
 def read_picture(path: Path) -> Picture:
     """Decode a file, upright by its EXIF orientation; InputError names a file that is not whole."""
     try:
-        with PIL.Image.open(path) as file:
-            if _is_16_bit_colour(file, path):
-                file.load()  # finds truncation, which OpenCV passes over
-                return _split(_decode_with_opencv(path))
-            upright = PIL.ImageOps.exif_transpose(file)
-            return _split(_to_array(upright), upright.info.get("icc_profile"))
+        data = path.read_bytes()
+        with PIL.Image.open(io.BytesIO(data)) as file:
+            _check_tiff(file, path)
+            if not _is_16_bit_colour(file, data):
+                upright = PIL.ImageOps.exif_transpose(file)
+                profile = None if file.mode == "CMYK" else file.info.get("icc_profile")
+                return _split(_to_array(upright), profile)
+            orientation = file.getexif().get(_ORIENTATION, 1) if file.format == "PNG" else 1
+            file.load()  # finds truncation, which OpenCV passes over
     except PIL.UnidentifiedImageError:
-        if path.suffix.lower() in (".tif", ".tiff"):  # layouts that only OpenCV's libtiff knows
-            return _split(_decode_with_opencv(path))
-        raise InputError(f"{path}: not an image that can be read") from None
+        raise InputError(
+            f"{path}: not an image that can be read; expected gray or colour of 8 or 16 bit"
+        ) from None
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except InputError:
+        raise
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise InputError(f"{path}: damaged or truncated image ({error})") from None
+    return _split(_turn(_decode_with_opencv(data, path), orientation))
 
 
-def _is_16_bit_colour(file: PIL.Image.Image, path: Path) -> bool:
+def _is_16_bit_colour(file: PIL.Image.Image, data: bytes) -> bool:
     if file.format == "PNG":
-        with path.open("rb") as raw:
-            header = raw.read(26)  # IHDR: bit depth in byte 24, colour type in byte 25
-        return header[24] == 16 and header[25] != 0
-    if file.format == "TIFF":
-        bits = file.tag_v2.get(258, (8,))  # type: ignore[attr-defined]
-        return max(bits) > 8 and len(bits) > 1
-    return False
+        return data[24] == 16 and data[25] != 0  # IHDR: bit depth, colour type
+    return file.format == "TIFF" and max(_tiff_tag(file, _BITS, (1,))) == 16 and file.mode != "I;16"
 
 
-def _decode_with_opencv(path: Path) -> np.ndarray:
-    array = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None or array.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path}: cannot be decoded as an 8 or 16 bit image")
+def _tiff_tag(file: PIL.Image.Image, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
+    value = file.tag_v2.get(tag, default)  # type: ignore[attr-defined]
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _check_tiff(file: PIL.Image.Image, path: Path) -> None:
+    """InputError for the TIFF layouts that would be decoded to other pixels than were meant."""
+    if file.format != "TIFF":
+        return
+    bits, samples = max(_tiff_tag(file, _BITS, (1,))), _tiff_tag(file, _SAMPLES, (1,))[0]
+    kind = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(
+        max(_tiff_tag(file, _SAMPLE_FORMAT, (1,))), "unknown"
+    )
+    photometric = _tiff_tag(file, _PHOTOMETRIC, (1,))[0]
+    planar = _tiff_tag(file, _PLANAR, (1,))[0]
+    plain = (samples, photometric) in ((1, 1), (3, 2), (4, 2)) and planar == 1
+    if kind != "unsigned" or bits > 16 or (bits == 16 and not plain):
+        raise InputError(
+            f"{path}: this layout of TIFF is not supported ({bits} bit {kind}, {samples} samples, "
+            f"photometric {photometric}, planar {planar}); save it as 8 or 16 bit gray or RGB"
+        )
+
+
+def _decode_with_opencv(data: bytes, path: Path) -> np.ndarray:
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype != np.uint16:
+        raise InputError(f"{path}: cannot be decoded as a 16 bit image")
     if array.ndim == 3:
-        order = [2, 1, 0, 3][: array.shape[2]]  # BGR(A) to RGB(A)
-        array = array[:, :, order]
+        array = array[:, :, [2, 1, 0, 3][: array.shape[2]]]  # BGR(A) to RGB(A)
     return array
+
+
+def _turn(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Upright, by the EXIF orientation 1 to 8 (TIFF and DCF: where row 0 and column 0 lie)."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return array[:, ::-1] if orientation in (2, 3, 6, 7) else array
 
 
 def _to_array(image: PIL.Image.Image) -> np.ndarray:
     if image.mode in ("I;16", "I;16L", "I;16B", "I"):
         return np.clip(np.asarray(image.convert("I")), 0, 65535).astype(np.uint16)
-    if image.mode in ("L", "RGB", "LA", "RGBA"):
-        return np.asarray(image)
-    if image.mode == "1":
-        return np.asarray(image.convert("L"))
     if image.mode == "F":
         raise ValueError("floating-point pixels; save it as 8 or 16 bit")
-    transparent = "transparency" in image.info or image.mode in ("PA", "La", "RGBa")
-    return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+    colours = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    transparent = image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info
+    return np.asarray(image.convert(colours + "A" * transparent))
 
 
 def _split(array: np.ndarray, icc_profile: Optional[bytes] = None) -> Picture:
@@ -98,8 +130,8 @@ def _split(array: np.ndarray, icc_profile: Optional[bytes] = None) -> Picture:
 def check_output(path: Path, picture: Picture) -> None:
     """InputError where the format of ``path`` cannot hold the picture."""
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(f"{path}: unknown output format {suffix!r}; use .png")
+    if suffix not in SUFFIXES or suffix in _NO_OUTPUT:
+        raise InputError(f"{path}: {suffix or 'none'} is not an output format; use .png")
     if picture.pixels.dtype == np.uint16 and suffix not in _SIXTEEN_BIT:
         raise InputError(f"{path}: {suffix} cannot hold 16 bit; use .png or .tif")
     if picture.alpha is not None and suffix not in _ALPHA:
@@ -116,12 +148,15 @@ def write_picture(path: Path, picture: Picture) -> None:
     with replacing(path) as temporary:
         if array.dtype == np.uint16 and array.shape[2] > 1:
             _encode_with_opencv(temporary, array)
-        else:
-            image = PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-            options: dict[str, Any] = (
-                {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
-            )
+            return
+        image = PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+        options: dict[str, Any] = {}
+        if path.suffix.lower() in (".jpg", ".jpeg", ".webp"):
+            options["quality"] = 95
+        try:
             image.save(temporary, icc_profile=picture.icc_profile, **options)
+        except (ValueError, OverflowError, struct.error) as error:  # too large for the format
+            raise InputError(f"{path}: cannot be written ({error}); use .png") from None
 
 
 def _encode_with_opencv(path: Path, array: np.ndarray) -> None:

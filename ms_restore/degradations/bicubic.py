@@ -92,12 +92,13 @@ class BicubicDownsample:
         return imresize(y, y.shape[0] * self.scale, y.shape[1] * self.scale)
 
     def patches(self, x: np.ndarray) -> np.ndarray:
-        rows, columns = self._interior(x.shape[2]), self._interior(x.shape[3])
-        y = as_dtype(rows @ x.astype(np.float32), x.dtype)
-        return as_dtype(y.astype(np.float32) @ columns.T, x.dtype)
+        exact = np.dtype(np.float32 if x.dtype == np.uint8 else np.float64)  # holds every product
+        rows: np.ndarray = self._interior(x.shape[2]).astype(exact)
+        columns: np.ndarray = self._interior(x.shape[3]).astype(exact)
+        y = as_dtype(rows @ x.astype(exact), x.dtype)
+        return as_dtype(y.astype(exact) @ columns.T, x.dtype)
 
     def _interior(self, length: int) -> np.ndarray:
         """Rows of the resize matrix that do not reach beyond a patch with its margin."""
         edge = self.margin // self.scale
-        matrix = resize_matrix(length, length // self.scale)[edge:-edge]
-        return matrix.toarray().astype(np.float32)
+        return resize_matrix(length, length // self.scale)[edge:-edge].toarray()

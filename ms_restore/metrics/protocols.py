@@ -34,8 +34,8 @@ class Protocol:
         return self.border_scales * scale + self.border_pixels
 
     def smallest(self, scale: int) -> int:
-        """The least side in pixels that can be scored: one SSIM window, and a pixel of y."""
-        return _SSIM_WINDOW + 2 * self.border(scale) + scale - 1
+        """The least side that can be scored, a multiple of ``scale``: one SSIM window."""
+        return -(-(_SSIM_WINDOW + 2 * self.border(scale)) // scale) * scale
 
     def measure(self, x_hat: np.ndarray, x: np.ndarray, scale: int) -> dict[str, float]:
         """{"psnr": dB, "ssim": 0..1} of (H, W, C) images in [0, 1]; ValueError if sizes differ."""

@@ -66,7 +66,7 @@ def assert_refused_by_name(path, *words):
     assert message.count(str(path)) == 1
     assert "\n" not in message
     for word in words:
-        assert word in message
+        assert word in message.replace(str(path), "")  # pytest names folders after tests
 
 
 # Round trips
@@ -167,9 +167,12 @@ def test_reads_tiff_of_other_programs(tmp_path, samples, dtype, compression, byt
     else:
         options = {"photometric": "rgb", "extrasamples": ["unassalpha"] * (samples - 3)}
     tifffile.imwrite(
-        path, np.squeeze(stored, 2) if samples == 1 else stored, compression=compression,
-        byteorder=byteorder, **options,
-    )  # fmt: skip
+        path,
+        np.squeeze(stored, 2) if samples == 1 else stored,
+        compression=compression,
+        byteorder=byteorder,
+        **options,
+    )
     picture = read_picture(path)
     assert picture.pixels.dtype == dtype
     np.testing.assert_array_equal(picture.pixels, stored[:, :, :3])
@@ -312,14 +315,49 @@ def test_png_comes_out_upright(tmp_path, samples, dtype):
         np.testing.assert_array_equal(turned.alpha, np.rot90(stored[:, :, -1], UPRIGHT_BY_6))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_each_orientation_by_hand(tmp_path, orientation, dtype):
+    """EXIF 2.3: at which sides of the upright picture the stored row 0 and column 0 lie."""
+    row_0, column_0 = [
+        ("top", "left"),
+        ("top", "right"),
+        ("bottom", "right"),
+        ("bottom", "left"),
+        ("left", "top"),
+        ("right", "top"),
+        ("right", "bottom"),
+        ("left", "bottom"),
+    ][orientation - 1]
+    stored = noise(7, 5, 3, dtype=dtype)
+    body = exif_orientation(orientation).tobytes().removeprefix(b"Exif\0\0")
+    (tmp_path / "turned.png").write_bytes(png_bytes(stored, [(b"eXIf", body)]))
+    upright = read_picture(tmp_path / "turned.png").pixels
+    sides = {
+        "top": upright[0],
+        "bottom": upright[-1],
+        "left": upright[:, 0],
+        "right": upright[:, -1],
+    }
+    row, column = sides[row_0], sides[column_0]
+    # a side is read from top or from left, so against the stored order where the other is far
+    row = row[::-1] if column_0 in ("right", "bottom") else row
+    column = column[::-1] if row_0 in ("right", "bottom") else column
+    np.testing.assert_array_equal(row, stored[0])
+    np.testing.assert_array_equal(column, stored[:, 0])
+
+
 def rare_tiff(kind, path):
     """(pixels, alpha) that the file means, or (None, None) where 16 bit cannot say it."""
     if kind == "gray with alpha, 16 bit":
         stored = noise(7, 5, 2, dtype=np.uint16)
         tifffile.imwrite(
-            path, stored, photometric="minisblack", planarconfig="contig",
+            path,
+            stored,
+            photometric="minisblack",
+            planarconfig="contig",
             extrasamples=["unassalpha"],
-        )  # fmt: skip
+        )
         return stored[:, :, :1], stored[:, :, 1]
     if kind == "planar, 16 bit":
         stored = noise(3, 7, 5, dtype=np.uint16)
@@ -377,7 +415,6 @@ def test_rare_tiff_is_read_right_or_refused(tmp_path, kind):
         (".jpg", 3, np.uint8),
         (".webp", 3, np.uint8),
         (".bmp", 3, np.uint8),
-        (".gif", 1, np.uint8),
         (".tif", 1, np.uint8),
         (".tif", 3, np.uint8),
         (".tif", 1, np.uint16),
@@ -440,6 +477,13 @@ def test_floating_tiff_is_refused(tmp_path, dtype, channels):
     assert_refused_by_name(path, "8 or 16 bit")
 
 
+def test_16_bit_cmyk_is_refused(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "print.tif", noise(7, 5, 4, dtype=np.uint16), photometric="separated"
+    )
+    assert_refused_by_name(tmp_path / "print.tif")
+
+
 def test_missing_file_is_named(tmp_path):
     assert_refused_by_name(tmp_path / "absent.png", "no such file")
 
@@ -453,7 +497,7 @@ def test_folder_in_place_of_a_file_is_refused(tmp_path):
 # Writing
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".JPG"])
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".JPG"])
 def test_16_bit_needs_png_or_tiff(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
     picture = Picture(noise(4, 4, 3, dtype=np.uint16))
@@ -464,7 +508,7 @@ def test_16_bit_needs_png_or_tiff(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".BMP"])
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".bmp", ".ppm", ".BMP"])
 def test_alpha_needs_a_format_that_holds_it(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
     picture = Picture(noise(4, 4, 3), noise(4, 4))
@@ -475,9 +519,9 @@ def test_alpha_needs_a_format_that_holds_it(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["out.xyz", "out", "out.npy"])
+@pytest.mark.parametrize("name", ["out.xyz", "out", "out.npy", "out.gif", "out.pgm"])
 def test_unknown_suffix_is_refused(tmp_path, name):
-    with pytest.raises(InputError, match=r"unknown output format .*; use \.png"):
+    with pytest.raises(InputError, match=r"is not an output format; use \.png"):
         check_output(tmp_path / name, Picture(noise(4, 4, 3)))
 
 
@@ -505,6 +549,16 @@ def test_writing_makes_folders_and_leaves_one_file(tmp_path):
     assert read_picture(path).pixels.shape == (9, 5, 3)
 
 
+def test_who_reads_the_old_file_is_not_disturbed(tmp_path):
+    """The new file takes the old one's name; the old one is not written into."""
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"the old file")
+    with path.open("rb") as reader:
+        write_picture(path, Picture(noise(7, 5, 3)))
+        assert reader.read() == b"the old file"
+    assert read_picture(path).pixels.shape == (7, 5, 3)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_folder_in_place_of_the_target_stays(tmp_path, dtype):
     target = tmp_path / "out.png"
@@ -528,7 +582,6 @@ def test_file_in_place_of_the_folder_stays(tmp_path):
     [
         ("wide.jpg", (1, 66000, 1), None),  # JPEG ends at 65535 pixels a side
         ("wide.webp", (1, 16400, 1), None),  # WebP at 16383
-        ("wide.gif", (1, 66000, 1), None),
     ],
 )
 def test_old_file_is_intact_where_encoding_fails(tmp_path, name, pixels, alpha, capfd):
