@@ -18,7 +18,6 @@ from ms_restore.data.images import (
 )
 from ms_restore.errors import InputError, listed, nearest
 from ms_restore.files import replacing
-from ms_restore.inference.engines import MindSporeEngine
 from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics import evaluate as evaluation
 from ms_restore.metrics.protocols import PROTOCOLS
@@ -32,12 +31,15 @@ Settings = dict[str, Any]
 
 
 def train(
-    model: str,
+    model: Optional[str] = None,
     *,
     data_dir: Optional[PathLike] = None,
     output_dir: Optional[PathLike] = None,
     max_steps: Optional[int] = None,
     pretrained: Optional[PathLike] = None,
+    resume: Optional[PathLike] = None,
+    allow_changes: bool = False,
+    logger: str = "jsonl",
     device_target: Optional[str] = None,
     device_id: int = 0,
     mode: str = "graph",
@@ -49,22 +51,82 @@ def train(
     Args:
         data_dir: folder of images, or with the subfolders DIV2K_train_HR and DIV2K_valid_HR;
             none: the embedded photos.
-        max_steps: end early; the schedule stays that of the whole run.
+        max_steps: end early, after so many steps of the run; its schedule stays.
         pretrained: start from these weights, as far as they fit.
+        resume: run folder to go on with, from its last checkpoint, bit for bit as if it had
+            never stopped; ``model`` may then be left out.
+        allow_changes: resume although settings differ from those the run was made with.
+        logger: comma-separated list of jsonl (always written), tensorboard, mindinsight.
         settings: recipe keys such as ``{"train.lr": 5e-4}``.
     """
+    from ms_restore.training import folder as run_folder
     from ms_restore.training import run
 
-    recipe = recipes.load(model, _merged(settings, data_dir=data_dir, seed=seed))
     if max_steps is not None and max_steps < 1:
         raise InputError(f"max_steps {max_steps}: expected at least 1")
+    asked = _merged(settings, data_dir=data_dir, seed=seed)
+    if resume is None:
+        if model is None:
+            raise InputError("no model: name one with --model, or a run folder with --resume")
+        recipe = recipes.load(model, asked)
+        folder = Path(output_dir or Path("runs") / recipe.model)
+    else:
+        folder = Path(resume)
+        if pretrained is not None or (output_dir is not None and Path(output_dir) != folder):
+            other = "--pretrained" if pretrained else "another --output_dir"
+            raise InputError(f"--resume {resume} and {other} exclude each other; leave one out")
+        saved = run_folder.saved_recipe(folder)
+        recipe = recipes.load(model, asked) if model else recipes.parse(saved.to_yaml(), asked)
+        run_folder.check_unchanged(saved, recipe, allow_changes)
     device = runtime.start(device_target, device_id, mode, recipe.seed)
     return run.train(
         recipe,
-        Path(output_dir or Path("runs") / recipe.model),
+        folder,
         device_target=device,
         max_steps=max_steps,
         pretrained=Path(pretrained) if pretrained else None,
+        resumed=run_folder.last_checkpoint(folder) if resume else None,
+        logger_names=logger,
+    )
+
+
+def prepare(
+    model: str,
+    source: PathLike,
+    output: PathLike,
+    *,
+    lr_source: Optional[PathLike] = None,
+    skip_bad: bool = False,
+    workers: Optional[int] = None,
+    settings: Optional[Settings] = None,
+) -> list[Path]:
+    """Write a folder of images as MindRecord, from which this model's training reads patches.
+
+    A known layout (such as DIV2K's) becomes the folders train and valid in ``output``. A run that
+    was interrupted goes on where it stopped. Returns the prepared folders.
+
+    Args:
+        lr_source: folder of low-resolution images, paired by name; none: they are made on reading.
+        skip_bad: leave out images that cannot be used, and say which.
+        workers: threads that decode; by default one for each processor.
+        settings: recipe keys such as ``{"data.patch_size": 128}``.
+    """
+    from ms_restore.data import prepare as preparing
+
+    if workers is not None and workers < 1:
+        raise InputError(f"workers {workers}: expected at least 1")
+    recipe = recipes.load(model, settings)
+    degradation = parts.build("degradation", recipe.degradation)
+    return preparing.prepare(
+        Path(source),
+        Path(output),
+        model=recipe.model,
+        scale=degradation.scale,
+        patch_size=recipe.data.patch_size,
+        margin=degradation.margin,
+        low=Path(lr_source) if lr_source else None,
+        skip_bad=skip_bad,
+        workers=workers,
     )
 
 
@@ -72,17 +134,20 @@ def load_model(
     checkpoint: PathLike,
     *,
     model: Optional[str] = None,
+    tile: Optional[int] = None,
+    self_ensemble: bool = False,
     device_target: Optional[str] = None,
     device_id: int = 0,
     mode: str = "graph",
 ) -> Restorer:
     """The restorer of a checkpoint (a file or a run folder): ``x_hat = restorer(y)``.
 
-    ``model`` is needed for a checkpoint that carries no recipe.
+    ``model`` is needed for a checkpoint that carries no recipe; ``tile`` and ``self_ensemble``
+    are explained at Restorer.
     """
     runtime.start(device_target, device_id, mode)
     network, recipe = _network(checkpoint, model, None)
-    return _restorer(network, recipe)
+    return Restorer(network, recipe, tile=tile, self_ensemble=self_ensemble)
 
 
 def evaluate(
@@ -92,6 +157,8 @@ def evaluate(
     data_dir: Optional[PathLike] = None,
     protocol: Optional[str] = None,
     output_dir: Optional[PathLike] = None,
+    tile: Optional[int] = None,
+    self_ensemble: bool = False,
     device_target: Optional[str] = None,
     device_id: int = 0,
     mode: str = "graph",
@@ -111,7 +178,7 @@ def evaluate(
     found = checkpoints.locate(Path(checkpoint))
     runtime.start(device_target, device_id, mode)
     network, recipe = _network(found, model, _merged(settings, seed=seed))
-    restorer = _restorer(network, recipe)
+    restorer = Restorer(network, recipe, tile=tile, self_ensemble=self_ensemble)
     degradation = parts.build("degradation", recipe.degradation)
     name = protocol or recipe.eval.protocol
     chosen = PROTOCOLS[name]
@@ -158,6 +225,8 @@ def infer(
     output: PathLike,
     *,
     model: Optional[str] = None,
+    tile: Optional[int] = None,
+    self_ensemble: bool = False,
     device_target: Optional[str] = None,
     device_id: int = 0,
     mode: str = "graph",
@@ -165,11 +234,13 @@ def infer(
 ) -> list[Path]:
     """Restore a picture to a file, or a folder of pictures to PNG files of the same names.
 
-    Gray, 16 bit and transparency are kept. Returns the files written.
+    Gray, 16 bit and transparency are kept. Large pictures are computed in tiles, with the same
+    result; ``tile`` and ``self_ensemble`` are explained at Restorer. Returns the files written.
     """
     pairs = _pairs(Path(input), Path(output))
     runtime.start(device_target, device_id, mode)
-    restorer = _restorer(*_network(checkpoint, model, settings))
+    network, recipe = _network(checkpoint, model, settings)
+    restorer = Restorer(network, recipe, tile=tile, self_ensemble=self_ensemble)
     for source, target in pairs:
         picture = read_picture(source)
         check_output(target, picture)
@@ -240,11 +311,6 @@ def _network(
     checkpoints.load_strictly(network, loaded)
     network.set_train(False)
     return network, recipe
-
-
-def _restorer(network: Any, recipe: Recipe) -> Restorer:
-    engine = MindSporeEngine(network)
-    return Restorer(engine, recipe, scale=network.scale, channels=network.channels)
 
 
 def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:

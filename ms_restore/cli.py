@@ -70,12 +70,23 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         return added
 
     train = verb("train", "train a model", _train)
-    train.add_argument("--model", required=True, help="name of a model, or a recipe file")
+    train.add_argument("--model", help="name of a model, or a recipe file")
     train.add_argument("--data_dir", help="folder of training images (none: embedded photos)")
     train.add_argument("--output_dir", help="run folder (default runs/MODEL)")
-    train.add_argument("--max_steps", type=int, help="end early, the schedule stays")
+    train.add_argument("--max_steps", type=int, help="end after so many steps, the schedule stays")
     train.add_argument("--pretrained", help="checkpoint to start from, as far as it fits")
+    train.add_argument("--resume", metavar="RUN_DIR", help="run folder to go on with")
+    train.add_argument("--allow_changes", action="store_true", help="resume with other settings")
+    train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard,mindinsight")
     train.add_argument("--seed", type=int, help="seed of weights, data order and noise")
+
+    prepare = verb("prepare", "write images as MindRecord, for faster training", _prepare)
+    prepare.add_argument("--model", required=True, help="whose training the images are for")
+    prepare.add_argument("--source", required=True, help="folder of images, or of a known layout")
+    prepare.add_argument("--output", required=True, help="folder to write")
+    prepare.add_argument("--lr_source", help="folder of low-resolution images (none: made on read)")
+    prepare.add_argument("--skip_bad", action="store_true", help="leave out what cannot be used")
+    prepare.add_argument("--workers", type=int, help="threads that decode (default: processors)")
 
     evaluate = verb("eval", "score a checkpoint on clean images", _evaluate)
     _add_checkpoint(evaluate)
@@ -97,12 +108,28 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     for added in (train, evaluate, infer, export):
         added.add_argument("--device_target", help="CPU, Ascend or GPU (default: what is there)")
         added.add_argument("--device_id", type=int, default=0, help="which device (default 0)")
+    for added in (evaluate, infer):
+        added.add_argument(
+            "--tile", type=_tile, help="side of a tile in pixels, 0: one piece (default: auto)"
+        )
+        added.add_argument(
+            "--self_ensemble", action="store_true", help="mean over 8 flips and rotations"
+        )
     for added in (train, evaluate, infer):
         added.add_argument("--mode", choices=("graph", "pynative"), default="graph")
 
     models = verb("models", "list the models, or print one's recipe", _models)
     models.add_argument("--model", help="print this model's whole recipe")
     return parser, dict(subparsers.choices)
+
+
+def _tile(text: str) -> Optional[int]:
+    if text == "auto":
+        return None
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +161,13 @@ def _settings(rest: list[str], verb: argparse.ArgumentParser) -> dict[str, Any]:
 def _train(**options: Any) -> None:
     from ms_restore import api
 
-    api.train(options.pop("model"), **options)
+    api.train(**options)
+
+
+def _prepare(**options: Any) -> None:
+    from ms_restore import api
+
+    api.prepare(options.pop("model"), options.pop("source"), options.pop("output"), **options)
 
 
 def _evaluate(**options: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import pydantic
 import yaml
@@ -43,7 +43,9 @@ class TrainSettings:
     steps: pydantic.PositiveInt = 1000
     """Optimizer updates of the whole schedule."""
     batch_size: pydantic.PositiveInt = 16
-    """Patches in a step."""
+    """Patches computed at a time."""
+    accumulate: pydantic.PositiveInt = 1
+    """Batches in a step, their gradients averaged: a larger batch in the memory of a small one."""
     loss: Part = dataclasses.field(default_factory=lambda: {"name": "l1"})
     """l1 or mse."""
     optimizer: Part = dataclasses.field(default_factory=lambda: {"name": "adam"})
@@ -52,8 +54,24 @@ class TrainSettings:
     """Learning rate at the start of the schedule."""
     schedule: Part = dataclasses.field(default_factory=lambda: {"name": "constant"})
     """constant, step, multi_step, exponential or cosine, with its arguments."""
+    warm_up: pydantic.NonNegativeInt = 0
+    """Steps over which the learning rate rises linearly to the schedule's."""
+    amp_level: Literal["O0", "O2"] = "O0"
+    """O2: the network computes in float16, its weights and their update stay float32."""
+    loss_scale: Optional[Literal["none", "fixed", "dynamic"]] = None
+    """Factor on the loss that keeps small gradients in float16; by default dynamic with O2."""
+    loss_scale_window: pydantic.PositiveInt = 1000
+    """Steps without overflow after which the dynamic loss scale doubles."""
+    clip_norm: Optional[pydantic.PositiveFloat] = None
+    """The gradients' global norm is cut to this."""
+    ema_decay: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.0
+    """Decay of the weights' moving average, which is then what is validated; 0: none."""
     validate_every: pydantic.PositiveInt = 1000
-    """Steps between two validations, each followed by a checkpoint."""
+    """Steps between two validations; the best weights are kept."""
+    checkpoint_every: pydantic.PositiveInt = 1000
+    """Steps between two checkpoints that the run can be resumed from."""
+    keep: pydantic.PositiveInt = 3
+    """So many of the last checkpoints are kept."""
 
 
 @dataclass(config=_STRICT)
@@ -201,10 +219,12 @@ def _known_keys(section: tuple[Any, ...]) -> list[str]:
 
 
 def _contradictions(recipe: Recipe) -> list[str]:
-    """What no single key shows; fills in the degradation's scale, which follows the network's."""
+    """What no single key shows; fills in the settings that follow from others."""
     from ms_restore.metrics.protocols import PROTOCOLS
 
     found = []
+    if recipe.train.loss_scale is None:
+        recipe.train.loss_scale = "dynamic" if recipe.train.amp_level == "O2" else "none"
     scale = recipe.network.get("scale")
     if "scale" in recipe.degradation and scale is not None:
         if recipe.degradation["scale"] not in (None, scale):

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck source-path=SCRIPTDIR
 # Installs, trains a small EDSR on the embedded photos, scores it on held-out ones, writes pictures.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"

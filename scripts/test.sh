@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck source-path=SCRIPTDIR
 # Installs the test extra and runs the tests: scripts/test.sh [--long] [pytest options]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" test

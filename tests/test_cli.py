@@ -118,7 +118,7 @@ def odd(tmp_path_factory):
         ("train --model TINY --device_target TPU", "'TPU' is not known; choose CPU"),
         ("train --model TINY --pretrained ODD/none.ckpt", "none.ckpt: no such file"),
         ("train --model TINY --pretrained ODD/text/notes.txt", "not a MindSpore checkpoint"),
-        ("train", "required: --model"),
+        ("train", "no model: name one with --model"),
         ("trian", "unknown verb 'trian' .did you mean 'train'"),
         ("eval --checkpoint ODD/none.ckpt", "none.ckpt: no such file"),
         ("eval --checkpoint ODD/empty", "no checkpoint .* in this folder"),

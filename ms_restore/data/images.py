@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
 import struct
+import zlib
 from pathlib import Path
 from typing import Any, Optional
 
@@ -25,6 +27,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", "
 _SIXTEEN_BIT = (".png", ".tif", ".tiff")
 _ALPHA = (".png", ".tif", ".tiff", ".webp")
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _SAMPLE_FORMAT = 274, 258, 262, 277, 284, 339
+_LARGE = 128 << 20  # bytes of pixels above which a copy is avoided
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
@@ -44,9 +47,10 @@ def read_picture(path: Path) -> Picture:
         with PIL.Image.open(io.BytesIO(data)) as file:
             _check_tiff(file, path)
             if not _is_16_bit_colour(file, data):
-                upright = PIL.ImageOps.exif_transpose(file)
+                del data  # large pictures: no more copies than must be
                 profile = None if file.mode == "CMYK" else file.info.get("icc_profile")
-                return _split(_to_array(upright), profile)
+                PIL.ImageOps.exif_transpose(file, in_place=True)
+                return _split(_to_array(file), profile)
             orientation = file.getexif().get(_ORIENTATION, 1) if file.format == "PNG" else 1
             file.load()  # finds truncation, which OpenCV passes over
     except PIL.UnidentifiedImageError:
@@ -116,7 +120,8 @@ def _to_array(image: PIL.Image.Image) -> np.ndarray:
         raise ValueError("floating-point pixels; save it as 8 or 16 bit")
     colours = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     transparent = image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info
-    return np.asarray(image.convert(colours + "A" * transparent))
+    mode = colours + "A" * transparent
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def _split(array: np.ndarray, icc_profile: Optional[bytes] = None) -> Picture:
@@ -149,6 +154,9 @@ def write_picture(path: Path, picture: Picture) -> None:
         if array.dtype == np.uint16 and array.shape[2] > 1:
             _encode_with_opencv(temporary, array)
             return
+        if array.nbytes > _LARGE and path.suffix.lower() == ".png":
+            _write_large_png(temporary, array, picture.icc_profile)
+            return
         image = PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
         options: dict[str, Any] = {}
         if path.suffix.lower() in (".jpg", ".jpeg", ".webp"):
@@ -157,6 +165,39 @@ def write_picture(path: Path, picture: Picture) -> None:
             image.save(temporary, icc_profile=picture.icc_profile, **options)
         except (ValueError, OverflowError, struct.error) as error:  # too large for the format
             raise InputError(f"{path}: cannot be written ({error}); use .png") from None
+
+
+def _write_large_png(path: Path, array: np.ndarray, icc_profile: Optional[bytes]) -> None:
+    """Without a copy of the pixels: OpenCV takes BGR, so they are swapped in place, and back."""
+    _swap_red_and_blue(array)
+    try:
+        done = cv2.imwrite(str(path), array)
+    finally:
+        _swap_red_and_blue(array)
+    if not done:
+        raise InputError(f"{path}: cannot be written")
+    if icc_profile is not None:
+        _insert_profile(path, icc_profile)
+
+
+def _swap_red_and_blue(array: np.ndarray) -> None:
+    if array.shape[2] >= 3:
+        for row in array:
+            row[:, :3] = row[:, 2::-1].copy()
+
+
+def _insert_profile(path: Path, icc_profile: bytes) -> None:
+    """Copy the PNG with an iCCP chunk behind its header, which ends at byte 33."""
+    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    plain = path.with_name(f"{path.name}.plain")
+    path.rename(plain)
+    try:
+        with plain.open("rb") as source, path.open("wb") as target:
+            target.write(source.read(33) + chunk)
+            shutil.copyfileobj(source, target)
+    finally:
+        plain.unlink()
 
 
 def _encode_with_opencv(path: Path, array: np.ndarray) -> None:
@@ -192,6 +233,12 @@ def list_pictures(folder: Path) -> list[Path]:
             way_out = ": it is empty"
         raise InputError(f"{folder}: no image ({', '.join(SUFFIXES)}) in it{way_out}")
     return pictures
+
+
+def names_of(files: list[str]) -> list[str]:
+    """The names of image files without their suffixes, unless two would be the same."""
+    stems = [Path(file).stem for file in files]
+    return stems if len(set(stems)) == len(stems) else files
 
 
 def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

@@ -1,20 +1,23 @@
 """Training batches: which patch of which image, turned how, is a function of the seed alone.
 
-Sample number i of a run, counted over all batches (and devices), is fixed by (seed, i): its image
-by the epoch's permutation, its place and orientation by a generator of its own. So any number of
-workers gives the same batches, and a run can start again at any sample.
+Sample number i of a run, counted over all batches and ranks, is fixed by (seed, i): its image by
+the epoch's permutation, its place and orientation by a generator of its own. So any number of
+workers or ranks gives the same samples, and a run can start again at any of them.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
 from ms_restore.data.images import to_float
-from ms_restore.data.sources import ImageSource
-from ms_restore.degradations.bicubic import mirror
+from ms_restore.data.records import RecordSource
+from ms_restore.data.sources import ImageSource, degraded
+from ms_restore.data.tiles import Place, Tile
 
 if TYPE_CHECKING:
     from mindspore.dataset import GeneratorDataset
@@ -23,7 +26,15 @@ _SYMMETRIES = {"none": 1, "flips": 4, "flips_rotations": 8}
 
 
 class TrainingBatches:
-    """Item b is (y, x): float32 (N, C, h, w) degraded and (N, C, H, W) clean, both in [0, 1]."""
+    """Item b is (y, x): float32 (N, C, h, w) degraded and (N, C, H, W) clean, both in [0, 1].
+
+    Args:
+        first_sample: the sample with which the first batch begins.
+        rank, ranks: of the ``ranks`` batches that are computed at once, this is number ``rank``:
+            item b holds ``batch_size`` samples from first_sample + (b ranks + rank) batch_size on.
+
+    Raises InputError where the source was prepared for other patches than these.
+    """
 
     def __init__(
         self,
@@ -35,48 +46,113 @@ class TrainingBatches:
         augment: str,
         seed: int,
         steps: int,
+        first_sample: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
-        self._source = source
+        if isinstance(source, RecordSource):
+            source.check_patches(patch_size, degradation.margin, degradation.scale)
+        self.source = source
         self._degradation = degradation
         self._patch_size = patch_size
         self._batch_size = batch_size
         self._symmetries = _SYMMETRIES[augment]
         self._seed = seed
         self._steps = steps
+        self._first_sample = first_sample
+        self._rank = rank
+        self._ranks = ranks
 
     def __len__(self) -> int:
         return self._steps
 
     def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        first = int(batch) * self._batch_size
-        patches = np.stack([self._patch(first + i) for i in range(self._batch_size)])
-        patches = np.ascontiguousarray(patches.transpose(0, 3, 1, 2))
-        margin = self._degradation.margin
-        y = self._degradation.patches(patches)
-        x = patches[:, :, margin:-margin, margin:-margin] if margin else patches
-        return to_float(y), to_float(x)
+        return self._join([self._pair(sample) for sample in self._samples(int(batch))])
 
-    def _patch(self, sample: int) -> np.ndarray:
-        """The clean patch with the degradation's margin around it, (H, W, C)."""
-        epoch, position = divmod(sample, len(self._source))
-        image = self._source[_permutation(self._seed, epoch, len(self._source))[position]]
+    def stream(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All items in their order, from a RecordSource that reads ahead the tiles they need."""
+        assert isinstance(self.source, RecordSource)
+        samples = (sample for batch in range(self._steps) for sample in self._samples(batch))
+        tiles = self.source.tiles(self._place(sample) for sample in samples)
+        for _ in range(self._steps):
+            pairs = [self._cut(*next(tiles)) for _ in range(self._batch_size)]
+            yield self._join(pairs)
+
+    def _samples(self, batch: int) -> range:
+        first = self._first_sample + (batch * self._ranks + self._rank) * self._batch_size
+        return range(first, first + self._batch_size)
+
+    def _place(self, sample: int) -> Place:
+        """Where sample number ``sample`` lies, on the grid of the degradation's scale."""
+        epoch, position = divmod(sample, len(self.source))
+        image = int(_permutation(self._seed, epoch, len(self.source))[position])
         rng = np.random.Generator(np.random.Philox(key=[self._seed, sample]))
-        rows = self._span(image.shape[0], rng)
-        columns = self._span(image.shape[1], rng)
-        patch = image[rows[:, None], columns]
-        symmetry = int(rng.integers(self._symmetries))
-        if symmetry & 1:
-            patch = patch[:, ::-1]
-        if symmetry & 2:
-            patch = patch[::-1]
-        return patch.transpose(1, 0, 2) if symmetry & 4 else patch
+        scale = self._degradation.scale
+        top, left = (
+            scale * int(rng.integers((side - side % scale - self._patch_size) // scale + 1))
+            for side in self._size(image)
+        )
+        return Place(image, top, left, int(rng.integers(self._symmetries)))
 
-    def _span(self, length: int, rng: np.random.Generator) -> np.ndarray:
-        """Indices of a random patch and its margin along one side, mirrored at the borders."""
-        scale, margin = self._degradation.scale, self._degradation.margin
-        length -= length % scale
-        start = scale * int(rng.integers((length - self._patch_size) // scale + 1))
-        return mirror(np.arange(start - margin, start + self._patch_size + margin), length)
+    def _size(self, image: int) -> tuple[int, int]:
+        if isinstance(self.source, RecordSource):
+            return self.source.sizes[image]
+        height, width = self.source[image].shape[:2]
+        return height, width
+
+    def _pair(self, sample: int) -> tuple[Optional[np.ndarray], np.ndarray]:
+        place = self._place(sample)
+        y = degraded(self.source, place.image)
+        x = self.source[place.image]
+        return self._cut(place, Tile(x), None if y is None else Tile(y))
+
+    def _cut(
+        self, place: Place, x: Tile, y: Optional[Tile]
+    ) -> tuple[Optional[np.ndarray], np.ndarray]:
+        """The stored degraded patch, and the clean one; without the first, the second with margin.
+
+        Both (H, W, C), turned.
+        """
+        scale = self._degradation.scale
+        height, width = (side - side % scale for side in self._size(place.image))
+        margin = self._degradation.margin if y is None else 0
+        side = self._patch_size
+        patch = place.turn(x.cut(place.top, place.left, side, margin, height, width))
+        if y is None:
+            return None, patch
+        top, left, side, height, width = (
+            value // scale for value in (place.top, place.left, side, height, width)
+        )
+        return place.turn(y.cut(top, left, side, 0, height, width)), patch
+
+    def _join(
+        self, pairs: list[tuple[Optional[np.ndarray], np.ndarray]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        groups = [pairs]
+        if len({(x.dtype, y is None or y.dtype) for y, x in pairs}) > 1:  # 8 and 16 bit
+            groups = [[pair] for pair in pairs]
+        made = [self._batch(group) for group in groups]
+        if len(made) == 1:
+            return made[0]
+        ys, xs = zip(*made)
+        return np.concatenate(ys), np.concatenate(xs)
+
+    def _batch(
+        self, pairs: list[tuple[Optional[np.ndarray], np.ndarray]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of one dtype as float batches; y is made where it was not stored."""
+        x = _planes([x for _, x in pairs])
+        stored = [y for y, _ in pairs if y is not None]
+        if stored:
+            return to_float(_planes(stored)), to_float(x)
+        margin = self._degradation.margin
+        y = self._degradation.patches(x)
+        return to_float(y), to_float(x[:, :, margin:-margin, margin:-margin] if margin else x)
+
+
+def _planes(patches: list[np.ndarray]) -> np.ndarray:
+    """(H, W, C) patches as one (N, C, H, W) array."""
+    return np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2))
 
 
 @lru_cache(maxsize=4)
@@ -84,14 +160,31 @@ def _permutation(seed: int, epoch: int, length: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(length)
 
 
+class _Stream:
+    """Batches one after another, for GeneratorDataset."""
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return self._batches.stream()
+
+
 def as_dataset(batches: TrainingBatches, workers: int) -> GeneratorDataset:
-    """The batches as a MindSpore dataset with columns y and x, in their order."""
+    """The batches as a MindSpore dataset with columns y and x, in their order.
+
+    ``workers`` threads make them; those of a streamed source are made by one, and read by others.
+    """
     from mindspore.dataset import GeneratorDataset
 
+    streamed = isinstance(batches.source, RecordSource) and batches.source.streamed
     return GeneratorDataset(
-        batches,
+        _Stream(batches) if streamed else batches,
         ["y", "x"],
         shuffle=False,
-        num_parallel_workers=workers,
+        num_parallel_workers=1 if streamed else min(workers, os.cpu_count() or 1),
         python_multiprocessing=False,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional, Protocol
+from typing import Optional, Protocol, Union
 
 import numpy as np
 
 from ms_restore.data import photos
-from ms_restore.data.images import list_pictures, read_picture, to_channels
+from ms_restore.data.images import list_pictures, names_of, read_picture, to_channels
+from ms_restore.data.records import PreparedSet, RecordSource, is_prepared
 from ms_restore.errors import InputError, listed
 
 _LAYOUTS = (  # training and validation subfolders that are recognised
@@ -33,12 +34,19 @@ class ImageSource(Protocol):
 
 
 class PhotoSource:
-    """The embedded photos of one split, with ``channels`` 1 or 3."""
+    """The embedded photos of one split, with ``channels`` 1 or 3 and sides from ``smallest`` up."""
 
-    def __init__(self, split: photos.Split, channels: int) -> None:
-        self.names = list(photos.names(split))
+    def __init__(self, split: photos.Split, channels: int, smallest: int = 1) -> None:
+        loaded = {name: photos.load(name) for name in photos.names(split)}
+        fitting = {name: x for name, x in loaded.items() if min(x.shape[:2]) >= smallest}
+        if not fitting:
+            raise InputError(
+                f"no embedded photo has {smallest} pixels along each side; name a folder of larger "
+                "images with --data_dir, or make data.patch_size smaller"
+            )
+        self.names = list(fitting)
         self.description = f"{len(self.names)} embedded photos"
-        self._pixels = [to_channels(photos.load(name), channels) for name in self.names]
+        self._pixels = [to_channels(x, channels) for x in fitting.values()]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,8 +67,7 @@ class FolderSource:
         self._paths = paths
         self._channels = channels
         self._cache: dict[int, np.ndarray] = {}
-        stems = [path.stem for path in paths]
-        self.names = stems if len(set(stems)) == len(stems) else [path.name for path in paths]
+        self.names = names_of([path.name for path in paths])
         self.description = f"{len(paths)} images of {paths[0].parent}"
         small, room = [], _CACHE_BYTES
         with ThreadPoolExecutor() as pool:
@@ -97,39 +104,66 @@ def open_training(
 ) -> tuple[ImageSource, ImageSource]:
     """The training and the validation source; ``smallest`` is the least side that can be scored.
 
-    Without a validation folder, the ``valid`` part of a known layout, every tenth image of a
-    plain folder, or the held-out embedded photos take its place.
+    A folder holds images or is one that prepare wrote. Without a validation folder, the ``valid``
+    part of a known layout, every tenth image of a plain folder, or the held-out embedded photos
+    take its place.
     """
     if folder is None:
-        train: ImageSource = PhotoSource("train", channels)
+        train: ImageSource = PhotoSource("train", channels, max(patch_size, smallest))
         if valid_folder is None:
-            return train, PhotoSource("held_out", channels)
-        return train, FolderSource(list_pictures(Path(valid_folder)), channels, smallest)
-    train_folder, valid_part = _split_layout(Path(folder))
-    paths = list_pictures(train_folder)
-    if valid_folder is not None or valid_part is not None:
-        valid_paths = list_pictures(Path(valid_folder) if valid_folder else valid_part)  # type: ignore[arg-type]
-    elif len(paths) == 1:
+            return train, PhotoSource("held_out", channels, smallest)
+        return train, _open(_contents(Path(valid_folder)), channels, smallest)
+    train_folder, valid_part = split_layout(Path(folder))
+    contents = _contents(train_folder)
+    if valid_folder is not None:
+        valid_part = Path(valid_folder)
+    count = len(contents)
+    if valid_part is not None:
+        train = _open(contents, channels, max(patch_size, smallest))
+        return train, _open(_contents(valid_part), channels, smallest)
+    if count == 1:
         raise InputError(
             f"{folder}: one image only, nothing is left to validate on; "
             "add images or name some with --data.valid_dir"
         )
-    else:
-        valid_paths = paths[_HELD_OUT_SHARE - 1 :: _HELD_OUT_SHARE] or paths[-1:]
-        paths = [path for path in paths if path not in valid_paths]
-    train = FolderSource(paths, channels, max(patch_size, smallest))
-    return train, FolderSource(valid_paths, channels, smallest)
+    held_out = list(range(_HELD_OUT_SHARE - 1, count, _HELD_OUT_SHARE)) or [count - 1]
+    kept = sorted(set(range(count)) - set(held_out))
+    train = _open(contents, channels, max(patch_size, smallest), kept)
+    return train, _open(contents, channels, smallest, held_out)
 
 
 def open_evaluation(folder: Optional[str], channels: int, smallest: int) -> ImageSource:
     """The images to score: the folder's, its validation part's, or the held-out embedded photos."""
     if folder is None:
-        return PhotoSource("held_out", channels)
-    _, valid_part = _split_layout(Path(folder))
-    return FolderSource(list_pictures(valid_part or Path(folder)), channels, smallest)
+        return PhotoSource("held_out", channels, smallest)
+    _, valid_part = split_layout(Path(folder))
+    return _open(_contents(valid_part or Path(folder)), channels, smallest)
 
 
-def _split_layout(folder: Path) -> tuple[Path, Optional[Path]]:
+def degraded(source: ImageSource, index: int) -> Optional[np.ndarray]:
+    """The degraded image (h, w, C) that is stored beside the clean one, where there is one."""
+    return source.degraded(index) if isinstance(source, RecordSource) else None
+
+
+_Contents = Union[PreparedSet, list[Path]]
+
+
+def _contents(folder: Path) -> _Contents:
+    return PreparedSet(folder) if is_prepared(folder) else list_pictures(folder)
+
+
+def _open(
+    contents: _Contents, channels: int, smallest: int, indices: Optional[list[int]] = None
+) -> ImageSource:
+    """The source of these images, by default of all."""
+    indices = list(range(len(contents))) if indices is None else indices
+    if isinstance(contents, PreparedSet):
+        return RecordSource(contents, indices, channels, smallest, _CACHE_BYTES)
+    return FolderSource([contents[index] for index in indices], channels, smallest)
+
+
+def split_layout(folder: Path) -> tuple[Path, Optional[Path]]:
+    """The training and the validation part of a known layout, or the folder itself and None."""
     for train, valid in _LAYOUTS:
         if (folder / train).is_dir() and (folder / valid).is_dir():
             return folder / train, folder / valid

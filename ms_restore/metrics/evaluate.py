@@ -9,7 +9,8 @@ from typing import Any, Callable
 import numpy as np
 
 from ms_restore.data.images import to_float
-from ms_restore.data.sources import ImageSource
+from ms_restore.data.sources import ImageSource, degraded
+from ms_restore.errors import InputError
 from ms_restore.metrics.protocols import Protocol
 
 
@@ -28,13 +29,22 @@ def trials(
 ) -> Iterator[Trial]:
     """Degrade and restore every image; x and x_hat are float32 in [0, 1].
 
+    A low-resolution image that is stored with the source takes the place of a made one.
     Images are cropped at the right and bottom to multiples of the degradation's scale.
     """
     for index, name in enumerate(source.names):
         pixels = source[index]
         height, width = (side - side % degradation.scale for side in pixels.shape[:2])
         pixels = pixels[:height, :width]
-        y = degradation(pixels)
+        y = degraded(source, index)
+        if y is None:
+            y = degradation(pixels)
+        elif (y.shape[0] * degradation.scale, y.shape[1] * degradation.scale) != (height, width):
+            raise InputError(
+                f"{source.description}: the low-resolution {name} stored there is "
+                f"{y.shape[1]}x{y.shape[0]}, which is not 1/{degradation.scale} of the image; "
+                "prepare the images for this model"
+            )
         yield Trial(name, to_float(pixels), y, restore(to_float(y)))
 
 

@@ -58,8 +58,12 @@ class EDSR(nn.Cell):
         self.blocks = nn.SequentialCell([_Block(filters, residual_scale) for _ in range(blocks)])
         self.body_end = _conv(filters, filters)
         stages: list[nn.Cell] = []
+        radius = 1 + 2 * blocks + 1
         for factor in {2: (2,), 3: (3,), 4: (2, 2)}[scale]:
             stages += [_conv(filters, filters * factor**2), nn.PixelShuffle(factor)]
+            radius += 1
+        self.receptive_radius = radius + 1  # the last conv reaches a part of an input pixel
+        self.floats_per_pixel = 3 * filters * scale**2
         self.upsample = nn.SequentialCell(stages)
         self.tail = _conv(filters, channels)
         mean, deviation = (np.array(values, np.float32) for values in _STATISTICS[normalisation])

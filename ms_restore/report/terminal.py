@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from collections.abc import Iterator, Sequence
+from typing import Any, Optional, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,6 +14,17 @@ console = Console(highlight=False, soft_wrap=True)
 
 def say(line: str) -> None:
     console.print(line, markup=False)
+
+
+_T = TypeVar("_T")
+_SHOWN_FROM = 8  # work in fewer pieces needs no bar
+
+
+def progress(jobs: Sequence[_T], what: str) -> Iterator[_T]:
+    """The jobs, with a bar on a terminal where they are many; it goes away at the end."""
+    shown = console.is_terminal and len(jobs) >= _SHOWN_FROM
+    with Progress(console=console, transient=True, disable=not shown) as bar:
+        yield from bar.track(jobs, description=what)
 
 
 def score_table(scores: list[dict[str, Any]], mean: dict[str, float], baseline: str) -> None:
@@ -38,8 +50,7 @@ def score_table(scores: list[dict[str, Any]], mean: dict[str, float], baseline: 
 class TrainingProgress:
     """A bar with loss, PSNR and images/s on a terminal; one line at each validation elsewhere."""
 
-    def __init__(self, steps: int, batch_size: int) -> None:
-        self._batch_size = batch_size
+    def __init__(self, first: int, last: int) -> None:
         self._psnr = ""
         self._bar: Optional[Progress] = None
         if console.is_terminal:
@@ -50,7 +61,7 @@ class TrainingProgress:
                 TimeRemainingColumn(),
                 console=console,
             )
-            self._task = self._bar.add_task("", total=steps, figures="")
+            self._task = self._bar.add_task("", completed=first, total=last, figures="")
             self._bar.start()
 
     def step(self, step: int, loss: float, images_per_second: float) -> None:
@@ -65,3 +76,28 @@ class TrainingProgress:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class PreparingProgress:
+    """A bar with the rate on a terminal; nothing elsewhere. Rates in bytes of pixels a second."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self._bar = Progress(
+            TextColumn("image {task.completed}/{task.total}"),
+            BarColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=total, completed=done, rate="")
+
+    def __enter__(self) -> PreparingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def advance(self, rate: float) -> None:
+        self._bar.update(self._task, advance=1, rate=f"{rate / 1e6:.0f} MB/s")

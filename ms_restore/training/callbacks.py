@@ -1,105 +1,241 @@
-"""What happens beside the steps: the log, validation, checkpoints."""
+"""What happens beside the steps: figures, validation, checkpoints, a stop that loses nothing.
+
+MindSpore calls them in the order of the list: Figures stops a run whose loss is no number before
+Validation and Checkpoints could keep its weights; Stop comes last.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
+import signal
+import threading
 import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Callable, Optional
 
 import numpy as np
-from mindspore import nn
 from mindspore.train import Callback, RunContext
 
 from ms_restore.data.sources import ImageSource
+from ms_restore.errors import InputError
 from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics.evaluate import trials
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.report.terminal import TrainingProgress
-from ms_restore.weights import checkpoint
+from ms_restore.training.loggers import Logger
+
+_LEAST_SCALE = 1.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Log(Callback):
-    """One JSON line a step (a chunk of steps with data sink) and a validation; feeds the bar."""
+class Steps:
+    """The number of the step that a callback is called at, counted over all sessions of the run."""
 
-    def __init__(self, path: Path, batch_size: int, progress: TrainingProgress) -> None:
-        super().__init__()
-        self._file = path.open("w", encoding="utf-8", buffering=1)
-        self._batch_size = batch_size
-        self._progress = progress
-        self._step = 0
-        self._time = time.perf_counter()
-        self.loss = math.nan
-        self.images_per_second = 0.0
+    def __init__(self, first: int, last: int) -> None:
+        self.first = first  # steps done before this session
+        self.last = last
 
-    def on_train_step_end(self, run_context: RunContext) -> None:
-        arguments = run_context.original_args()
-        step = int(arguments.cur_step_num)
-        now = time.perf_counter()
-        self.loss = float(arguments.net_outputs.asnumpy())
-        self.images_per_second = (step - self._step) * self._batch_size / (now - self._time)
-        self._step, self._time = step, now
-        self._write(step=step, loss=self.loss, images_per_second=round(self.images_per_second, 2))
-        self._progress.step(step, self.loss, self.images_per_second)
+    def now(self, run_context: RunContext) -> int:
+        return self.first + int(run_context.original_args().cur_step_num)
 
-    def validated(self, step: int, psnr: float) -> None:
-        self._write(step=step, valid_psnr=psnr)
-        self._progress.validation(step, self.loss, psnr, self.images_per_second)
-        self._time = time.perf_counter()  # the next step's rate is without the validation
+    def due(self, step: int, done: int, every: int) -> bool:
+        """Whether a multiple of ``every`` lies in (done, step], or the run ends.
 
-    def _write(self, **figures: Any) -> None:
-        self._file.write(json.dumps(figures) + "\n")
-
-    def close(self) -> None:
-        self._file.close()
+        With data sink a callback sees only every so many steps.
+        """
+        return step // every > done // every or step >= self.last
 
 
-class Validation(Callback):
-    """Scores the network every ``train.validate_every`` steps and at the end, then saves it."""
+class Figures(Callback):
+    """Loss, learning rate, loss scale, images/s and data wait of every step, to loggers and bar."""
 
     def __init__(
         self,
-        folder: Path,
-        restorer: Restorer,
-        network: nn.Cell,
-        degradation: Any,
-        source: ImageSource,
-        log: Log,
-        steps: int,
+        steps: Steps,
+        loggers: list[Logger],
+        progress: TrainingProgress,
+        rates: list[float],
+        images_per_step: int,
+        dynamic: bool,
+        skipped: int,
     ) -> None:
         super().__init__()
-        self._folder = folder
-        self._restorer = restorer
-        self._network = network
-        self._degradation = degradation
-        self._source = source
-        self._log = log
         self._steps = steps
-        self._done = 0
-        self.best = -math.inf
+        self._loggers = loggers
+        self._progress = progress
+        self._rates = rates
+        self._images_per_step = images_per_step
+        self._dynamic = dynamic
+        self._step = steps.first
+        self._skipped = skipped
+        self._ended = self._began = time.perf_counter()
+        self.loss = math.nan
+        self.images_per_second = 0.0
+
+    def on_train_step_begin(self, run_context: RunContext) -> None:
+        self._began = time.perf_counter()
 
     def on_train_step_end(self, run_context: RunContext) -> None:
-        step = int(run_context.original_args().cur_step_num)
-        every = self._restorer.recipe.train.validate_every
-        if step // every > self._done // every or step >= self._steps:
-            self._done = step
-            self._validate(step)
+        step = self._steps.now(run_context)
+        outputs = run_context.original_args().net_outputs
+        self.loss, scale = float(outputs[0].asnumpy()), float(outputs[1].asnumpy())
+        skipped = int(outputs[2].asnumpy())
+        now = time.perf_counter()
+        seconds = now - self._ended
+        self.images_per_second = (step - self._step) * self._images_per_step / seconds
+        figures = {
+            "loss": self.loss,
+            "lr": self._rates[max(0, step - 1 - skipped)],
+            "loss_scale": scale,
+            "skipped": skipped,
+            "images_per_second": round(self.images_per_second, 2),
+            "data_wait": round((self._began - self._ended) / seconds, 4),
+        }
+        for logger in self._loggers:
+            logger.scalars(step, figures)
+        self._progress.step(step, self.loss, self.images_per_second)
+        self._check(step, skipped > self._skipped or not math.isfinite(self.loss), scale)
+        self._step, self._ended, self._skipped = step, now, skipped
 
-    def _validate(self, step: int) -> None:
-        recipe = self._restorer.recipe
-        protocol = PROTOCOLS[recipe.eval.protocol]
-        psnr = float(
-            np.mean(
-                [
-                    protocol.psnr(trial.x_hat, trial.x, self._restorer.scale)
-                    for trial in trials(self._restorer, self._degradation, self._source)
-                ]
+    def _check(self, step: int, overflowed: bool, scale: float) -> None:
+        if overflowed and (not self._dynamic or scale <= _LEAST_SCALE):
+            raise InputError(
+                f"step {step}: the loss or a gradient is not finite (loss {self.loss}); training "
+                "stopped, the last checkpoint is as it was. Try a smaller train.lr, "
+                "train.clip_norm, or train.amp_level O0"
             )
-        )
-        self._log.validated(step, psnr)
-        facts = {"step": step, "valid_psnr": psnr, "protocol": recipe.eval.protocol}
-        names = [checkpoint.LAST] if psnr <= self.best else [checkpoint.LAST, checkpoint.BEST]
-        for name in names:
-            checkpoint.save(self._folder / name, self._network, recipe, facts)
-        self.best = max(self.best, psnr)
+
+    def validated(self, step: int, psnr: float, best: float) -> None:
+        for logger in self._loggers:
+            logger.scalars(step, {"valid_psnr": psnr, "best_psnr": best})
+        self._progress.validation(step, self.loss, psnr, self.images_per_second)
+
+    def resume_clock(self) -> None:
+        """What lay between two steps (a validation, a checkpoint) counts to neither."""
+        self._ended = time.perf_counter()
+
+
+class Validation(Callback):
+    """Scores the weights that ``refresh`` puts into the restorer's network; ``keep`` the best."""
+
+    def __init__(
+        self,
+        steps: Steps,
+        every: int,
+        restorer: Restorer,
+        degradation: Any,
+        source: ImageSource,
+        figures: Figures,
+        loggers: list[Logger],
+        refresh: Callable[[], None],
+        keep: Callable[[int, float], None],
+        best: float,
+    ) -> None:
+        super().__init__()
+        self._steps = steps
+        self._every = every
+        self._restorer = restorer
+        self._degradation = degradation
+        self._source = source
+        self._figures = figures
+        self._loggers = loggers
+        self._refresh = refresh
+        self._keep = keep
+        self._done = steps.first
+        self.best = best
+
+    def on_train_step_end(self, run_context: RunContext) -> None:
+        step = self._steps.now(run_context)
+        if not self._steps.due(step, self._done, self._every):
+            return
+        self._done = step
+        self._refresh()
+        protocol = PROTOCOLS[self._restorer.recipe.eval.protocol]
+        scores: list[float] = []
+        for trial in trials(self._restorer, self._degradation, self._source):
+            if not scores:
+                for logger in self._loggers:
+                    logger.picture(step, trial.name, trial.x_hat)
+            scores.append(protocol.psnr(trial.x_hat, trial.x, self._restorer.scale))
+        psnr = float(np.mean(scores))
+        if psnr > self.best:
+            self.best = psnr
+            self._keep(step, psnr)
+        self._figures.validated(step, psnr, self.best)
+        self._figures.resume_clock()
+
+
+class Checkpoints(Callback):
+    """Saves what the run can be resumed from, every so many steps, at the end and at a stop."""
+
+    def __init__(
+        self, steps: Steps, every: int, save: Callable[[int], None], figures: Figures
+    ) -> None:
+        super().__init__()
+        self._steps = steps
+        self._every = every
+        self._save = save
+        self._figures = figures
+        self._done = steps.first
+
+    def on_train_step_end(self, run_context: RunContext) -> None:
+        step = self._steps.now(run_context)
+        if self._steps.due(step, self._done, self._every):
+            self.save(step)
+
+    def save(self, step: int) -> None:
+        if step > self._done:
+            self._save(step)
+            self._done = step
+            self._figures.resume_clock()
+
+
+class Stop(Callback):
+    """Ends the run at the next step's end when SIGINT or SIGTERM has come, the checkpoint saved.
+
+    A second SIGINT between steps interrupts at once. MindData and the graph executor take the
+    signals for themselves (the latter turns SIGINT into SIGTERM), so the handlers are set again at
+    every step.
+    """
+
+    def __init__(self, steps: Steps, checkpoints: Checkpoints) -> None:
+        super().__init__()
+        self._steps = steps
+        self._checkpoints = checkpoints
+        self._listening = False
+        self.signal: Optional[int] = None
+        self.last_step = steps.first
+
+    def on_train_step_begin(self, run_context: RunContext) -> None:
+        self._listen()
+
+    def on_train_step_end(self, run_context: RunContext) -> None:
+        self.last_step = self._steps.now(run_context)
+        if self.signal is not None:
+            self._checkpoints.save(self.last_step)
+            run_context.request_stop()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals in this block, in the main thread only (Python knows no other way)."""
+        self._listening = threading.current_thread() is threading.main_thread()
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._listen()
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                if self._listening and handler is not None:
+                    signal.signal(number, handler)
+
+    def _listen(self) -> None:
+        if self._listening:
+            for number in _SIGNALS:
+                signal.signal(number, self._asked)
+
+    def _asked(self, number: int, frame: Optional[FrameType]) -> None:
+        if self.signal == signal.SIGINT == number:
+            raise KeyboardInterrupt
+        self.signal = number

@@ -2,160 +2,266 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import platform
-import shutil
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
 
-from ms_restore import __version__, parts
+from ms_restore import parts
 from ms_restore.data import patches, sources
 from ms_restore.errors import InputError
-from ms_restore.inference.engines import MindSporeEngine
 from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics.protocols import PROTOCOLS
-from ms_restore.recipe import Recipe
+from ms_restore.recipe import Recipe, TrainSettings
 from ms_restore.report.terminal import TrainingProgress, say
-from ms_restore.training.callbacks import Log, Validation
-from ms_restore.training.step import NetworkWithLoss, TrainStep
+from ms_restore.training import callbacks, folder, loggers
+from ms_restore.training.step import LossScale, NetworkWithLoss, TrainStep
 from ms_restore.weights import checkpoint
+from ms_restore.weights.checkpoint import Checkpoint
 
 _SINK_STEPS = 100  # steps that an Ascend runs between two looks of the host
+_DERIVED = "learning_rate"  # a table that the recipe gives, not a state
 
 
 @dataclasses.dataclass
 class Run:
-    """A finished training run; ``psnr`` is the best validation's."""
+    """A training run's folder, best weights, steps done and best validation PSNR in dB."""
 
     folder: Path
     checkpoint: Path
     steps: int
     psnr: float
-    seconds: float
+
+
+class Stopped(SystemExit):
+    """A run that a signal ended; the exit code is the shell's for that signal."""
 
 
 def train(
     recipe: Recipe,
-    folder: Path,
+    output: Path,
     *,
     device_target: str,
     max_steps: Optional[int] = None,
     pretrained: Optional[Path] = None,
+    resumed: Optional[Checkpoint] = None,
+    logger_names: str = "jsonl",
 ) -> Run:
-    """Train the recipe's network on the device that ``runtime.start`` chose, into a new folder.
+    """Train the recipe's network, on the device that ``runtime.start`` chose, into a folder.
 
     ``max_steps`` ends the run early; the learning-rate schedule stays that of the whole run.
+    ``resumed`` is the checkpoint of the same folder to go on from.
     """
-    _check_free(folder)
-    began = time.perf_counter()
-    steps = min(max_steps or recipe.train.steps, recipe.train.steps)
+    names = loggers.check_names(logger_names)
+    if resumed is None:
+        folder.check_free(output)
+    settings = recipe.train
+    steps = callbacks.Steps(
+        first=resumed.facts["step"] if resumed else 0,
+        last=min(max_steps or settings.steps, settings.steps),
+    )
+    best = resumed.facts["best_psnr"] if resumed else -np.inf
+    if steps.first >= steps.last:
+        say(f"{output}: all {steps.last} steps are done")
+        return Run(output, checkpoint.locate(output), steps.first, best)
     network = parts.build("network", recipe.network)
     degradation = parts.build("degradation", recipe.degradation)
-    protocol = PROTOCOLS[recipe.eval.protocol]
     train_source, valid_source = sources.open_training(
         recipe.data.dir,
         recipe.data.valid_dir,
         network.channels,
         recipe.data.patch_size,
-        protocol.smallest(degradation.scale),
+        PROTOCOLS[recipe.eval.protocol].smallest(degradation.scale),
     )
     if pretrained is not None:
         say(checkpoint.load_pretrained(network, checkpoint.read(pretrained)))
+    step_cell = _step_cell(network, recipe)
+    if resumed is not None:
+        _load_state(network, step_cell, resumed)
     count = sum(parameter.size for parameter in network.trainable_params())
-    say(f"{recipe.model}: {count:,} parameters, {device_target}, {steps} steps")
+    start = f"from step {steps.first} " if resumed else ""
+    say(f"{recipe.model}: {count:,} parameters, {device_target}, {start}to step {steps.last}")
     note = "" if recipe.data.dir else " (no --data_dir)"
     say(f"training on {train_source.description}{note}, validating on {valid_source.description}")
 
+    images = settings.batch_size * settings.accumulate
     batches = patches.TrainingBatches(
         train_source,
         degradation,
         patch_size=recipe.data.patch_size,
-        batch_size=recipe.train.batch_size,
+        batch_size=images,
         augment=recipe.data.augment,
         seed=recipe.seed,
-        steps=steps,
+        steps=steps.last - steps.first,
+        first_sample=steps.first * images,
     )
-    restorer = Restorer(
-        MindSporeEngine(network), recipe, scale=network.scale, channels=network.channels
+    with folder.in_use(output, recipe):
+        folder.cut_log(output, steps.first)
+        began = time.perf_counter()
+        session = _Session(recipe, output, steps, network, step_cell, names, best)
+        stop = session.run(degradation, valid_source, batches, sink=device_target == "Ascend")
+        seconds = time.perf_counter() - began
+    if stop is not None:
+        done = checkpoint.newest(output)[0].stem
+        say(f"stopped, saved as {done}; go on with: train --resume {output}")
+        raise Stopped(128 + stop)
+    run = Run(output, checkpoint.locate(output), steps.last, session.best)
+    say(
+        f"{steps.last - steps.first} steps in {seconds:.0f} s, best PSNR {run.psnr:.2f} dB, "
+        f"in {run.checkpoint}"
     )
-    with _new_folder(folder, recipe):
-        progress = TrainingProgress(steps, recipe.train.batch_size)
-        log = Log(folder / "log.jsonl", recipe.train.batch_size, progress)
-        validation = Validation(folder, restorer, network, degradation, valid_source, log, steps)
+    return run
+
+
+class _Session:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        output: Path,
+        steps: callbacks.Steps,
+        network: nn.Cell,
+        step_cell: TrainStep,
+        logger_names: list[str],
+        best: float,
+    ) -> None:
+        self._recipe = recipe
+        self._output = output
+        self._steps = steps
+        self._network = network
+        self._step_cell = step_cell
+        self._logger_names = logger_names
+        # float32 whatever the training's precision, and it takes the averaged weights
+        self._judged = parts.build("network", recipe.network)
+        self.best = best
+
+    def run(
+        self,
+        degradation: Any,
+        valid_source: sources.ImageSource,
+        batches: patches.TrainingBatches,
+        sink: bool,
+    ) -> Optional[int]:
+        """Train; the number of the signal that ended it early, if one did."""
+        recipe, settings = self._recipe, self._recipe.train
+        outlets = [loggers.LOGGERS[name](self._output) for name in self._logger_names]
+        progress = TrainingProgress(self._steps.first, self._steps.last)
+        figures = callbacks.Figures(
+            self._steps,
+            outlets,
+            progress,
+            learning_rates(settings),
+            settings.batch_size * settings.accumulate,
+            dynamic=settings.loss_scale == "dynamic",
+            skipped=int(self._step_cell.skipped),
+        )
+        restorer = Restorer(self._judged, recipe)
+        validation = callbacks.Validation(
+            self._steps,
+            settings.validate_every,
+            restorer,
+            degradation,
+            valid_source,
+            figures,
+            outlets,
+            self._refresh,
+            self._keep_best,
+            self.best,
+        )
+        every = settings.checkpoint_every
+        checkpoints = callbacks.Checkpoints(self._steps, every, self._save, figures)
+        stop = callbacks.Stop(self._steps, checkpoints)
+        dataset = patches.as_dataset(batches, recipe.data.workers)
         try:
-            _fit(
-                step=_train_step(network, recipe),
-                dataset=patches.as_dataset(batches, recipe.data.workers),
-                steps=steps,
-                callbacks=[log, validation],
-                sink=device_target == "Ascend",
-            )
+            with stop.listening():
+                self._fit(dataset, [figures, validation, checkpoints, stop], sink)
         finally:
             progress.close()
-            log.close()
-    seconds = time.perf_counter() - began
-    best = folder / checkpoint.BEST
-    say(f"{steps} steps in {seconds:.0f} s, best PSNR {validation.best:.2f} dB, in {best}")
-    return Run(folder, best, steps, validation.best, seconds)
+            for outlet in outlets:
+                outlet.close()
+        if stop.signal is None and stop.last_step < self._steps.last:
+            raise RuntimeError(f"the data ended after step {stop.last_step} of {self._steps.last}")
+        return stop.signal
+
+    def _fit(self, dataset: Any, listeners: list[ms.train.Callback], sink: bool) -> None:
+        """Run the steps through ``mindspore.train.Model``; with data sink in chunks."""
+        model = ms.train.Model(self._step_cell)
+        self._step_cell.set_train()
+        if sink:
+            count = self._steps.last - self._steps.first
+            size = max(n for n in range(1, min(_SINK_STEPS, count) + 1) if count % n == 0)
+            model.train(count // size, dataset, listeners, dataset_sink_mode=True, sink_size=size)
+        else:
+            model.train(1, dataset, listeners, dataset_sink_mode=False)
+
+    def _refresh(self) -> None:
+        """Copy the network's parameters, the weights averaged if they are, to the judged one."""
+        averages = {p.name[len("ema.") :]: p for p in self._step_cell.averages}
+        for name, parameter in self._judged.parameters_and_names():
+            source = averages.get(name, self._network.parameters_dict()[name])
+            parameter.set_data(ms.Tensor(source.asnumpy()))
+
+    def _keep_best(self, step: int, psnr: float) -> None:
+        self.best = psnr
+        facts = {"step": step, "valid_psnr": psnr, "protocol": self._recipe.eval.protocol}
+        checkpoint.save(self._output / checkpoint.BEST, self._judged, self._recipe, facts)
+
+    def _save(self, step: int) -> None:
+        """Everything that the run needs to go on, and only so many files of it."""
+        path = checkpoint.numbered(self._output, step)
+        facts = {"step": step, "best_psnr": self.best}
+        state = _state(self._network, self._step_cell)
+        checkpoint.save(path, self._network, self._recipe, facts, state)
+        for old in checkpoint.newest(self._output)[self._recipe.train.keep :]:
+            old.unlink()
 
 
-def _train_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
-    steps = recipe.train.steps
-    rates = [
-        recipe.train.lr * parts.build("schedule", recipe.train.schedule, step, steps)
-        for step in range(steps)
-    ]
-    parameters = network.trainable_params()
-    optimizer = parts.build("optimizer", recipe.train.optimizer, parameters, rates)
-    with_loss = NetworkWithLoss(network, parts.build("loss", recipe.train.loss))
-    return TrainStep(with_loss, optimizer)
+def learning_rates(settings: TrainSettings) -> list[float]:
+    """The learning rate of every step of the whole run."""
+    rates = []
+    for step in range(settings.steps):
+        factor = parts.build("schedule", settings.schedule, step, settings.steps)
+        rates.append(settings.lr * factor * min(1.0, (step + 1) / (settings.warm_up + 1)))
+    return rates
 
 
-def _fit(
-    step: nn.Cell, dataset: Any, steps: int, callbacks: list[ms.train.Callback], sink: bool
-) -> None:
-    """Run the steps through ``mindspore.train.Model``; with data sink in chunks on the device."""
-    model = ms.train.Model(step)
-    step.set_train()
-    if sink:
-        size = min(_SINK_STEPS, steps)
-        model.train(-(-steps // size), dataset, callbacks, dataset_sink_mode=True, sink_size=size)
-    else:
-        model.train(1, dataset, callbacks, dataset_sink_mode=False)
+def _step_cell(network: nn.Cell, recipe: Recipe) -> TrainStep:
+    settings = recipe.train
+    optimizer = parts.build(
+        "optimizer", settings.optimizer, network.trainable_params(), learning_rates(settings)
+    )
+    loss = parts.build("loss", settings.loss)
+    return TrainStep(
+        NetworkWithLoss(network, loss, settings.amp_level),
+        optimizer,
+        LossScale(settings.loss_scale or "none", settings.loss_scale_window),
+        clip_norm=settings.clip_norm,
+        accumulate=settings.accumulate,
+        ema_decay=settings.ema_decay,
+    )
 
 
-def _check_free(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        holds = "holds another run" if (folder / "recipe.yaml").exists() else "is not empty"
-        raise InputError(f"{folder} {holds}; choose another --output_dir, or remove it first")
+def _state(network: nn.Cell, step_cell: TrainStep) -> dict[str, ms.Parameter]:
+    """The parameters of training that are not the network's."""
+    weights = network.parameters_dict()
+    named = {parameter.name: parameter for parameter in step_cell.get_parameters()}
+    return {name: p for name, p in named.items() if name not in weights and name != _DERIVED}
 
 
-@contextlib.contextmanager
-def _new_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
-    """The run's folder with its recipe and environment; gone again if no checkpoint comes of it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
-        environment = {
-            "command": sys.argv,
-            "ms_restore": __version__,
-            "mindspore": ms.__version__,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-        }
-        (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    try:
-        yield
-    finally:
-        if not any(folder.glob("*.ckpt")):
-            shutil.rmtree(folder)
+def _load_state(network: nn.Cell, step_cell: TrainStep, resumed: Checkpoint) -> None:
+    """Weights and state, every parameter of both."""
+    checkpoint.load_strictly(network, resumed)
+    wanted = _state(network, step_cell)
+    if set(wanted) != set(resumed.training):
+        differing = sorted(set(wanted) ^ set(resumed.training))
+        raise InputError(
+            f"{resumed.path}: its state of training does not fit the recipe ({differing[0]} ...); "
+            "start anew from its weights with --pretrained"
+        )
+    for name, parameter in wanted.items():
+        parameter.set_data(ms.Tensor(resumed.training[name].asnumpy()))

@@ -27,9 +27,7 @@ def exponential(step: int, steps: int, *, final: float) -> float:
     return final ** (step / max(1, steps - 1))
 
 
-def cosine(step: int, steps: int, *, warm_up: int = 0, final: float = 0.0) -> float:
-    """Linear warm-up over ``warm_up`` updates, then half a cosine down to ``final``."""
-    if step < warm_up:
-        return (step + 1) / (warm_up + 1)
-    progress = (step - warm_up) / max(1, steps - 1 - warm_up)
+def cosine(step: int, steps: int, *, final: float = 0.0) -> float:
+    """Half a cosine from 1 down to ``final``."""
+    progress = step / max(1, steps - 1)
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2

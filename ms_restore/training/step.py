@@ -1,31 +1,130 @@
-"""One training step: forward, backward and update in a single compiled graph."""
+"""One training step: forward, backward and update in a single compiled graph.
+
+Precision O2 computes the network in float16 with float32 weights; the loss, the gradients of the
+weights and the update stay float32. The loss is multiplied by a scale so that small gradients do
+not vanish in float16 (Micikevicius et al. 2018, arXiv 1710.03740); a step whose gradients overflow
+is skipped.
+"""
 
 from __future__ import annotations
 
-from mindspore import Tensor, nn, ops
+from typing import Literal, Optional
+
+import mindspore as ms
+from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
+
+_FIRST_SCALE = 2.0**16
+_FIXED_SCALE = 1024.0
 
 
 class NetworkWithLoss(nn.Cell):
     """(y, x) to the scalar loss(network(y), x)."""
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell) -> None:
+    def __init__(self, network: nn.Cell, loss: nn.Cell, amp_level: Literal["O0", "O2"] = "O0"):
         super().__init__(auto_prefix=False)
-        self.network = network
+        self.network = amp.auto_mixed_precision(network, amp_level, ms.float16)
         self.loss = loss
 
     def construct(self, y: Tensor, x: Tensor) -> Tensor:
         return self.loss(self.network(y), x)
 
 
-class TrainStep(nn.Cell):
-    """(y, x) to the loss, the network's parameters updated: what ``mindspore.train.Model`` runs."""
+class LossScale(nn.Cell):
+    """The factor on the loss: "none" (1), "fixed" (1024) or "dynamic".
 
-    def __init__(self, network_with_loss: nn.Cell, optimizer: nn.Optimizer) -> None:
+    The dynamic one starts at 2^16, is halved (not below 1) after a step that overflowed and
+    doubled after ``window`` steps that did not.
+    """
+
+    def __init__(self, kind: Literal["none", "fixed", "dynamic"], window: int) -> None:
+        super().__init__(auto_prefix=False)
+        first = {"none": 1.0, "fixed": _FIXED_SCALE, "dynamic": _FIRST_SCALE}[kind]
+        self.dynamic = kind == "dynamic"
+        self.scaler = amp.DynamicLossScaler(first, 2, window)
+        self.scaler.scale_value.name = "loss_scale"
+        self.scaler.counter.name = "loss_scale_good_steps"
+        self.value = self.scaler.scale_value  # as attributes they are parameters of this cell
+        self.good_steps = self.scaler.counter
+
+    def construct(self, finite: Tensor) -> Tensor:
+        """Adjust to whether the step's gradients were finite; return the new scale."""
+        if self.dynamic:
+            self.scaler.adjust(finite)
+        return self.value
+
+
+class TrainStep(nn.Cell):
+    """(y, x) to (loss, loss scale, steps skipped so far); the network's weights are updated.
+
+    Args:
+        network_with_loss: (y, x) to the scalar loss.
+        optimizer: updates its own parameters.
+        loss_scale: see LossScale.
+        clip_norm: the gradients are scaled down to this global norm; None: they are not.
+        accumulate: the batch is computed in so many parts, whose gradients are averaged.
+        ema_decay: keeps an exponential moving average of the weights in ``averages``; 0: none.
+
+    Every state is a parameter of this cell, so its parameters are all that a run must save.
+    """
+
+    def __init__(
+        self,
+        network_with_loss: nn.Cell,
+        optimizer: nn.Optimizer,
+        loss_scale: LossScale,
+        *,
+        clip_norm: Optional[float] = None,
+        accumulate: int = 1,
+        ema_decay: float = 0.0,
+    ) -> None:
         super().__init__(auto_prefix=False)
         self.network_with_loss = network_with_loss
         self.optimizer = optimizer
-        self.loss_and_gradients = ops.value_and_grad(network_with_loss, None, optimizer.parameters)
+        self.weights = optimizer.parameters
+        self.loss_scale = loss_scale
+        self.clip_norm = clip_norm
+        self.accumulate = accumulate
+        self.ema_decay = ema_decay
+        self.averages = self.weights.clone("ema", "same") if ema_decay else ParameterTuple(())
+        self.skipped = Parameter(Tensor(0, ms.int32), name="skipped_steps", requires_grad=False)
+        self.loss_and_gradients = ops.value_and_grad(self.scaled_loss, None, self.weights)
+        self.hyper_map = ops.HyperMap()
 
-    def construct(self, y: Tensor, x: Tensor) -> Tensor:
-        loss, gradients = self.loss_and_gradients(y, x)
-        return ops.depend(loss, self.optimizer(gradients))
+    def scaled_loss(self, y: Tensor, x: Tensor, scale: Tensor) -> Tensor:
+        return self.network_with_loss(y, x) * scale
+
+    def construct(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        scale = self.loss_scale.value * 1.0
+        size = y.shape[0] // self.accumulate
+        loss, gradients = self.loss_and_gradients(y[:size], x[:size], scale)
+        for part in range(1, self.accumulate):
+            first = part * size
+            more, others = self.loss_and_gradients(
+                y[first : first + size], x[first : first + size], scale
+            )
+            loss = loss + more
+            gradients = self.hyper_map(ops.add, gradients, others)
+        shrink = 1.0 / (scale * self.accumulate)
+        loss = loss * shrink
+        gradients = self.hyper_map(ops.partial(_times, shrink), gradients)
+        finite = amp.all_finite(gradients)
+        if finite:
+            self.update(gradients)
+        else:
+            ops.assign_add(self.skipped, Tensor(1, ms.int32))
+        return loss, self.loss_scale(finite), self.skipped
+
+    def update(self, gradients: tuple[Tensor, ...]) -> None:
+        if self.clip_norm is not None:
+            gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
+        self.optimizer(gradients)
+        if self.ema_decay:
+            self.hyper_map(ops.partial(_average, self.ema_decay), self.averages, self.weights)
+
+
+def _times(factor: Tensor, value: Tensor) -> Tensor:
+    return value * factor
+
+
+def _average(decay: float, average: Parameter, weight: Parameter) -> Tensor:
+    return ops.assign(average, average * decay + weight * (1 - decay))

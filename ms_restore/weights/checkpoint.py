@@ -20,34 +20,55 @@ from ms_restore.files import replacing
 from ms_restore.recipe import Recipe
 
 _META = "ms_restore"  # the entry that holds everything but parameters, as JSON
-BEST, LAST = "best.ckpt", "last.ckpt"
+_TRAINING = "training/"  # prefix of the parameters that only a resumed run needs
+BEST = "best.ckpt"
 
 
 @dataclasses.dataclass
 class Checkpoint:
-    """Parameters by name, the recipe (None in a foreign file) and facts such as the step."""
+    """The network's parameters by name, the recipe (None in a foreign file), facts such as the
+    step, and the state of training (optimizer, loss scale, averages) where the file has it."""
 
     path: Path
     parameters: dict[str, ms.Parameter]
     recipe: Optional[Recipe]
     facts: dict[str, Any]
+    training: dict[str, ms.Parameter]
 
 
-def save(path: Path, network: nn.Cell, recipe: Recipe, facts: dict[str, Any]) -> None:
+def save(
+    path: Path,
+    network: nn.Cell,
+    recipe: Recipe,
+    facts: dict[str, Any],
+    training: Optional[dict[str, ms.Parameter]] = None,
+) -> None:
     """Write the network's parameters with its recipe; ``facts`` must be JSON."""
     meta = {"version": __version__, "recipe": recipe.to_yaml(), "facts": facts}
+    content = [{"name": name, "data": data} for name, data in network.parameters_and_names()]
+    content += [{"name": _TRAINING + name, "data": d} for name, d in (training or {}).items()]
     with replacing(path) as temporary:
-        ms.save_checkpoint(network, str(temporary), append_dict={_META: json.dumps(meta)})
+        ms.save_checkpoint(content, str(temporary), append_dict={_META: json.dumps(meta)})
+
+
+def numbered(folder: Path, step: int) -> Path:
+    """The file of a step's checkpoint in a run folder."""
+    return folder / "checkpoints" / f"step_{step:08d}.ckpt"
+
+
+def newest(folder: Path) -> list[Path]:
+    """The checkpoints of a run folder that it can be resumed from, the newest first."""
+    return sorted((folder / "checkpoints").glob("step_*.ckpt"), reverse=True)
 
 
 def locate(path: Path) -> Path:
     """The checkpoint file that a path means: itself, or the best one of a run folder."""
     if path.is_dir():
-        for name in (BEST, LAST):
-            if (path / name).is_file():
-                return path / name
+        for candidate in (path / BEST, *newest(path)):
+            if candidate.is_file():
+                return candidate
         raise InputError(
-            f"{path}: no checkpoint ({BEST} or {LAST}) in this folder; "
+            f"{path}: no checkpoint ({BEST} or checkpoints/step_*.ckpt) in this folder; "
             "name a run folder or a .ckpt file"
         )
     if not path.is_file():
@@ -66,9 +87,15 @@ def read(path: Path) -> Checkpoint:
         ) from None
     meta = content.pop(_META, None)
     if meta is None:
-        return Checkpoint(path, content, None, {})
+        return Checkpoint(path, content, None, {}, {})
     fields = json.loads(meta)
-    return Checkpoint(path, content, recipes.parse(fields["recipe"]), fields["facts"])
+    training = {
+        name[len(_TRAINING) :]: content.pop(name)
+        for name in list(content)
+        if name.startswith(_TRAINING)
+    }
+    recipe = recipes.parse(fields["recipe"], origin=str(path))
+    return Checkpoint(path, content, recipe, fields["facts"], training)
 
 
 def _mismatch(network: nn.Cell, checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:

@@ -694,3 +694,20 @@ def test_integers_are_rounded_and_clipped():
 def test_every_level_survives_floats(dtype):
     levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
     np.testing.assert_array_equal(from_float(to_float(levels), dtype), levels)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("profile", [None, b"any bytes will do"])
+def test_large_png_is_written_without_a_copy_and_reads_the_same(
+    tmp_path, monkeypatch, channels, profile
+):
+    monkeypatch.setattr("ms_restore.data.images._LARGE", 0)
+    pixels, alpha = noise(9, 6, min(channels, 3)), noise(9, 6) if channels == 4 else None
+    before = pixels.copy()
+    write_picture(tmp_path / "large.png", Picture(pixels, alpha, profile))
+    picture = read_picture(tmp_path / "large.png")
+    np.testing.assert_array_equal(pixels, before)
+    np.testing.assert_array_equal(picture.pixels, before)
+    assert (picture.alpha is None) == (alpha is None)
+    assert picture.icc_profile == profile
+    assert [path.name for path in tmp_path.iterdir()] == ["large.png"]

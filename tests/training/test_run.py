@@ -9,17 +9,21 @@ from ms_restore.errors import InputError
 from ms_restore.weights import checkpoint
 
 
+def _last(run):
+    return checkpoint.newest(run.folder)[0]
+
+
 def _weights(path):
     return {k: p.asnumpy() for k, p in checkpoint.read(path).parameters.items()}
 
 
 def test_a_run_folder_holds_what_the_run_was(run, tiny):
     names = {path.name for path in run.folder.iterdir()}
-    assert names >= {"recipe.yaml", "environment.json", "log.jsonl", "best.ckpt", "last.ckpt"}
+    assert names >= {"recipe.yaml", "environment.jsonl", "log.jsonl", "best.ckpt", "checkpoints"}
     saved = recipe.parse((run.folder / "recipe.yaml").read_text())
     assert saved.network == recipe.load(tiny).network
     assert saved.data.dir
-    environment = json.loads((run.folder / "environment.json").read_text())
+    environment = json.loads((run.folder / "environment.jsonl").read_text())
     assert environment["mindspore"]
     log = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3, 4, 5, 6]
@@ -51,9 +55,9 @@ def test_the_same_seed_gives_the_same_weights(tiny, run, pictures, tmp_path):
             settings=settings,
             **options,
         )
-        return _weights(again.folder / "last.ckpt")
+        return _weights(_last(again))
 
-    expected = _weights(run.folder / "last.ckpt")
+    expected = _weights(_last(run))
     same = train("same", settings={"data.workers": 1})
     other = train("other", seed=1)
     assert all((expected[name] == same[name]).all() for name in expected)
@@ -103,7 +107,7 @@ def test_pynative_equals_graph(tiny, pictures, run, tmp_path):
         device_target="CPU",
         mode="pynative",
     )
-    graph, pynative = _weights(run.folder / "last.ckpt"), _weights(again.folder / "last.ckpt")
+    graph, pynative = _weights(_last(run)), _weights(_last(again))
     for name in graph:
         np.testing.assert_allclose(graph[name], pynative[name], atol=1e-5)
 
@@ -124,13 +128,13 @@ def test_a_folder_of_something_else_is_not_touched(tiny, tmp_path):
 
 def test_pretrained_weights_are_taken_over(tiny, pictures, run, tmp_path, capsys):
     """x4 from x2: everything but the new stage's convolution fits."""
-    before = _weights(run.folder / "last.ckpt")
+    before = _weights(_last(run))
     again = api.train(
         tiny,
         data_dir=pictures,
         output_dir=tmp_path / "run",
         max_steps=1,
-        pretrained=run.folder / "last.ckpt",
+        pretrained=_last(run),
         device_target="CPU",
         settings={"train.lr": 1e-12, "network.scale": 4},
     )
@@ -161,7 +165,7 @@ def test_nothing_is_left_of_a_run_that_fails_before_its_first_checkpoint(
     def stop(self, run_context):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(callbacks.Log, "on_train_step_end", stop)
+    monkeypatch.setattr(callbacks.Figures, "on_train_step_end", stop)
     with pytest.raises(KeyboardInterrupt):
         api.train(tiny, output_dir=tmp_path / "run", device_target="CPU")
     assert not (tmp_path / "run").exists()

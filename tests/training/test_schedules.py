@@ -25,9 +25,18 @@ def test_exponential_ends_at_final():
     assert schedules.exponential(100, 101, final=0.01) == pytest.approx(0.01)
 
 
-def test_cosine_warms_up_and_ends_at_final():
-    factors = [schedules.cosine(s, 104, warm_up=3, final=0.2) for s in range(104)]
-    assert factors[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+def test_cosine_ends_at_final():
+    factors = [schedules.cosine(s, 101, final=0.2) for s in range(101)]
+    assert factors[0] == 1
+    assert factors[25] == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
     assert factors[-1] == pytest.approx(0.2)
-    assert factors[3 + 25] == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
-    assert factors[3:] == sorted(factors[3:], reverse=True)
+    assert factors == sorted(factors, reverse=True)
+
+
+def test_warm_up_is_linear():
+    from ms_restore import recipe
+    from ms_restore.training.run import learning_rates
+
+    settings = {"train.lr": 8e-4, "train.warm_up": 3, "train.schedule": "constant"}
+    rates = learning_rates(recipe.load("edsr_quickstart", settings).train)
+    assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 8e-4])

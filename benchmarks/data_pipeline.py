@@ -1,0 +1,203 @@
+"""Measure the data pipeline: prepare, and patches a second from what it wrote.
+
+    python benchmarks/data_pipeline.py [--source DIR] [--images 60] [--output FILE.json]
+
+Without --source it makes photographs of 2040x1356 by turning and enlarging the embedded ones, with
+a little noise, so that PNG packs them like photographs of a camera (about 2:1). Prints a table and
+writes JSON with the machine and the versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import psutil
+
+import ms_restore
+from ms_restore import parts
+from ms_restore import recipe as recipes
+from ms_restore.data import photos, sources
+from ms_restore.data.images import Picture, write_picture
+from ms_restore.data.patches import TrainingBatches, as_dataset
+from ms_restore.report.terminal import console, say
+
+_HEIGHT, _WIDTH = 1356, 2040
+_MEMORY = sources._CACHE_BYTES
+_BATCH = 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--source", type=Path, help="folder of images (none: made for this)")
+    parser.add_argument("--images", type=int, default=60, help="how many to make (default 60)")
+    parser.add_argument("--model", default="edsr_baseline_x2", help="whose patches")
+    parser.add_argument("--batches", type=int, default=200, help="to read (default 200)")
+    parser.add_argument("--output", type=Path, default=Path("data_pipeline.json"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="data_pipeline_") as name:
+        folder = Path(name)
+        source = options.source or make_photos(folder / "photos", options.images)
+        figures = measure(source, folder / "prepared", options.model, options.batches)
+    result = {"figures": figures, "machine": machine(), "versions": versions()}
+    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    table(figures)
+    say(f"written to {options.output}")
+
+
+def make_photos(folder: Path, count: int) -> Path:
+    import cv2
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    names = [*photos.TRAIN, *photos.HELD_OUT]
+    coloured = [x for x in map(photos.load, names) if x.shape[2] == 3]
+    for number in range(count):
+        photo = coloured[number % len(coloured)]
+        angle = rng.uniform(-0.2, 0.2)
+        zoom = _WIDTH / photo.shape[1] * rng.uniform(0.5, 1.2)
+        turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        shift = rng.uniform(-100, 100, (2, 1))
+        large = cv2.warpAffine(
+            photo,
+            np.hstack([turn, shift]),
+            (_WIDTH, _HEIGHT),
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REFLECT,
+        )
+        noisy = large + rng.normal(0, 3, large.shape)
+        pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+        write_picture(folder / f"{number + 1:04}.png", Picture(pixels))
+    return folder
+
+
+def measure(source: Path, prepared: Path, model: str, batches: int) -> dict[str, Any]:
+    seconds, peak = run_prepare(source, prepared, model)
+    manifests = [json.loads(path.read_text()) for path in prepared.glob("**/manifest.json")]
+    shards = [shard for manifest in manifests for shard in manifest["shards"]]
+    images = [image for shard in shards for image in shard["images"]]
+    pixels = sum(
+        image["height"] * image["width"] * image["channels"] * np.dtype(image["dtype"]).itemsize
+        for image in images
+    )
+    files = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+    written = sum(shard["bytes"] + shard["index_bytes"] for shard in shards)
+    rates = {
+        "streamed": rate(prepared, model, batches, memory=0),
+        "in_memory": rate(prepared, model, batches, memory=_MEMORY),
+        "folder": rate(source, model, batches, memory=_MEMORY),
+    }
+    return {
+        "images": len(images),
+        "pixels_mb": round(pixels / 1e6, 1),
+        "packing_of_files": round(pixels / files, 2),
+        "prepared_size_over_pixels": round(written / pixels, 2),
+        "prepare_seconds_with_start": round(seconds, 2),
+        "prepare_mb_per_second_with_start": round(pixels / 1e6 / seconds, 1),
+        "prepare_peak_rss_mb": round(peak / 1e6),
+        "patches_per_second": {name: round(value, 1) for name, value in rates.items()},
+    }
+
+
+def run_prepare(source: Path, output: Path, model: str) -> tuple[float, int]:
+    """Seconds of the whole command, and the most memory of it and its children in bytes."""
+    command = [sys.executable, "-m", "ms_restore", "prepare", "--model", model]
+    began = time.perf_counter()
+    child = subprocess.Popen([*command, "--source", str(source), "--output", str(output)])
+    peak = 0
+    watched = psutil.Process(child.pid)
+
+    def watch() -> None:
+        nonlocal peak
+        while child.poll() is None:
+            try:
+                family = [watched, *watched.children(recursive=True)]
+                peak = max(peak, sum(process.memory_info().rss for process in family))
+            except psutil.Error:
+                pass
+            time.sleep(0.02)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    if child.wait():
+        raise SystemExit("prepare failed")
+    seconds = time.perf_counter() - began
+    watcher.join()
+    return seconds, peak
+
+
+def rate(folder: Path, model: str, batches: int, memory: int) -> float:
+    """Training patches a second, as the training loop gets them, after the first batch."""
+    sources._CACHE_BYTES = memory
+    recipe = recipes.load(model)
+    size = recipe.data.patch_size
+    train, _ = sources.open_training(str(folder), None, 3, size, size)
+    made = TrainingBatches(
+        train,
+        parts.build("degradation", recipe.degradation),
+        patch_size=size,
+        batch_size=_BATCH,
+        augment="flips_rotations",
+        seed=0,
+        steps=batches + 1,
+    )
+    rows = as_dataset(made, os.cpu_count() or 1).create_tuple_iterator(num_epochs=1)
+    next(rows)
+    began = time.perf_counter()
+    count = sum(1 for _ in rows)
+    return count * _BATCH / (time.perf_counter() - began)
+
+
+def machine() -> dict[str, Any]:
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    model = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
+    return {
+        "cpu": model[0] if model else platform.processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "free_disk_gb": round(shutil.disk_usage(tempfile.gettempdir()).free / 1e9, 1),
+        "platform": platform.platform(),
+    }
+
+
+def versions() -> dict[str, str]:
+    import mindspore
+
+    return {
+        "ms_restore": ms_restore.__version__,
+        "mindspore": mindspore.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+def table(figures: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    shown = Table("figure", show_header=False)
+    shown.add_column(justify="right")
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                shown.add_row(f"{key}, {name}", f"{inner:,}")
+        else:
+            shown.add_row(key, f"{value:,}")
+    console.print(shown, soft_wrap=False)
+
+
+if __name__ == "__main__":
+    main()

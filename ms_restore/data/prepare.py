@@ -1,0 +1,379 @@
+"""Writing prepared sets: a folder of images as MindRecord shards with a manifest.
+
+Threads read and decode the images (which releases Python's lock), a few ahead of the main thread,
+which writes their tiles in the order of their names. A shard is written in the subfolder
+``unfinished``, moved out when it is whole, and noted there in a small JSON file; a run that begins
+again keeps every shard whose note, files and source images still agree. So the result has the same
+bytes whether or not it was interrupted.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import numpy as np
+from mindspore.mindrecord.common.exceptions import MindRecordException
+
+from ms_restore import __version__
+from ms_restore.data import pairs
+from ms_restore.data.images import read_picture
+from ms_restore.data.pairs import Pair
+from ms_restore.data.records import FORMAT, MANIFEST, SUFFIX, UNFINISHED, read_manifest
+from ms_restore.data.shards import (
+    SETTINGS,
+    Entry,
+    Loaded,
+    Shard,
+    cut,
+    damage_of,
+    kind,
+    read_json,
+    sha256,
+    write_json,
+)
+from ms_restore.data.sources import split_layout
+from ms_restore.data.tiles import Grid
+from ms_restore.errors import InputError, listed
+from ms_restore.report.terminal import PreparingProgress, say
+
+_STRIDE = 384  # pixels of x from one tile to the next, about
+_SHARD_BYTES = 256 << 20  # of tiles in a shard, about
+_LEAST_FREE = 64 << 20  # bytes below which a failed write is put down to a full disk
+_OURS = re.compile(rf"{re.escape(MANIFEST)}|{UNFINISHED}|\d{{5}}{re.escape(SUFFIX)}(\.db)?")
+
+
+def prepare(
+    source: Path,
+    output: Path,
+    *,
+    model: str,
+    scale: int,
+    patch_size: int,
+    margin: int,
+    low: Optional[Path] = None,
+    skip_bad: bool = False,
+    workers: Optional[int] = None,
+    shard_bytes: int = _SHARD_BYTES,
+) -> list[Path]:
+    """Prepare a folder of images, or both parts of a known layout; return the prepared folders.
+
+    Args:
+        model: whose training the set is for; only noted.
+        scale: pixels of x for each pixel of y along a side.
+        patch_size, margin: of the largest training patch, in pixels of x.
+        low: folder of low-resolution images, see ``pairs``; none: they are made on reading.
+        skip_bad: leave out images that cannot be used, instead of an error.
+        workers: threads that decode, by default one for each processor.
+        shard_bytes: of tiles in a shard, about.
+    """
+    train, valid = split_layout(source)
+    parts = [(train, output, patch_size)]
+    if valid is not None:
+        parts = [(train, output / "train", patch_size), (valid, output / "valid", scale)]
+    settings = {
+        "format": FORMAT,
+        "model": model,
+        "scale": scale,
+        "patch_size": patch_size,
+        "margin": margin,
+        "stride": max(_STRIDE // scale, 1) * scale,
+        "low_resolution": low is not None,
+        "shard_bytes": shard_bytes,
+    }
+    jobs, problems = [], []
+    for folder, to, smallest in parts:
+        partners = pairs.low_folder(low, folder.name if valid else None, scale) if low else None
+        unused = None if low else pairs.unused_low_folder(folder, scale)
+        if unused:
+            say(f"{unused} is not used (no --lr_source): low-resolution images are made on reading")
+        found, wrong = pairs.find(folder, partners, scale, smallest)
+        problems += wrong
+        jobs.append(_Job(folder, to, found, smallest, settings))
+    if skip_bad:
+        for line in problems:
+            say(line)
+    elif problems:
+        raise InputError(*problems, "mend them, or leave them out with --skip_bad")
+    _check_free(output, [job.output for job in jobs])
+    with contextlib.ExitStack() as claims:
+        for job in jobs:
+            claims.enter_context(job.claimed())
+        for job in jobs:
+            job.run(skip_bad, workers or os.cpu_count() or 1)
+    return [job.output for job in jobs]
+
+
+def _check_free(output: Path, folders: list[Path]) -> None:
+    """InputError where the output holds anything that preparing did not write."""
+    for folder in {output, *folders}:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; choose another --output")
+        expected = {inner.name for inner in folders if inner.parent == folder}
+        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        begun = folder in folders and bool(there & {MANIFEST, UNFINISHED})
+        foreign = {name for name in there - expected if not (begun and _OURS.fullmatch(name))}
+        if foreign:
+            raise InputError(
+                f"{folder} is not empty and not a set prepared from these images (it holds "
+                f"{listed(sorted(foreign))}); choose another --output, or remove it first"
+            )
+
+
+class _Job:
+    """One folder of images and the prepared folder that is made of it."""
+
+    def __init__(
+        self, folder: Path, output: Path, found: list[Pair], smallest: int, settings: Entry
+    ) -> None:
+        self.output = output
+        self._folder = folder
+        self._unfinished = output / UNFINISHED
+        self._found = found
+        self._smallest = smallest
+        self._settings = settings
+        scale = settings["scale"]
+        self._grid = Grid(settings["patch_size"], settings["margin"], settings["stride"])
+        self._low_grid = Grid(self._grid.patch // scale, 0, self._grid.stride // scale)
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the output folder, which is new, or was begun or finished with these settings."""
+        if (self.output / MANIFEST).is_file():
+            manifest = read_manifest(self.output)
+            self._check_settings({key: manifest.get(key) for key in self._settings})
+            yield
+            return
+        path = self._unfinished / SETTINGS
+        try:
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            lock = (self._unfinished / "lock").open("w")
+        except OSError as error:
+            raise InputError(f"{self.output}: cannot be written ({error.strerror})") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(
+                    f"{self.output}: another ms-restore prepare is writing there; wait for its end"
+                ) from None
+            if path.is_file():
+                self._check_settings(read_json(path))
+            else:
+                write_json(path, self._settings)
+            yield
+
+    def _check_settings(self, found: Entry) -> None:
+        changed = [
+            f"{key} {found.get(key)!r}, now {value!r}"
+            for key, value in self._settings.items()
+            if found.get(key) != value
+        ]
+        if changed:
+            raise InputError(
+                f"{self.output} was prepared with other settings ({'; '.join(changed)}); choose "
+                "another --output, or remove it first"
+            )
+
+    def run(self, skip_bad: bool, workers: int) -> None:
+        """Write what is missing, and at last the manifest."""
+        with ThreadPoolExecutor(workers) as pool:
+            if (self.output / MANIFEST).is_file():
+                self._check_finished(pool)
+                return
+            notes = self._notes()
+            done = sum(len(note["images"]) + len(note["skipped"]) for note in notes)
+            self._check_sources(pool, notes, self._found[:done])
+            self._remove_all_but(notes)
+            try:
+                self._write_shards(pool, notes, self._found[done:], skip_bad, workers + 1)
+            except (RuntimeError, OSError, MindRecordException) as error:
+                reason = _failed(self.output, error)
+                self._remove_all_but(notes)
+                raise InputError(reason) from None
+        self._finish(notes)
+
+    def _notes(self) -> list[Entry]:
+        """The notes of the shards that an earlier run finished and that are whole."""
+        notes: list[Entry] = []
+        while True:
+            path = self._unfinished / f"{len(notes):05}.json"
+            if not path.is_file():
+                return notes
+            note = read_json(path)
+            if damage_of(self.output, note):
+                return notes
+            notes.append(note)
+
+    def _check_sources(
+        self, pool: ThreadPoolExecutor, shards: list[Entry], found: list[Pair], skipped: Any = ()
+    ) -> None:
+        """InputError unless the shards were made of exactly these images."""
+        entries = [entry for shard in shards for entry in shard["images"]]
+        entries += [entry for shard in shards for entry in shard.get("skipped", ())]
+        before = {entry["name"]: _identity(entry) for entry in (*entries, *skipped)}
+        now = {entry["name"]: _identity(entry) for entry in pool.map(_identify, found)}
+        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        if changed:
+            raise InputError(
+                f"{self._folder}: changed since {self.output} was prepared from it "
+                f"({listed(changed)}); choose another --output, or remove it first"
+            )
+
+    def _check_finished(self, pool: ThreadPoolExecutor) -> None:
+        manifest = read_manifest(self.output)
+        self._check_sources(pool, manifest["shards"], self._found, manifest["skipped"])
+        for shard in manifest["shards"]:
+            damage = damage_of(self.output, shard)
+            if damage:
+                raise InputError(f"{damage}; remove {self.output} and prepare again")
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+        say(f"{self.output}: already prepared, {manifest['count']} images, every shard checked")
+
+    def _remove_all_but(self, notes: list[Entry]) -> None:
+        """Remove what an interrupted run left behind."""
+        kept = {name for note in notes for name in (note["file"], f"{note['file']}.db")}
+        kept |= {f"{number:05}.json" for number in range(len(notes))} | {SETTINGS, "lock"}
+        for path in (*self.output.iterdir(), *self._unfinished.iterdir()):
+            if path.is_file() and path.name not in kept:
+                path.unlink()
+
+    def _write_shards(
+        self,
+        pool: ThreadPoolExecutor,
+        notes: list[Entry],
+        found: list[Pair],
+        skip_bad: bool,
+        ahead: int,
+    ) -> None:
+        """Append the shards of the images that are left, and their notes."""
+        began, nbytes = time.perf_counter(), 0
+        total = len(self._found)
+        shard = None
+        with PreparingProgress(total, total - len(found)) as progress:
+            for loaded in _in_order(pool, self._load, found, ahead):
+                reason = loaded.entry.get("reason")
+                if reason and not skip_bad:
+                    raise InputError(
+                        f"{self._folder / loaded.entry['name']}: {reason}; mend it and go on with "
+                        "the same command, or leave such images out with --skip_bad"
+                    )
+                if shard and not reason and shard.full(loaded):
+                    notes.append(shard.finish())
+                    shard = None
+                shard = shard or Shard(self.output, len(notes), self._settings, self._grid)
+                shard.add(loaded)
+                nbytes += loaded.pixel_bytes
+                progress.advance(nbytes / (time.perf_counter() - began))
+            if shard and shard.images:
+                notes.append(shard.finish())
+        seconds = time.perf_counter() - began
+        say(
+            f"{self._folder}: {len(found)} images, {nbytes / 1e6:.0f} MB of pixels in "
+            f"{seconds:.1f} s ({nbytes / 1e6 / seconds:.0f} MB/s)"
+        )
+
+    def _load(self, pair: Pair) -> Loaded:
+        """Decode an image and its partner; an entry with a ``reason`` where it cannot be used."""
+        entry = _identify(pair)
+        scale = self._settings["scale"]
+        try:
+            if pair.problem:
+                raise InputError(pair.problem)
+            x = read_picture(pair.x).pixels
+            y = read_picture(pair.y).pixels if pair.y else None
+            low_size = None if y is None else _size(y)
+            problem = pairs.unfit(_size(x), low_size, scale, self._smallest)
+            if problem:
+                raise InputError(problem)
+        except InputError as error:
+            reason = str(error).replace(f"{pair.x}: ", "")
+            partner = f"its partner {pair.y.name}: " if pair.y else ""
+            entry["reason"] = reason.replace(f"{pair.y}: ", partner)
+            return Loaded(entry)
+        loaded = Loaded(entry, pixel_bytes=x.nbytes)
+        entry.update(kind(x))
+        loaded.records = [{"x": tile} for tile in cut(x, self._grid)]
+        if y is not None:
+            entry["low_resolution"].update(kind(y))
+            loaded.pixel_bytes += y.nbytes
+            for record, tile in zip(loaded.records, cut(y, self._low_grid)):
+                record["y"] = tile
+        return loaded
+
+    def _finish(self, notes: list[Entry]) -> None:
+        from mindspore import __version__ as mindspore_version
+
+        skipped = [entry for note in notes for entry in note.pop("skipped")]
+        count = sum(len(note["images"]) for note in notes)
+        if not count:
+            raise InputError(f"{self._folder}: none of its images can be used, nothing is prepared")
+        manifest = {
+            "ms_restore": __version__,
+            "mindspore": mindspore_version,
+            **self._settings,
+            "count": count,
+            "records": sum(note["records"] for note in notes),
+            "skipped": skipped,
+            "shards": notes,
+        }
+        path = self._unfinished / MANIFEST
+        write_json(path, manifest)
+        path.replace(self.output / MANIFEST)
+        shutil.rmtree(self._unfinished, ignore_errors=True)
+        size = sum(note["bytes"] + note["index_bytes"] for note in notes)
+        say(f"{self.output}: {count} images in {len(notes)} shards, {size / 1e6:.0f} MB")
+        if skipped:
+            names = listed((f"{entry['name']} ({entry['reason']})" for entry in skipped), 20)
+            say(f"{len(skipped)} images were left out: {names}")
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    load: Callable[[Pair], Loaded],
+    found: list[Pair],
+    ahead: int,
+) -> Iterator[Loaded]:
+    """What ``load`` makes of each pair, at most ``ahead`` of them before they are asked for."""
+    waiting: collections.deque[Future[Loaded]] = collections.deque()
+    for pair in found:
+        if len(waiting) == ahead:
+            yield waiting.popleft().result()
+        waiting.append(pool.submit(load, pair))
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _size(pixels: np.ndarray) -> tuple[int, int]:
+    height, width = pixels.shape[:2]
+    return height, width
+
+
+def _identify(pair: Pair) -> Entry:
+    """The names and hashes of an image's files."""
+    entry: Entry = {"name": pair.x.name, "sha256": sha256(pair.x)}
+    if pair.y:
+        entry["low_resolution"] = {"name": pair.y.name, "sha256": sha256(pair.y)}
+    return entry
+
+
+def _identity(entry: Entry) -> tuple[Any, ...]:
+    low = entry.get("low_resolution", {})
+    return entry["sha256"], low.get("name"), low.get("sha256")
+
+
+def _failed(output: Path, error: Exception) -> str:
+    way_out = "what is finished stays: run the same command to go on"
+    if shutil.disk_usage(output).free < _LEAST_FREE:
+        return f"{output}: the disk is full; free some space, {way_out}"
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return f"{output}: cannot be written ({reason}); {way_out}"

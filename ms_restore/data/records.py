@@ -1,0 +1,324 @@
+"""Prepared sets: images as raw overlapping tiles in MindRecord files, read through MindDataset.
+
+A prepared folder holds manifest.json and shards 00000.mindrecord, 00001.mindrecord, ... (each with
+its index, .mindrecord.db). A record is a tile of an image: ``x``, its raw pixels in row-major order
+(H, W, C), and where low-resolution images are stored ``y``, the tile of those. Tiles lie row by
+row, images in the manifest's order; ``Grid`` says what a tile covers. docs/data.md has the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from ms_restore.data.images import names_of, to_channels
+from ms_restore.data.tiles import Grid, Place, Tile
+from ms_restore.errors import InputError, listed
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+UNFINISHED = "unfinished"  # subfolder of a set that is being prepared
+SUFFIX = ".mindrecord"
+_CHUNK = 4096  # records that one pass over the files reads, in any order
+_DTYPES = {"uint8": np.uint8, "uint16": np.uint16}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """Size and kind of a stored image."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+
+    def nbytes(self, channels: int) -> int:
+        return self.height * self.width * channels * np.dtype(self.dtype).itemsize
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredImage:
+    """An image of a prepared set: its file's name, its sizes, and the number of its first tile."""
+
+    name: str
+    x: Plane
+    y: Optional[Plane]
+    first: int
+
+
+class PreparedSet:
+    """A prepared folder whose manifest and files were checked against each other.
+
+    Raises InputError for a manifest that cannot be read, and for shards that are missing, of
+    another size, not MindRecord, or hold another number of records than the manifest says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        manifest = read_manifest(folder)
+        try:
+            self.model: str = manifest["model"]
+            self.scale: int = manifest["scale"]
+            grid = Grid(manifest["patch_size"], manifest["margin"], manifest["stride"])
+            self.grid = grid
+            self.low_grid = Grid(grid.patch // self.scale, 0, grid.stride // self.scale)
+            self.paired: bool = manifest["low_resolution"]
+            self.images = list(self._images(manifest["shards"]))
+            shards = [
+                (s["file"], s["bytes"], s["index_bytes"], s["records"]) for s in manifest["shards"]
+            ]
+            whole = manifest["count"] == len(self.images) and manifest["records"] == sum(
+                s[3] for s in shards
+            )
+        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise InputError(
+                f"{folder / MANIFEST}: not as prepare wrote it ({error!r}); prepare again"
+            ) from None
+        if not whole or not self.images or self._end() != manifest["records"]:
+            raise InputError(
+                f"{folder / MANIFEST}: its counts contradict each other; prepare again"
+            )
+        self.files = [str(folder / name) for name, *_ in shards]
+        for name, size, index_size, records in shards:
+            _check_shard(folder / name, size, index_size, records)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def _images(self, shards: list[dict[str, Any]]) -> Iterator[StoredImage]:
+        first = 0
+        for image in itertools.chain.from_iterable(shard["images"] for shard in shards):
+            x = _plane(image)
+            y = _plane(image["low_resolution"]) if self.paired else None
+            yield StoredImage(image["name"], x, y, first)
+            first += self.grid.count(x.height) * self.grid.count(x.width)
+
+    def _end(self) -> int:
+        last = self.images[-1]
+        return last.first + self.grid.count(last.x.height) * self.grid.count(last.x.width)
+
+    def read(self, numbers: Iterable[int]) -> Iterator[list[np.ndarray]]:
+        """The records of these numbers as flat uint8 arrays, x and, where it is stored, y.
+
+        The files are read in C++ threads ahead of what is asked for.
+        """
+        numbers = iter(numbers)
+        most = min(_CHUNK, self._end())  # a sampler takes no more than there are records
+        chunks = iter(lambda: list(itertools.islice(numbers, most)), [])
+        try:
+            passes = (self._pass(chunk) for chunk in chunks)
+            current = next(passes, None)
+            while current is not None:
+                following = next(passes, None)  # opens its files and begins to read
+                for row in current:
+                    yield [np.asarray(column).view(np.uint8) for column in row]
+                current = following
+        except RuntimeError as error:
+            raise InputError(
+                f"{self.folder}: cannot be read ({_reason(error)}); prepare again"
+            ) from None
+
+    def _pass(self, numbers: list[int]) -> Iterator[list[np.ndarray]]:
+        from mindspore import dataset
+
+        rows = dataset.MindDataset(
+            self.files,
+            ["x", "y"] if self.paired else ["x"],
+            sampler=dataset.SubsetSampler(numbers),
+            num_parallel_workers=min(2, os.cpu_count() or 1),
+        )
+        return rows.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
+
+
+class RecordSource:
+    """Images of a prepared set, as ``ImageSource`` has them: (H, W, channels) uint8 or uint16.
+
+    Held in memory where all of them fit into ``memory`` bytes; else ``streamed``: training patches
+    come from ``tiles``, and a whole image is put together at each read.
+
+    Raises InputError for images with a side below ``smallest`` pixels.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedSet,
+        indices: Sequence[int],
+        channels: int,
+        smallest: int,
+        memory: int,
+    ) -> None:
+        self._set = prepared
+        self._channels = channels
+        self._images = [prepared.images[index] for index in indices]
+        self.names = names_of([image.name for image in self._images])
+        self.sizes = [(image.x.height, image.x.width) for image in self._images]
+        self.description = f"{len(self._images)} images of {prepared.folder} (MindRecord)"
+        small = [
+            f"{image.name} ({image.x.width}x{image.x.height})"
+            for image in self._images
+            if min(image.x.height, image.x.width) < smallest
+        ]
+        if small:
+            raise InputError(
+                f"{prepared.folder}: {len(small)} of {len(self._images)} images are smaller than "
+                f"the {smallest} pixels needed along a side: {listed(small)}; prepare again "
+                "without them, or make data.patch_size smaller"
+            )
+        planes = [plane for image in self._images for plane in (image.x, image.y) if plane]
+        self.streamed = sum(plane.nbytes(channels) for plane in planes) > memory
+        self._held = None if self.streamed else list(self._whole(self._images))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._pair(index)[0]
+
+    def degraded(self, index: int) -> Optional[np.ndarray]:
+        """The stored low-resolution image (h, w, channels), where there is one."""
+        return self._pair(index)[1]
+
+    def _pair(self, index: int) -> tuple[np.ndarray, Optional[np.ndarray]]:
+        if self._held is not None:
+            return self._held[index]
+        return next(self._whole([self._images[index]]))
+
+    def check_patches(self, patch_size: int, margin: int, scale: int) -> None:
+        """InputError where patches of this size do not lie in one tile each."""
+        grid = self._set.grid
+        if scale == self._set.scale and patch_size <= grid.patch and margin <= grid.margin:
+            return
+        raise InputError(
+            f"{self._set.folder} was prepared for patches up to {grid.patch} with a margin of "
+            f"{grid.margin} at scale {self._set.scale} (model {self._set.model}), but patches of "
+            f"{patch_size} with a margin of {margin} at scale {scale} are needed; prepare the "
+            "images again for this model, or train from their folder"
+        )
+
+    def tiles(self, places: Iterable[Place]) -> Iterator[tuple[Place, Tile, Optional[Tile]]]:
+        """Each place with the tile of x that holds its patch and margin, and that of stored y."""
+        grid, low = self._set.grid, self._set.low_grid
+        places, ahead = itertools.tee(places)
+        for place, row in zip(places, self._set.read(map(self._number, ahead))):
+            image = self._images[place.image]
+            i = grid.tile_of(image.x.height, place.top)
+            j = grid.tile_of(image.x.width, place.left)
+            x = self._tile(row[0], image.x, grid, i, j)
+            y = self._tile(row[1], image.y, low, i, j) if image.y else None
+            yield place, x, y
+
+    def _number(self, place: Place) -> int:
+        grid, image = self._set.grid, self._images[place.image]
+        i = grid.tile_of(image.x.height, place.top)
+        j = grid.tile_of(image.x.width, place.left)
+        return image.first + i * grid.count(image.x.width) + j
+
+    def _tile(self, data: np.ndarray, plane: Plane, grid: Grid, i: int, j: int) -> Tile:
+        (top, bottom), (left, right) = grid.span(plane.height, i), grid.span(plane.width, j)
+        try:
+            pixels = data.view(_DTYPES[plane.dtype])
+            pixels = pixels.reshape(bottom - top, right - left, plane.channels)
+        except ValueError:
+            raise InputError(
+                f"{self._set.folder}: a record has not the size that the manifest says; "
+                "prepare again"
+            ) from None
+        return Tile(to_channels(pixels, self._channels), top, left)
+
+    def _whole(
+        self, images: list[StoredImage]
+    ) -> Iterator[tuple[np.ndarray, Optional[np.ndarray]]]:
+        """The images put together from all their tiles, and their stored y."""
+        grid, low = self._set.grid, self._set.low_grid
+        counts = [grid.count(image.x.height) * grid.count(image.x.width) for image in images]
+        numbers = (range(image.first, image.first + count) for image, count in zip(images, counts))
+        rows = self._set.read(itertools.chain.from_iterable(numbers))
+        for image, count in zip(images, counts):
+            tiles = list(itertools.islice(rows, count))
+            x = self._join([tile[0] for tile in tiles], image.x, grid)
+            y = self._join([tile[1] for tile in tiles], image.y, low) if image.y else None
+            yield x, y
+
+    def _join(self, tiles: list[np.ndarray], plane: Plane, grid: Grid) -> np.ndarray:
+        whole = np.empty((plane.height, plane.width, self._channels), _DTYPES[plane.dtype])
+        columns = grid.count(plane.width)
+        for number, data in enumerate(tiles):
+            pixels, top, left = self._tile(data, plane, grid, *divmod(number, columns))
+            whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        return whole
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether the folder holds a prepared set; InputError where it holds part of one."""
+    if (folder / MANIFEST).is_file():
+        return True
+    if (folder / UNFINISHED).is_dir():
+        raise InputError(
+            f"{folder}: its preparation was not finished; run the same ms-restore prepare again"
+        )
+    if folder.is_dir() and any(folder.glob(f"*{SUFFIX}")):
+        raise InputError(
+            f"{folder}: MindRecord files without a {MANIFEST}; expected a folder that ms-restore "
+            "prepare wrote: prepare the images again"
+        )
+    return False
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a prepared folder; InputError if it is not one of this format."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); prepare again") from None
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if version != FORMAT:
+        raise InputError(
+            f"{path}: format {version!r}, expected {FORMAT}; prepare again with this version"
+        )
+    return manifest
+
+
+def _plane(image: dict[str, Any]) -> Plane:
+    plane = Plane(image["height"], image["width"], image["channels"], image["dtype"])
+    if plane.dtype not in _DTYPES or plane.channels not in (1, 3):
+        raise ValueError(f"{plane.channels} channels of {plane.dtype}")
+    return plane
+
+
+def _check_shard(path: Path, size: int, index_size: int, records: int) -> None:
+    from mindspore import dataset
+
+    for file, expected in ((path, size), (path.with_name(f"{path.name}.db"), index_size)):
+        try:
+            found = file.stat().st_size
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror}); prepare again") from None
+        if found != expected:
+            raise InputError(
+                f"{file}: {found} bytes, but the manifest says {expected}; prepare again"
+            )
+    try:
+        count = dataset.MindDataset(str(path)).get_dataset_size()
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: not a whole MindRecord ({_reason(error)}); prepare again"
+        ) from None
+    if count != records:
+        raise InputError(f"{path}: {count} records, but the manifest says {records}; prepare again")
+
+
+def _reason(error: RuntimeError) -> str:
+    """The line of a MindSpore error that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("-", "Exception thrown"))]
+    return lines[0].removeprefix("[ERROR] ") if lines else "unknown error"

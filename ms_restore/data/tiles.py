@@ -1,0 +1,81 @@
+"""Where a training patch lies, and how a side of an image is cut into overlapping tiles."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from ms_restore.degradations.bicubic import mirror
+
+
+class Place(NamedTuple):
+    """A patch of the clean image: which image, its first row and column, how it is turned."""
+
+    image: int
+    top: int
+    left: int
+    symmetry: int
+
+    def turn(self, patch: np.ndarray) -> np.ndarray:
+        """One of the eight symmetries of the square, (H, W, C) to (H, W, C)."""
+        if self.symmetry & 1:
+            patch = patch[:, ::-1]
+        if self.symmetry & 2:
+            patch = patch[::-1]
+        return patch.transpose(1, 0, 2) if self.symmetry & 4 else patch
+
+
+class Tile(NamedTuple):
+    """Part of an image, (H, W, C), and the row and column of the image at which it begins."""
+
+    pixels: np.ndarray
+    top: int = 0
+    left: int = 0
+
+    def cut(
+        self, top: int, left: int, side: int, margin: int, height: int, width: int
+    ) -> np.ndarray:
+        """The square patch at (top, left) of the image with ``margin`` pixels around it.
+
+        Beyond the first ``height`` rows and ``width`` columns the image is mirrored.
+        """
+        span = np.arange(-margin, side + margin)
+        rows = mirror(top + span, height) - self.top
+        columns = mirror(left + span, width) - self.left
+        return self.pixels[rows[:, None], columns]
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The tiles along a side: any patch, its margin mirrored at the ends, lies in one of them.
+
+    Tile k serves the patches that begin at k * stride and before (k + 1) * stride; the last one
+    serves all that follow and reaches to the end of the side. Everything is in pixels.
+    """
+
+    patch: int
+    margin: int
+    stride: int
+
+    def count(self, length: int) -> int:
+        return max(length - self.patch, 0) // self.stride + 1
+
+    def span(self, length: int, tile: int) -> tuple[int, int]:
+        """The first pixel of a tile and the one after its last."""
+        first = max(tile * self.stride - self.margin, 0)
+        if tile == self.count(length) - 1:
+            return first, length
+        return first, min((tile + 1) * self.stride + self.patch + self.margin, length)
+
+    def spans(self, length: int) -> list[tuple[int, int]]:
+        return [self.span(length, tile) for tile in range(self.count(length))]
+
+    def tile_of(self, length: int, start: int) -> int:
+        """The tile that serves the patch which begins at ``start``."""
+        return min(start // self.stride, self.count(length) - 1)
+
+    def largest(self) -> int:
+        """The longest that a tile can be."""
+        return self.stride + self.patch + 2 * self.margin

@@ -1,0 +1,111 @@
+"""Where a run's figures and sample pictures go: JSON lines, TensorBoard, MindInsight."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Callable, Protocol
+
+import numpy as np
+
+from ms_restore.errors import InputError, listed, nearest
+from ms_restore.training.folder import LOG
+
+
+class Logger(Protocol):
+    """What a logger takes; ``step`` counts from 1."""
+
+    def scalars(self, step: int, figures: dict[str, Any]) -> None: ...
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """A picture (H, W, 1 or 3) in [0, 1]."""
+
+    def close(self) -> None: ...
+
+
+class JsonLines:
+    """One JSON object a line in log.jsonl: a line each step, a line each validation."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / LOG).open("a", encoding="utf-8", buffering=1)
+
+    def scalars(self, step: int, figures: dict[str, Any]) -> None:
+        finite = {
+            key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in figures.items()
+        }
+        self._file.write(json.dumps({"step": step, **finite}) + "\n")
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        pass
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class TensorBoard:
+    """Event files in tensorboard/, by the tensorboardX package."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            raise InputError(
+                "--logger tensorboard needs the tensorboardX package: "
+                "pip install 'ms-restore[tensorboard]'"
+            ) from None
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def scalars(self, step: int, figures: dict[str, Any]) -> None:
+        for key, value in figures.items():
+            self._writer.add_scalar(key, value, step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        self._writer.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class MindInsight:
+    """MindSpore summaries in mindinsight/; scripts/start_mindinsight.sh shows them."""
+
+    def __init__(self, folder: Path) -> None:
+        from mindspore import SummaryRecord
+
+        self._record = SummaryRecord(str(folder / "mindinsight"))
+
+    def scalars(self, step: int, figures: dict[str, Any]) -> None:
+        from mindspore import Tensor
+
+        for key, value in figures.items():
+            self._record.add_value("scalar", key, Tensor(np.float32(value)))
+        self._record.record(step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        from mindspore import Tensor
+
+        batch = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+        self._record.add_value("image", name, Tensor(batch))
+        self._record.record(step)
+
+    def close(self) -> None:
+        self._record.close()
+
+
+LOGGERS: dict[str, Callable[[Path], Logger]] = {
+    "jsonl": JsonLines,
+    "tensorboard": TensorBoard,
+    "mindinsight": MindInsight,
+}
+
+
+def check_names(names: str) -> list[str]:
+    """The loggers of a comma-separated list; log.jsonl is always written."""
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    for name in asked:
+        if name not in LOGGERS:
+            hint = nearest(name, LOGGERS) or f"; known: {listed(LOGGERS)}"
+            raise InputError(f"unknown logger {name!r}{hint}")
+    return list(dict.fromkeys(["jsonl", *asked]))

@@ -1,0 +1,415 @@
+"""Preparing: what is written, that it is the same however it came about, and what is refused."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ms_restore.data.images import Picture, write_picture
+from ms_restore.data.prepare import prepare
+from ms_restore.data.records import PreparedSet, RecordSource
+from ms_restore.errors import InputError
+
+SETTINGS = {"model": "tiny", "scale": 2, "patch_size": 16, "margin": 4, "shard_bytes": 60_000}
+
+
+def noise(*shape, dtype=np.uint8):
+    rng = np.random.default_rng(shape)
+    return rng.integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+
+
+def fill(folder, count, size=(90, 70), suffix=".png"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        pixels = noise(size[0] + number, size[1], 3)
+        write_picture(folder / f"{number:02}{suffix}", Picture(pixels))
+    return folder
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def tree(folder):
+    """The bytes of every file below a folder."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def manifest(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def images(folder):
+    return [image for shard in manifest(folder)["shards"] for image in shard["images"]]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return fill(tmp_path_factory.mktemp("source"), 12)
+
+
+@pytest.fixture(scope="module")
+def prepared(source, tmp_path_factory):
+    output = tmp_path_factory.mktemp("prepared") / "set"
+    assert prepare(source, output, **SETTINGS) == [output]
+    return output
+
+
+def test_manifest_says_what_was_prepared(source, prepared):
+    import hashlib
+
+    import mindspore
+
+    from ms_restore import __version__
+
+    found = manifest(prepared)
+    assert found["ms_restore"] == __version__
+    assert found["mindspore"] == mindspore.__version__
+    assert found["count"] == 12
+    assert [image["name"] for image in images(prepared)] == [f"{n:02}.png" for n in range(12)]
+    for image in images(prepared):
+        data = (source / image["name"]).read_bytes()
+        assert image["sha256"] == hashlib.sha256(data).hexdigest()
+        assert (image["width"], image["channels"], image["dtype"]) == (70, 3, "uint8")
+    for shard in found["shards"]:
+        data = (prepared / shard["file"]).read_bytes()
+        assert (shard["bytes"], shard["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert str(source) not in (prepared / "manifest.json").read_text()
+
+
+def test_shards_are_bounded_and_nothing_else_is_left(prepared):
+    shards = manifest(prepared)["shards"]
+    assert len(shards) >= 4
+    for shard in shards:
+        pixels = [i["height"] * i["width"] * i["channels"] for i in shard["images"]]
+        assert sum(pixels) <= SETTINGS["shard_bytes"]
+    names = {name for shard in shards for name in (shard["file"], shard["file"] + ".db")}
+    assert {path.name for path in prepared.iterdir()} == names | {"manifest.json"}
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_same_bytes_for_any_number_of_workers(source, prepared, tmp_path, workers):
+    prepare(source, tmp_path / "again", **SETTINGS, workers=workers)
+    assert tree(tmp_path / "again") == tree(prepared)
+
+
+def test_files_can_be_read_by_others(prepared):
+    mask = os.umask(0)
+    os.umask(mask)
+    assert {path.stat().st_mode & 0o777 for path in prepared.iterdir()} == {0o666 & ~mask}
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from ms_restore.data.prepare import prepare
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), **eval(sys.argv[3]))
+"""
+
+
+def test_killed_and_begun_again(tmp_path):
+    """SIGKILL after the first shard: the second run keeps it and ends in the same bytes."""
+    folder = fill(tmp_path / "images", 30, size=(420, 400))
+    settings = SETTINGS | {"shard_bytes": 4_000_000, "workers": 1}
+    prepare(folder, tmp_path / "unbroken", **settings)
+    output = tmp_path / "killed"
+    child = subprocess.Popen([sys.executable, "-c", KILLED, folder, output, repr(settings)])
+    while not (output / "unfinished" / "00000.json").exists() and child.poll() is None:
+        time.sleep(0.002)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not (output / "manifest.json").exists()
+    kept = (output / "00000.mindrecord").stat().st_ino
+    prepare(folder, output, **settings)
+    assert (output / "00000.mindrecord").stat().st_ino == kept
+    assert tree(output) == tree(tmp_path / "unbroken")
+
+
+@pytest.fixture
+def broken(source, tmp_path, monkeypatch):
+    """A preparation that stopped after the second shard, and the folder it reads."""
+    from ms_restore.data import shards
+
+    folder = fill(tmp_path / "images", 12)
+    output = tmp_path / "set"
+    finish = shards.Shard.finish
+
+    def fail(shard):
+        if shard.number == 2:
+            raise OSError(28, "No space left on device")
+        return finish(shard)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards.Shard, "finish", fail)
+        with pytest.raises(InputError, match="set: cannot be written .No space left.*to go on"):
+            prepare(folder, output, **SETTINGS)
+    return folder, output
+
+
+def test_full_disk_keeps_what_is_finished(broken, prepared):
+    folder, output = broken
+    assert {path.name for path in output.glob("*.mindrecord")} == {
+        "00000.mindrecord",
+        "00001.mindrecord",
+    }
+    assert not list((output / "unfinished").glob("*.mindrecord*"))  # its space is free again
+    prepare(folder, output, **SETTINGS)
+    assert tree(output) == tree(prepared)
+
+
+def test_damaged_shard_of_an_unfinished_set_is_written_again(broken, prepared):
+    folder, output = broken
+    shard = output / "00001.mindrecord"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    prepare(folder, output, **SETTINGS)
+    assert tree(output) == tree(prepared)
+
+
+def test_unfinished_set_is_not_read(broken):
+    from ms_restore.data.sources import open_training
+
+    _, output = broken
+    with pytest.raises(InputError, match="not finished; run the same ms-restore prepare"):
+        open_training(str(output), None, 3, 16, 8)
+
+
+def test_sources_that_changed_between_two_runs(broken):
+    folder, output = broken
+    before = tree(output)
+    write_picture(folder / "01.png", Picture(noise(95, 95, 3)))
+    with pytest.raises(InputError, match=r"images: changed since .*set.*\(01.png\)"):
+        prepare(folder, output, **SETTINGS)
+    assert {name: before[name] for name in before} == tree(output)
+
+
+def test_images_after_the_finished_shards_may_be_mended(broken, prepared):
+    folder, output = broken
+    good = (folder / "11.png").read_bytes()
+    truncate(folder / "11.png")
+    with pytest.raises(InputError, match=r"11\.png: damaged or truncated.*--skip_bad"):
+        prepare(folder, output, **SETTINGS)
+    (folder / "11.png").write_bytes(good)
+    prepare(folder, output, **SETTINGS)
+    assert tree(output) == tree(prepared)
+
+
+def test_two_at_a_time(broken):
+    folder, output = broken
+    with (output / "unfinished" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another ms-restore prepare is writing there"):
+            prepare(folder, output, **SETTINGS)
+
+
+# A finished set
+
+
+def test_finished_set_is_left_alone(source, prepared, capsys):
+    before = {path: path.stat().st_mtime_ns for path in prepared.iterdir()}
+    assert prepare(source, prepared, **SETTINGS) == [prepared]
+    assert "already prepared, 12 images" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in prepared.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("model", "other"), ("patch_size", 32), ("margin", 6), ("shard_bytes", 9)]
+)
+def test_other_settings_are_refused(source, prepared, key, value):
+    with pytest.raises(InputError, match=f"other settings .{key} .*, now {value!r}.*--output"):
+        prepare(source, prepared, **SETTINGS | {key: value})
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "other"])
+def test_changed_sources_are_refused(tmp_path, change):
+    folder = fill(tmp_path / "images", 3)
+    prepare(folder, tmp_path / "set", **SETTINGS)
+    if change == "more":
+        write_picture(folder / "x.png", Picture(noise(50, 50, 3)))
+    elif change == "fewer":
+        (folder / "01.png").unlink()
+    else:
+        write_picture(folder / "01.png", Picture(noise(91, 70, 1)))
+    name = "x.png" if change == "more" else "01.png"
+    with pytest.raises(InputError, match=rf"changed since .*\({name}\)"):
+        prepare(folder, tmp_path / "set", **SETTINGS)
+
+
+def test_damaged_finished_set_is_found(tmp_path):
+    folder = fill(tmp_path / "images", 3)
+    prepare(folder, tmp_path / "set", **SETTINGS)
+    shard = tmp_path / "set" / "00000.mindrecord"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    with pytest.raises(InputError, match="00000.mindrecord: missing or damaged; remove"):
+        prepare(folder, tmp_path / "set", **SETTINGS)
+
+
+# Bad input
+
+
+def test_foreign_output_is_not_touched(source, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for output in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(InputError, match="--output"):
+            prepare(source, output, **SETTINGS)
+    assert tree(tmp_path) == {"thesis.txt": b"years of work"}
+
+
+def test_foreign_file_in_a_prepared_folder_is_not_touched(broken):
+    folder, output = broken
+    (output / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="it holds thesis.txt"):
+        prepare(folder, output, **SETTINGS)
+
+
+def test_no_write_permission(source, tmp_path, monkeypatch):
+    from pathlib import Path
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # root may write anywhere
+    with pytest.raises(InputError, match="set: cannot be written .Permission denied"):
+        prepare(source, tmp_path / "set", **SETTINGS)
+
+
+def test_small_images_are_listed_before_anything_is_written(tmp_path):
+    folder = fill(tmp_path / "images", 3)
+    write_picture(folder / "low.png", Picture(noise(15, 40, 1)))
+    write_picture(folder / "thin.png", Picture(noise(40, 8, 1)))
+    with pytest.raises(InputError) as caught:
+        prepare(folder, tmp_path / "set", **SETTINGS)
+    line, way_out = caught.value.problems
+    assert "2 of 5 images cannot be used: low.png: 40x15 pixels, smaller than the 16" in line
+    assert "thin.png: 8x40" in line
+    assert "--skip_bad" in way_out
+    assert not (tmp_path / "set").exists()
+
+
+def test_skip_bad_goes_on_and_counts(tmp_path, capsys):
+    folder = fill(tmp_path / "images", 6)
+    truncate(folder / "02.png")
+    write_picture(folder / "03.png", Picture(noise(15, 40, 1)))
+    (folder / "05.png").write_text("no image")  # last, after all that are good
+    prepare(folder, tmp_path / "set", **SETTINGS, skip_bad=True)
+    found = manifest(tmp_path / "set")
+    assert found["count"] == 3
+    assert [image["name"] for image in images(tmp_path / "set")] == ["00.png", "01.png", "04.png"]
+    reasons = {entry["name"]: entry["reason"] for entry in found["skipped"]}
+    assert "damaged or truncated" in reasons["02.png"]
+    assert "smaller than the 16" in reasons["03.png"]
+    assert "not an image" in reasons["05.png"]
+    assert str(tmp_path) not in (tmp_path / "set" / "manifest.json").read_text()
+    assert "3 images were left out: 02.png" in capsys.readouterr().out
+    prepare(folder, tmp_path / "set", **SETTINGS, skip_bad=True)
+    assert "already prepared" in capsys.readouterr().out
+
+
+def test_nothing_but_bad_images(tmp_path):
+    folder = fill(tmp_path / "images", 2)
+    for path in folder.iterdir():
+        truncate(path)
+    with pytest.raises(InputError, match="none of its images can be used"):
+        prepare(folder, tmp_path / "set", **SETTINGS, skip_bad=True)
+
+
+# Layouts and low-resolution images
+
+
+def low_of(folder, to, mark="", scale=2):
+    """Every second pixel of each image, under its name with ``mark``."""
+    from ms_restore.data.images import read_picture
+
+    to.mkdir(parents=True)
+    for path in folder.iterdir():
+        pixels = read_picture(path).pixels
+        height, width = (side - side % scale for side in pixels.shape[:2])
+        low = pixels[:height:scale, :width:scale]
+        write_picture(to / f"{path.stem}{mark}.png", Picture(low))
+    return to
+
+
+@pytest.fixture
+def div2k(tmp_path):
+    """DIV2K as it comes, small."""
+    top = tmp_path / "div2k"
+    for part, size in (("train", (90, 71)), ("valid", (14, 90))):
+        folder = fill(top / f"DIV2K_{part}_HR", 3, size)
+        low_of(folder, top / f"DIV2K_{part}_LR_bicubic" / "X2", "x2")
+    return top
+
+
+def test_layout_becomes_a_layout(div2k, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert prepare(div2k, output, **SETTINGS) == [output / "train", output / "valid"]
+    assert "LR_bicubic/X2 is not used (no --lr_source)" in capsys.readouterr().out
+    for part in ("train", "valid"):
+        assert len(images(output / part)) == 3  # the validation images are smaller than a patch
+        assert not manifest(output / part)["low_resolution"]
+
+
+def test_pairs_of_div2k_are_stored(div2k, tmp_path):
+    output = tmp_path / "out"
+    prepare(div2k, output, **SETTINGS, low=div2k)
+    for part in ("train", "valid"):
+        stored = PreparedSet(output / part)
+        for memory in (0, 1 << 30):
+            source = RecordSource(stored, range(3), 3, 1, memory)
+            for index in range(3):
+                low = source[index][: source[index].shape[0] // 2 * 2 : 2]
+                low = low[:, : low.shape[1] // 2 * 2 : 2]
+                np.testing.assert_array_equal(source.degraded(index), low)
+        names = [image["low_resolution"]["name"] for image in images(output / part)]
+        assert names == ["00x2.png", "01x2.png", "02x2.png"]
+
+
+def test_pairs_without_a_suffix(tmp_path):
+    folder = fill(tmp_path / "images", 2)
+    low = low_of(folder, tmp_path / "low")
+    prepare(folder, tmp_path / "set", **SETTINGS, low=low)
+    assert PreparedSet(tmp_path / "set").paired
+
+
+def test_unpaired_images_are_listed_on_both_sides(tmp_path):
+    folder = fill(tmp_path / "images", 4)
+    low = low_of(folder, tmp_path / "low", "x2")
+    (low / "01x2.png").unlink()
+    (low / "03x2.png").unlink()
+    (folder / "02.png").unlink()
+    with pytest.raises(InputError) as caught:
+        prepare(folder, tmp_path / "set", **SETTINGS, low=low)
+    clean, unused, _ = caught.value.problems
+    assert "2 of 3 images cannot be used: 01.png: no partner in low (such as 01x2.png)" in clean
+    assert "03.png: no partner" in clean
+    assert "1 of 2 images have no clean partner" in unused
+    assert "02x2.png" in unused
+    prepare(folder, tmp_path / "set", **SETTINGS, low=low, skip_bad=True)
+    assert [image["name"] for image in images(tmp_path / "set")] == ["00.png"]
+
+
+def test_sizes_that_do_not_fit_the_scale(tmp_path):
+    folder = fill(tmp_path / "images", 2)
+    low = low_of(folder, tmp_path / "low", "x2")
+    write_picture(low / "01x2.png", Picture(noise(45, 36, 3)))
+    expected = r"01\.png: 70x91 pixels, its partner 36x45; expected 35x45 for scale 2"
+    with pytest.raises(InputError, match=expected):
+        prepare(folder, tmp_path / "set", **SETTINGS, low=low)
+
+
+def test_layout_without_low_resolution_part(div2k, tmp_path):
+    with pytest.raises(InputError, match="no low-resolution images for DIV2K_train_HR; expected"):
+        prepare(div2k, tmp_path / "out", **SETTINGS, low=tmp_path)
+
+
+def test_damaged_partner_is_named(tmp_path):
+    folder = fill(tmp_path / "images", 2)
+    low = low_of(folder, tmp_path / "low", "x2")
+    truncate(low / "01x2.png")
+    with pytest.raises(InputError, match=r"01\.png: its partner 01x2\.png: damaged or tr"):
+        prepare(folder, tmp_path / "set", **SETTINGS, low=low)

@@ -1,0 +1,115 @@
+import mindspore as ms
+import numpy as np
+import pytest
+
+from ms_restore import api, parts, recipe
+from ms_restore.errors import InputError
+from ms_restore.inference.engines import MindSporeEngine, SelfEnsemble
+from ms_restore.inference.restorer import Restorer
+from ms_restore.inference.tiling import automatic_window, spans
+
+
+@pytest.mark.parametrize("window", [7, 8, 20, 33])
+@pytest.mark.parametrize("radius", [0, 1, 3])
+def test_spans_cover_a_side_once_with_context(window, radius):
+    for length in range(1, 70):
+        covered = []
+        for start, stop, first, last in spans(length, window, radius):
+            assert 0 <= start <= first < last <= stop <= length
+            assert stop - start == min(window, length)  # all of one size
+            assert first - start >= radius or start == 0
+            assert stop - last >= radius or stop == length
+            covered += range(first, last)
+        assert covered == list(range(length))
+
+
+def test_automatic_window_bounds_memory_and_leaves_a_core():
+    assert automatic_window(35, 768) ** 2 * 768 * 4 <= 320 << 20
+    assert automatic_window(300, 768) == 664
+    assert automatic_window(300, 768, 32) == 672
+
+
+MODELS = sorted(recipe.files())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_tiled_equals_untiled(model):
+    """At reduced width and depth, float32, on an odd-sized image."""
+    settings = {"network.blocks": 2, "network.filters": 8}
+    loaded = recipe.load(model, settings)
+    network = parts.build("network", loaded.network)
+    y = np.random.default_rng(0).random((61, 83, network.channels), np.float32)
+    whole = Restorer(network, loaded, tile=0)(y)
+    for tile in (2 * network.receptive_radius + 1, 40):
+        tiled = Restorer(network, loaded, tile=tile)(y)
+        np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_receptive_radius_is_true_and_tight(scale):
+    """A change of one pixel reaches that far, to a pixel, and not farther."""
+    loaded = recipe.load("edsr_quickstart", {"network.blocks": 1, "network.scale": scale})
+    network = parts.build("network", {**loaded.network, "filters": 4})
+    for parameter in network.get_parameters():  # all paths count, none is cut by a ReLU
+        parameter.set_data(ms.ops.ones_like(parameter) * 0.1)
+    side = 2 * network.receptive_radius + 5
+    y = np.ones((1, 3, side, side), np.float32)
+    changed = y.copy()
+    changed[0, 0, side // 2, side // 2] += 1
+    engine = MindSporeEngine(network)
+    rows = np.flatnonzero(np.abs(engine(changed) - engine(y)).max(axis=(0, 1, 3)))
+    reach = np.abs(rows // scale - side // 2).max()
+    assert network.receptive_radius - 1 <= reach <= network.receptive_radius
+
+
+def test_a_picture_in_tiles_equals_one_in_a_piece(run, pictures):
+    from ms_restore.data.images import read_picture
+
+    for path in sorted(pictures.iterdir()):
+        picture = read_picture(path)
+        small, none = (
+            api.load_model(run.folder, tile=tile, device_target="CPU").picture(picture)
+            for tile in (24, 0)
+        )
+        difference = small.pixels.astype(int) - none.pixels.astype(int)
+        assert np.abs(difference).max() <= (1 if picture.pixels.dtype == np.uint8 else 2)
+
+
+def test_a_tile_without_room_for_its_context(run):
+    with pytest.raises(InputError, match=r"tile 8: tiny needs 6 pixels .* more than 12"):
+        api.load_model(run.folder, tile=8, device_target="CPU")
+
+
+class Shift:
+    """An engine that is not symmetric: the image moved right by one, enlarged twice."""
+
+    def __call__(self, y):
+        return np.roll(y, 1, axis=3).repeat(2, axis=2).repeat(2, axis=3)
+
+
+def test_self_ensemble_averages_the_eight_symmetries():
+    """The mean of the image moved by one in each of the four directions, twice each."""
+    y = np.random.default_rng(0).random((2, 3, 5, 7), np.float32)
+    moved = [np.roll(y, shift, axis) for axis in (2, 3) for shift in (1, -1)]
+    expected = np.mean(moved, axis=0).repeat(2, axis=2).repeat(2, axis=3)
+    np.testing.assert_allclose(SelfEnsemble(Shift())(y), expected, atol=1e-6)
+
+
+def test_self_ensemble_is_equivariant_and_works_in_tiles(run):
+    plain = api.load_model(run.folder, self_ensemble=True, tile=0, device_target="CPU")
+    tiled = api.load_model(run.folder, self_ensemble=True, tile=30, device_target="CPU")
+    y = np.random.default_rng(0).random((41, 33, 3), np.float32)
+    np.testing.assert_allclose(tiled(y), plain(y), atol=1e-5)
+    np.testing.assert_allclose(np.rot90(plain(y)), plain(np.rot90(y)), atol=1e-5)
+    alone = api.load_model(run.folder, tile=0, device_target="CPU")
+    assert np.abs(alone(y) - plain(y)).max() > 1e-4
+
+
+def test_the_engine_leaves_the_networks_mode_alone():
+    network = parts.build("network", {"name": "edsr", "blocks": 1, "filters": 4})
+    engine = MindSporeEngine(network)
+    y = np.zeros((1, 3, 6, 6), np.float32)
+    for training in (True, False):
+        network.set_train(training)
+        engine(y)
+        assert network.training == training
