@@ -28,6 +28,8 @@ class DataSettings:
     """Folder of training images; none: the embedded photos."""
     valid_dir: Optional[str] = None
     """Folder of validation images; none: part of `dir`, or the held-out embedded photos."""
+    valid_images: Optional[pydantic.PositiveInt] = None
+    """So many of the validation images are scored while training; none: all."""
     patch_size: pydantic.PositiveInt = 96
     """Side of the clean training patch in pixels."""
     augment: Literal["none", "flips", "flips_rotations"] = "flips_rotations"

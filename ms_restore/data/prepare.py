@@ -193,7 +193,6 @@ class _Job:
             notes = self._notes()
             done = sum(len(note["images"]) + len(note["skipped"]) for note in notes)
             self._check_sources(pool, notes, self._found[:done])
-            self._remove_all_but(notes)
             try:
                 self._write_shards(pool, notes, self._found[done:], skip_bad, workers + 1)
             except (RuntimeError, OSError, MindRecordException) as error:

@@ -7,6 +7,7 @@ Validation and Checkpoints could keep its weights; Stop comes last.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import signal
 import threading
@@ -154,7 +155,8 @@ class Validation(Callback):
         self._refresh()
         protocol = PROTOCOLS[self._restorer.recipe.eval.protocol]
         scores: list[float] = []
-        for trial in trials(self._restorer, self._degradation, self._source):
+        shown = trials(self._restorer, self._degradation, self._source)
+        for trial in itertools.islice(shown, self._restorer.recipe.data.valid_images):
             if not scores:
                 for logger in self._loggers:
                     logger.picture(step, trial.name, trial.x_hat)

@@ -169,3 +169,14 @@ def test_nothing_is_left_of_a_run_that_fails_before_its_first_checkpoint(
     with pytest.raises(KeyboardInterrupt):
         api.train(tiny, output_dir=tmp_path / "run", device_target="CPU")
     assert not (tmp_path / "run").exists()
+
+
+def test_validation_on_some_of_the_images(tiny, tmp_path):
+    """One image alone scores as that image does in the evaluation of all."""
+    settings = {"data.valid_images": 1, "train.validate_every": 2}
+    run = api.train(
+        tiny, output_dir=tmp_path / "run", max_steps=2, device_target="CPU", settings=settings
+    )
+    metrics = api.evaluate(run.folder, output_dir=tmp_path / "eval", device_target="CPU")
+    assert run.psnr == pytest.approx(metrics["images"][0]["psnr"], abs=1e-6)
+    assert abs(run.psnr - metrics["mean"]["psnr"]) > 1e-3
