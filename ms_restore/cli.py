@@ -126,10 +126,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
 def _tile(text: str) -> Optional[int]:
     if text == "auto":
         return None
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected auto or a number of pixels")
+    return int(text)
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -126,6 +126,8 @@ def odd(tmp_path_factory):
         ("eval --checkpoint RUN --protocol sr_y", "unknown protocol 'sr_y' .did you mean 'sr-y'"),
         ("eval --checkpoint RUN --model edsr_baseline_x2", "do not fit the network"),
         ("eval --checkpoint RUN --data_dir ODD/truncated", "1.png: damaged or truncated"),
+        ("infer --checkpoint RUN --input GOOD --output NEW --tile -3", "--tile: got '-3', expected"),
+        ("infer --checkpoint RUN --input GOOD --output NEW --tile 5", "tile 5: tiny needs 6 pixels"),
         ("infer --checkpoint RUN --input ODD/none --output NEW", "no such file or folder"),
         ("infer --checkpoint RUN --input ODD/text/notes.txt --output NEW", "not an image"),
         ("infer --checkpoint RUN --input GOOD --output NEW/a.xyz", "is not an output format"),

@@ -34,7 +34,6 @@ from ms_restore.data.shards import (
     Entry,
     Loaded,
     Shard,
-    cut,
     damage_of,
     kind,
     read_json,
@@ -42,7 +41,6 @@ from ms_restore.data.shards import (
     write_json,
 )
 from ms_restore.data.sources import split_layout
-from ms_restore.data.tiles import Grid
 from ms_restore.errors import InputError, listed
 from ms_restore.report.terminal import PreparingProgress, say
 
@@ -141,9 +139,6 @@ class _Job:
         self._found = found
         self._smallest = smallest
         self._settings = settings
-        scale = settings["scale"]
-        self._grid = Grid(settings["patch_size"], settings["margin"], settings["stride"])
-        self._low_grid = Grid(self._grid.patch // scale, 0, self._grid.stride // scale)
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
@@ -193,12 +188,13 @@ class _Job:
             notes = self._notes()
             done = sum(len(note["images"]) + len(note["skipped"]) for note in notes)
             self._check_sources(pool, notes, self._found[:done])
+            self._remove_all_but(notes)
             try:
-                self._write_shards(pool, notes, self._found[done:], skip_bad, workers + 1)
-            except (RuntimeError, OSError, MindRecordException) as error:
-                reason = _failed(self.output, error)
-                self._remove_all_but(notes)
-                raise InputError(reason) from None
+                self._write_shards(pool, notes, self._found[done:], skip_bad, workers)
+            except (InputError, RuntimeError, OSError, MindRecordException) as error:
+                full = shutil.disk_usage(self.output).free < _LEAST_FREE
+                self._remove_all_but(notes)  # half a shard, which takes up space
+                raise _failed(self.output, error, full) from None
         self._finish(notes)
 
     def _notes(self) -> list[Entry]:
@@ -269,9 +265,9 @@ class _Job:
                 if shard and not reason and shard.full(loaded):
                     notes.append(shard.finish())
                     shard = None
-                shard = shard or Shard(self.output, len(notes), self._settings, self._grid)
+                shard = shard or Shard(self.output, len(notes), self._settings)
                 shard.add(loaded)
-                nbytes += loaded.pixel_bytes
+                nbytes += loaded.nbytes
                 progress.advance(nbytes / (time.perf_counter() - began))
             if shard and shard.images:
                 notes.append(shard.finish())
@@ -299,15 +295,10 @@ class _Job:
             partner = f"its partner {pair.y.name}: " if pair.y else ""
             entry["reason"] = reason.replace(f"{pair.y}: ", partner)
             return Loaded(entry)
-        loaded = Loaded(entry, pixel_bytes=x.nbytes)
         entry.update(kind(x))
-        loaded.records = [{"x": tile} for tile in cut(x, self._grid)]
         if y is not None:
             entry["low_resolution"].update(kind(y))
-            loaded.pixel_bytes += y.nbytes
-            for record, tile in zip(loaded.records, cut(y, self._low_grid)):
-                record["y"] = tile
-        return loaded
+        return Loaded(entry, x, y)
 
     def _finish(self, notes: list[Entry]) -> None:
         from mindspore import __version__ as mindspore_version
@@ -370,9 +361,11 @@ def _identity(entry: Entry) -> tuple[Any, ...]:
     return entry["sha256"], low.get("name"), low.get("sha256")
 
 
-def _failed(output: Path, error: Exception) -> str:
+def _failed(output: Path, error: Exception, full: bool) -> InputError:
     way_out = "what is finished stays: run the same command to go on"
-    if shutil.disk_usage(output).free < _LEAST_FREE:
-        return f"{output}: the disk is full; free some space, {way_out}"
+    if full:
+        return InputError(f"{output}: the disk is full; free some space, {way_out}")
+    if isinstance(error, InputError):
+        return error
     reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return f"{output}: cannot be written ({reason}); {way_out}"
+    return InputError(f"{output}: cannot be written ({reason}); {way_out}")

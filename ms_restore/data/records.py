@@ -68,7 +68,7 @@ class PreparedSet:
             self.scale: int = manifest["scale"]
             grid = Grid(manifest["patch_size"], manifest["margin"], manifest["stride"])
             self.grid = grid
-            self.low_grid = Grid(grid.patch // self.scale, 0, grid.stride // self.scale)
+            self.low_grid = grid.lower(self.scale)
             self.paired: bool = manifest["low_resolution"]
             self.images = list(self._images(manifest["shards"]))
             shards = [

@@ -17,6 +17,7 @@ import numpy as np
 
 from ms_restore.data.records import SUFFIX, UNFINISHED
 from ms_restore.data.tiles import Grid
+from ms_restore.errors import InputError
 from ms_restore.files import replacing
 
 _HEADER_BYTES = 1 << 20  # of a MindRecord file; holds its list of pages
@@ -27,26 +28,28 @@ Entry = dict[str, Any]
 
 @dataclasses.dataclass
 class Loaded:
-    """An image as the manifest describes it, with its tiles as records."""
+    """An image as the manifest describes it, with its pixels; none where it cannot be used."""
 
     entry: Entry
-    records: list[dict[str, bytes]] = dataclasses.field(default_factory=list)
-    pixel_bytes: int = 0
+    x: Optional[np.ndarray] = None
+    y: Optional[np.ndarray] = None
 
     @property
     def nbytes(self) -> int:
-        return sum(len(tile) for record in self.records for tile in record.values())
+        return sum(pixels.nbytes for pixels in (self.x, self.y) if pixels is not None)
 
 
 class Shard:
     """A MindRecord file that is being written."""
 
-    def __init__(self, output: Path, number: int, settings: Entry, grid: Grid) -> None:
+    def __init__(self, output: Path, number: int, settings: Entry) -> None:
         self.number = number
         self._output = output
         self._path = output / UNFINISHED / f"{number:05}{SUFFIX}"
         self._most = settings["shard_bytes"]
         self._paired = settings["low_resolution"]
+        grid = Grid(settings["patch_size"], settings["margin"], settings["stride"])
+        self._grid, self._low_grid = grid, grid.lower(settings["scale"])
         largest = 2 * 6 * grid.largest() ** 2  # bytes of a record: RGB of 16 bit, x and y
         self._page_bytes = max(_PAGE_BYTES, 1 << (largest - 1).bit_length())
         self._writer: Any = None
@@ -57,17 +60,28 @@ class Shard:
 
     def full(self, loaded: Loaded) -> bool:
         """Whether this image belongs into the next shard."""
-        return bool(self.images) and self._nbytes + loaded.nbytes > self._most
+        return bool(self.images) and self._nbytes + self._tile_bytes(loaded) > self._most
+
+    def _tile_bytes(self, loaded: Loaded) -> int:
+        grids = ((loaded.x, self._grid), (loaded.y, self._low_grid))
+        return sum(
+            grid.total(*x.shape[:2]) * x.shape[2] * x.itemsize for x, grid in grids if x is not None
+        )
 
     def add(self, loaded: Loaded) -> None:
-        if "reason" in loaded.entry:
+        if loaded.x is None:
             self._skipped.append(loaded.entry)
             return
         if self._writer is None:
             self._writer = self._open()
-        self._writer.write_raw_data(loaded.records)
-        self._nbytes += loaded.nbytes
-        self._records += len(loaded.records)
+        lows = iter(()) if loaded.y is None else cut(loaded.y, self._low_grid)
+        for tiles in cut(loaded.x, self._grid):
+            records = [{"x": tile} for tile in tiles]
+            for record, low in zip(records, next(lows, ())):
+                record["y"] = low
+            self._writer.write_raw_data(records)
+            self._records += len(records)
+        self._nbytes += self._tile_bytes(loaded)
         self.images.append(loaded.entry)
 
     def _open(self) -> Any:
@@ -101,10 +115,13 @@ class Shard:
         return note
 
 
-def cut(pixels: np.ndarray, grid: Grid) -> Iterator[bytes]:
+def cut(pixels: np.ndarray, grid: Grid) -> Iterator[list[bytes]]:
+    """The tiles of an image, a row of them at a time."""
     for top, bottom in grid.spans(pixels.shape[0]):
-        for left, right in grid.spans(pixels.shape[1]):
-            yield np.ascontiguousarray(pixels[top:bottom, left:right]).tobytes()
+        yield [
+            np.ascontiguousarray(pixels[top:bottom, left:right]).tobytes()
+            for left, right in grid.spans(pixels.shape[1])
+        ]
 
 
 def kind(pixels: np.ndarray) -> Entry:
@@ -133,7 +150,10 @@ def damage_of(folder: Path, note: Entry) -> Optional[str]:
 
 
 def read_json(path: Path) -> Entry:
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); remove {path.parent.parent}") from None
 
 
 def write_json(path: Path, value: Entry) -> None:

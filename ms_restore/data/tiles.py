@@ -72,9 +72,20 @@ class Grid:
     def spans(self, length: int) -> list[tuple[int, int]]:
         return [self.span(length, tile) for tile in range(self.count(length))]
 
+    def total(self, height: int, width: int) -> int:
+        """Pixels of all tiles of an image."""
+        rows, columns = (
+            sum(end - first for first, end in self.spans(side)) for side in (height, width)
+        )
+        return rows * columns
+
     def tile_of(self, length: int, start: int) -> int:
         """The tile that serves the patch which begins at ``start``."""
         return min(start // self.stride, self.count(length) - 1)
+
+    def lower(self, scale: int) -> Grid:
+        """The same tiles of the image that is ``scale`` times smaller, without a margin."""
+        return Grid(self.patch // scale, 0, self.stride // scale)
 
     def largest(self) -> int:
         """The longest that a tile can be."""

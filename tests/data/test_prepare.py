@@ -172,6 +172,14 @@ def test_damaged_shard_of_an_unfinished_set_is_written_again(broken, prepared):
     assert tree(output) == tree(prepared)
 
 
+def test_what_a_killed_run_left_is_removed(broken, prepared):
+    folder, output = broken
+    (output / "00009.mindrecord").write_bytes(b"moved here, but not noted")
+    (output / "unfinished" / "00002.mindrecord").write_bytes(b"half")
+    prepare(folder, output, **SETTINGS)
+    assert tree(output) == tree(prepared)
+
+
 def test_unfinished_set_is_not_read(broken):
     from ms_restore.data.sources import open_training
 

@@ -186,6 +186,15 @@ def test_first_sample_and_ranks_of_a_folder(folder):
             assert_same([made[batch]], [(y[first : first + 4], x[first : first + 4])])
 
 
+def test_many_more_samples_than_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_CACHE_BYTES", 0)
+    for number in range(3):
+        write(tmp_path / "images", f"{number}.png", noise(25, 25 + number, 1))
+    prepare(tmp_path / "images", tmp_path / "set", **settings())
+    opened = [open_training(str(tmp_path / name), None, 3, 24, 12)[0] for name in ("set", "images")]
+    assert_same(*(read(batches(source, 2)) for source in opened))
+
+
 def test_stream_reads_tiles_not_images(prepared, memory, monkeypatch):
     """A streamed batch takes one record a sample, whatever the size of the images."""
     output, scale = prepared
@@ -300,6 +309,8 @@ def test_patches_beyond_what_was_prepared(prepared):
         batches(stored, scale, patch_size=30)
     with pytest.raises(InputError, match="at scale 4 are needed; prepare"):
         batches(stored, 4)
+    with pytest.raises(InputError, match=f"at scale {scale - 1} are needed"):
+        batches(stored, scale - 1)
 
 
 def test_small_images_are_listed(prepared):
