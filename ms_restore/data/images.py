@@ -247,7 +247,8 @@ def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
-    gray = pixels.astype(np.float32) @ _LUMA
+    red, green, blue = np.moveaxis(pixels.astype(np.float32), 2, 0)
+    gray = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue  # the same in a tile of the image
     return np.round(gray).astype(pixels.dtype)[:, :, None]
 
 

@@ -90,15 +90,9 @@ class TrainingBatches:
         scale = self._degradation.scale
         top, left = (
             scale * int(rng.integers((side - side % scale - self._patch_size) // scale + 1))
-            for side in self._size(image)
+            for side in self.source.sizes[image]
         )
         return Place(image, top, left, int(rng.integers(self._symmetries)))
-
-    def _size(self, image: int) -> tuple[int, int]:
-        if isinstance(self.source, RecordSource):
-            return self.source.sizes[image]
-        height, width = self.source[image].shape[:2]
-        return height, width
 
     def _pair(self, sample: int) -> tuple[Optional[np.ndarray], np.ndarray]:
         place = self._place(sample)
@@ -114,7 +108,7 @@ class TrainingBatches:
         Both (H, W, C), turned.
         """
         scale = self._degradation.scale
-        height, width = (side - side % scale for side in self._size(place.image))
+        height, width = (side - side % scale for side in self.source.sizes[place.image])
         margin = self._degradation.margin if y is None else 0
         side = self._patch_size
         patch = place.turn(x.cut(place.top, place.left, side, margin, height, width))

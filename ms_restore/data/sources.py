@@ -19,14 +19,15 @@ _LAYOUTS = (  # training and validation subfolders that are recognised
     ("train", "val"),
 )
 _HELD_OUT_SHARE = 10  # one image in so many validates where no validation folder is there
-_CACHE_BYTES = 4 << 30
+_CACHE_BYTES = 8 << 30  # DIV2K, decoded, fits
 
 
 class ImageSource(Protocol):
-    """Clean images, each (H, W, C) uint8 or uint16, with their names."""
+    """Clean images, each (H, W, C) uint8 or uint16, with their names and (height, width)."""
 
     description: str
     names: list[str]
+    sizes: list[tuple[int, int]]
 
     def __len__(self) -> int: ...
 
@@ -47,6 +48,7 @@ class PhotoSource:
         self.names = list(fitting)
         self.description = f"{len(self.names)} embedded photos"
         self._pixels = [to_channels(x, channels) for x in fitting.values()]
+        self.sizes = [(x.shape[0], x.shape[1]) for x in self._pixels]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -58,7 +60,7 @@ class PhotoSource:
 class FolderSource:
     """Image files. All are decoded once at the start, so that a damaged one is found then.
 
-    Decoded images stay in memory up to 4 GB; those beyond are decoded again at each read.
+    Decoded images stay in memory up to 8 GB; those beyond are decoded again at each read.
 
     Raises InputError for a damaged file and for images with a side below ``smallest`` pixels.
     """
@@ -69,14 +71,17 @@ class FolderSource:
         self._cache: dict[int, np.ndarray] = {}
         self.names = names_of([path.name for path in paths])
         self.description = f"{len(paths)} images of {paths[0].parent}"
+        self.sizes = []
         small, room = [], _CACHE_BYTES
         with ThreadPoolExecutor() as pool:
             for index, pixels in enumerate(pool.map(self._decode, paths)):
-                if min(pixels.shape[:2]) < smallest:
-                    small.append(f"{paths[index].name} ({pixels.shape[1]}x{pixels.shape[0]})")
-                room -= pixels.nbytes
-                if room > 0:
+                height, width = pixels.shape[:2]
+                self.sizes.append((height, width))
+                if min(height, width) < smallest:
+                    small.append(f"{paths[index].name} ({width}x{height})")
+                if pixels.nbytes <= room:
                     self._cache[index] = pixels
+                    room -= pixels.nbytes
         if small:
             raise InputError(
                 f"{paths[0].parent}: {len(small)} of {len(paths)} images are smaller than the "

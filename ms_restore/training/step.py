@@ -63,6 +63,7 @@ class TrainStep(nn.Cell):
         clip_norm: the gradients are scaled down to this global norm; None: they are not.
         accumulate: the batch is computed in so many parts, whose gradients are averaged.
         ema_decay: keeps an exponential moving average of the weights in ``averages``; 0: none.
+            Update n decays by min(ema_decay, (1 + n) / (10 + n)), to forget the start soon.
 
     Every state is a parameter of this cell, so its parameters are all that a run must save.
     """
@@ -86,6 +87,7 @@ class TrainStep(nn.Cell):
         self.accumulate = accumulate
         self.ema_decay = ema_decay
         self.averages = self.weights.clone("ema", "same") if ema_decay else ParameterTuple(())
+        self.updates = Parameter(Tensor(0, ms.int32), name="updates", requires_grad=False)
         self.skipped = Parameter(Tensor(0, ms.int32), name="skipped_steps", requires_grad=False)
         self.loss_and_gradients = ops.value_and_grad(self.scaled_loss, None, self.weights)
         self.hyper_map = ops.HyperMap()
@@ -119,12 +121,14 @@ class TrainStep(nn.Cell):
             gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
         self.optimizer(gradients)
         if self.ema_decay:
-            self.hyper_map(ops.partial(_average, self.ema_decay), self.averages, self.weights)
+            done = ops.assign_add(self.updates, Tensor(1, ms.int32)).astype(ms.float32)
+            decay = ops.minimum(Tensor(self.ema_decay, ms.float32), (1 + done) / (10 + done))
+            self.hyper_map(ops.partial(_average, decay), self.averages, self.weights)
 
 
 def _times(factor: Tensor, value: Tensor) -> Tensor:
     return value * factor
 
 
-def _average(decay: float, average: Parameter, weight: Parameter) -> Tensor:
+def _average(decay: Tensor, average: Parameter, weight: Parameter) -> Tensor:
     return ops.assign(average, average * decay + weight * (1 - decay))
