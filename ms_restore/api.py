@@ -111,7 +111,7 @@ def prepare(
         workers: threads that decode; by default one for each processor.
         settings: recipe keys such as ``{"data.patch_size": 128}``.
     """
-    from ms_restore.data import prepare as preparing
+    from ms_restore.data.mindrecord import prepare as preparing
 
     if workers is not None and workers < 1:
         raise InputError(f"workers {workers}: expected at least 1")

@@ -1,29 +1,55 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, folders that one process writes at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from ms_restore.errors import InputError
 
+_LOCK = "lock"
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of ``path`` when the block ends without an error."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    """A temporary path that takes the place of ``path`` when the block ends without an error.
+
+    It lies in a folder of its own beside ``path``, so that nothing a writer leaves there stays.
+    """
+    folder = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = folder / path.name
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # MindSpore writes its files with mode 0400
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def held(folder: Path, busy: str) -> Iterator[None]:
+    """Make the folder and keep other processes out of it; InputError ``busy`` where one is in.
+
+    The lock file stays (its removal would let two in); the system frees it when the process ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: {busy}") from None
+        yield
 
 
 def _umask() -> int:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from ms_restore.data.images import to_float
-from ms_restore.data.records import RecordSource
+from ms_restore.data.mindrecord.records import RecordSource
+from ms_restore.data.mindrecord.tiles import Place, Tile
 from ms_restore.data.sources import ImageSource, degraded
-from ms_restore.data.tiles import Place, Tile
 
 if TYPE_CHECKING:
     from mindspore.dataset import GeneratorDataset

@@ -10,7 +10,7 @@ import numpy as np
 
 from ms_restore.data import photos
 from ms_restore.data.images import list_pictures, names_of, read_picture, to_channels
-from ms_restore.data.records import PreparedSet, RecordSource, is_prepared
+from ms_restore.data.mindrecord.records import PreparedSet, RecordSource, is_prepared
 from ms_restore.errors import InputError, listed
 
 _LAYOUTS = (  # training and validation subfolders that are recognised

@@ -18,6 +18,7 @@ import mindspore as ms
 from ms_restore import __version__
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError
+from ms_restore.files import held
 from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import say
 from ms_restore.weights import checkpoint
@@ -42,34 +43,16 @@ def in_use(folder: Path, recipe: Recipe) -> Iterator[None]:
 
     A folder from which no checkpoint came is removed again.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    with lock:
-        _lock(lock, folder)
+    busy = "another process is training into it; wait for it, or choose another folder"
+    with held(folder, busy):
         try:
             (folder / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
             with (folder / "environment.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(_environment()) + "\n")
             yield
         finally:
-            if checkpoint.newest(folder):
-                (folder / "lock").unlink()
-            else:
-                shutil.rmtree(folder)
-
-
-def _lock(lock: Any, folder: Path) -> None:
-    import fcntl
-
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise InputError(
-            f"{folder}: another process is training into it; wait for it, or choose another folder"
-        ) from None
+            if not checkpoint.newest(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment() -> dict[str, Any]:

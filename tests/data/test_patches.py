@@ -20,6 +20,10 @@ class Images:
             for index, size in enumerate(sizes)
         ]
 
+    @property
+    def sizes(self):
+        return [image.shape[:2] for image in self._images]
+
     def __len__(self):
         return len(self.names)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ms_restore.data.images import Picture, write_picture
-from ms_restore.data.prepare import prepare
-from ms_restore.data.records import PreparedSet, RecordSource
+from ms_restore.data.mindrecord.prepare import prepare
+from ms_restore.data.mindrecord.records import PreparedSet, RecordSource
 from ms_restore.errors import InputError
 
 SETTINGS = {"model": "tiny", "scale": 2, "patch_size": 16, "margin": 4, "shard_bytes": 60_000}
@@ -109,7 +109,7 @@ def test_files_can_be_read_by_others(prepared):
 KILLED = """
 import sys
 from pathlib import Path
-from ms_restore.data.prepare import prepare
+from ms_restore.data.mindrecord.prepare import prepare
 prepare(Path(sys.argv[1]), Path(sys.argv[2]), **eval(sys.argv[3]))
 """
 
@@ -135,7 +135,7 @@ def test_killed_and_begun_again(tmp_path):
 @pytest.fixture
 def broken(source, tmp_path, monkeypatch):
     """A preparation that stopped after the second shard, and the folder it reads."""
-    from ms_restore.data import shards
+    from ms_restore.data.mindrecord import shards
 
     folder = fill(tmp_path / "images", 12)
     output = tmp_path / "set"
@@ -283,7 +283,7 @@ def test_no_write_permission(source, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "mkdir", refuse)  # root may write anywhere
-    with pytest.raises(InputError, match="set: cannot be written .Permission denied"):
+    with pytest.raises(InputError, match="unfinished: cannot be written .Permission denied"):
         prepare(source, tmp_path / "set", **SETTINGS)
 
 

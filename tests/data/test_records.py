@@ -7,13 +7,14 @@ import shutil
 import numpy as np
 import pytest
 
-from ms_restore.data import records, sources
+from ms_restore.data import sources
 from ms_restore.data.images import Picture, read_picture, write_picture
+from ms_restore.data.mindrecord import records
+from ms_restore.data.mindrecord.prepare import prepare
+from ms_restore.data.mindrecord.records import PreparedSet, RecordSource
+from ms_restore.data.mindrecord.tiles import Grid, Place, Tile
 from ms_restore.data.patches import TrainingBatches, as_dataset
-from ms_restore.data.prepare import prepare
-from ms_restore.data.records import PreparedSet, RecordSource
 from ms_restore.data.sources import open_evaluation, open_training
-from ms_restore.data.tiles import Grid, Place, Tile
 from ms_restore.degradations.bicubic import BicubicDownsample, mirror
 from ms_restore.errors import InputError
 from ms_restore.metrics.evaluate import trials

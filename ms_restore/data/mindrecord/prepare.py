@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -25,11 +24,11 @@ import numpy as np
 from mindspore.mindrecord.common.exceptions import MindRecordException
 
 from ms_restore import __version__
-from ms_restore.data import pairs
 from ms_restore.data.images import read_picture
-from ms_restore.data.pairs import Pair
-from ms_restore.data.records import FORMAT, MANIFEST, SUFFIX, UNFINISHED, read_manifest
-from ms_restore.data.shards import (
+from ms_restore.data.mindrecord import pairs
+from ms_restore.data.mindrecord.pairs import Pair
+from ms_restore.data.mindrecord.records import FORMAT, MANIFEST, SUFFIX, UNFINISHED, read_manifest
+from ms_restore.data.mindrecord.shards import (
     SETTINGS,
     Entry,
     Loaded,
@@ -42,6 +41,7 @@ from ms_restore.data.shards import (
 )
 from ms_restore.data.sources import split_layout
 from ms_restore.errors import InputError, listed
+from ms_restore.files import held
 from ms_restore.report.terminal import PreparingProgress, say
 
 _STRIDE = 384  # pixels of x from one tile to the next, about
@@ -149,18 +149,9 @@ class _Job:
             yield
             return
         path = self._unfinished / SETTINGS
-        try:
-            self._unfinished.mkdir(parents=True, exist_ok=True)
-            lock = (self._unfinished / "lock").open("w")
-        except OSError as error:
-            raise InputError(f"{self.output}: cannot be written ({error.strerror})") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    f"{self.output}: another ms-restore prepare is writing there; wait for its end"
-                ) from None
+        with held(
+            self._unfinished, "another ms-restore prepare is writing there; wait for its end"
+        ):
             if path.is_file():
                 self._check_settings(read_json(path))
             else:

@@ -15,8 +15,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.data.records import SUFFIX, UNFINISHED
-from ms_restore.data.tiles import Grid
+from ms_restore.data.mindrecord.records import SUFFIX, UNFINISHED
+from ms_restore.data.mindrecord.tiles import Grid
 from ms_restore.errors import InputError
 from ms_restore.files import replacing
 

@@ -19,7 +19,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ms_restore.data.images import names_of, to_channels
-from ms_restore.data.tiles import Grid, Place, Tile
+from ms_restore.data.mindrecord.tiles import Grid, Place, Tile
 from ms_restore.errors import InputError, listed
 
 FORMAT = 1
