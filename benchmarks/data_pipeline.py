@@ -12,27 +12,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
-import psutil
+from common import publish, watched
 
-import ms_restore
 from ms_restore import parts
 from ms_restore import recipe as recipes
 from ms_restore.data import photos, sources
 from ms_restore.data.images import Picture, write_picture
 from ms_restore.data.patches import TrainingBatches, as_dataset
-from ms_restore.report.terminal import console, say
 
 _HEIGHT, _WIDTH = 1356, 2040
 _MEMORY = sources._CACHE_BYTES
@@ -51,10 +44,7 @@ def main() -> None:
         folder = Path(name)
         source = options.source or make_photos(folder / "photos", options.images)
         figures = measure(source, folder / "prepared", options.model, options.batches)
-    result = {"figures": figures, "machine": machine(), "versions": versions()}
-    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    table(figures)
-    say(f"written to {options.output}")
+    publish(figures, options.output)
 
 
 def make_photos(folder: Path, count: int) -> Path:
@@ -114,28 +104,7 @@ def measure(source: Path, prepared: Path, model: str, batches: int) -> dict[str,
 def run_prepare(source: Path, output: Path, model: str) -> tuple[float, int]:
     """Seconds of the whole command, and the most memory of it and its children in bytes."""
     command = [sys.executable, "-m", "ms_restore", "prepare", "--model", model]
-    began = time.perf_counter()
-    child = subprocess.Popen([*command, "--source", str(source), "--output", str(output)])
-    peak = 0
-    watched = psutil.Process(child.pid)
-
-    def watch() -> None:
-        nonlocal peak
-        while child.poll() is None:
-            try:
-                family = [watched, *watched.children(recursive=True)]
-                peak = max(peak, sum(process.memory_info().rss for process in family))
-            except psutil.Error:
-                pass
-            time.sleep(0.02)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    if child.wait():
-        raise SystemExit("prepare failed")
-    seconds = time.perf_counter() - began
-    watcher.join()
-    return seconds, peak
+    return watched([*command, "--source", str(source), "--output", str(output)])
 
 
 def rate(folder: Path, model: str, batches: int, memory: int) -> float:
@@ -158,45 +127,6 @@ def rate(folder: Path, model: str, batches: int, memory: int) -> float:
     began = time.perf_counter()
     count = sum(1 for _ in rows)
     return count * _BATCH / (time.perf_counter() - began)
-
-
-def machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.exists() else ""
-    model = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
-    return {
-        "cpu": model[0] if model else platform.processor(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "free_disk_gb": round(shutil.disk_usage(tempfile.gettempdir()).free / 1e9, 1),
-        "platform": platform.platform(),
-    }
-
-
-def versions() -> dict[str, str]:
-    import mindspore
-
-    return {
-        "ms_restore": ms_restore.__version__,
-        "mindspore": mindspore.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "pillow": PIL.__version__,
-    }
-
-
-def table(figures: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    shown = Table("figure", show_header=False)
-    shown.add_column(justify="right")
-    for key, value in figures.items():
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                shown.add_row(f"{key}, {name}", f"{inner:,}")
-        else:
-            shown.add_row(key, f"{value:,}")
-    console.print(shown, soft_wrap=False)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,11 @@ A plain MindSpore checkpoint of another origin loads too; its recipe is then nam
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -47,8 +50,19 @@ def save(
     meta = {"version": __version__, "recipe": recipe.to_yaml(), "facts": facts}
     content = [{"name": name, "data": data} for name, data in network.parameters_and_names()]
     content += [{"name": _TRAINING + name, "data": d} for name, d in (training or {}).items()]
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, _silent():
         ms.save_checkpoint(content, str(temporary), append_dict={_META: json.dumps(meta)})
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without MindSpore's own account of an error that is then reported in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def numbered(folder: Path, step: int) -> Path:
@@ -80,7 +94,8 @@ def read(path: Path) -> Checkpoint:
     """Read a checkpoint file, or the best one of a run folder."""
     path = locate(path)
     try:
-        content = ms.load_checkpoint(str(path))
+        with _silent():
+            content = ms.load_checkpoint(str(path))
     except Exception:  # MindSpore raises many types for a file that it cannot parse
         raise InputError(
             f"{path}: not a MindSpore checkpoint (or a truncated one); expected a .ckpt file"
