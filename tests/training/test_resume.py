@@ -259,4 +259,5 @@ def test_memory_stays_flat_over_2000_steps(tiny, tmp_path):
         api.train(tiny, output_dir=tmp_path / "run", device_target="CPU", settings=settings)
     finally:
         callbacks.Stop = original
+    print(f"step 500: {memory[500] / 1e6:.0f} MB, step 2000: {memory[2000] / 1e6:.0f} MB")
     assert memory[2000] - memory[500] < 16e6
