@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional
 
 from ms_restore.errors import InputError
 
@@ -50,6 +52,20 @@ def held(folder: Path, busy: str) -> Iterator[None]:
         except OSError:
             raise InputError(f"{folder}: {busy}") from None
         yield
+
+
+def sha256(path: Path, most: Optional[int] = None) -> Optional[str]:
+    """The hash of a file's first ``most`` bytes, or of all; None where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            if most is not None:
+                return hashlib.sha256(file.read(most)).hexdigest()
+            for part in iter(lambda: file.read(1 << 20), b""):
+                digest.update(part)
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 def _umask() -> int:

@@ -351,7 +351,15 @@ def test_missing_shard(copied, name):
 def test_foreign_content(copied, name):
     size = (copied / name).stat().st_size
     (copied / name).write_bytes(os.urandom(64) + bytes(size - 64))
-    refused(copied, f"{name.removesuffix('.db')}: not a whole MindRecord", "prepare again")
+    refused(copied, f"{name}: damaged, its hash is not the manifest's", "prepare again")
+
+
+def test_a_few_damaged_bytes_in_the_header(copied):
+    """MindSpore aborts the whole process on such a file."""
+    with (copied / "00001.mindrecord").open("r+b") as file:
+        file.seek(10)
+        file.write(b"xx")
+    refused(copied, "00001.mindrecord: damaged", "prepare again")
 
 
 def test_shards_that_changed_places(copied):

@@ -36,12 +36,11 @@ from ms_restore.data.mindrecord.shards import (
     damage_of,
     kind,
     read_json,
-    sha256,
     write_json,
 )
 from ms_restore.data.sources import split_layout
 from ms_restore.errors import InputError, listed
-from ms_restore.files import held
+from ms_restore.files import held, sha256
 from ms_restore.report.terminal import PreparingProgress, say
 
 _STRIDE = 384  # pixels of x from one tile to the next, about

@@ -14,16 +14,18 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
 from ms_restore.data.images import names_of, to_channels
 from ms_restore.data.mindrecord.tiles import Grid, Place, Tile
 from ms_restore.errors import InputError, listed
+from ms_restore.files import sha256
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+HEADER_BYTES = 1 << 20  # of a shard; holds its list of pages
 UNFINISHED = "unfinished"  # subfolder of a set that is being prepared
 SUFFIX = ".mindrecord"
 _CHUNK = 4096  # records that one pass over the files reads, in any order
@@ -71,11 +73,9 @@ class PreparedSet:
             self.low_grid = grid.lower(self.scale)
             self.paired: bool = manifest["low_resolution"]
             self.images = list(self._images(manifest["shards"]))
-            shards = [
-                (s["file"], s["bytes"], s["index_bytes"], s["records"]) for s in manifest["shards"]
-            ]
+            shards = [_Shard(**{f: s[f] for f in _Shard._fields}) for s in manifest["shards"]]
             whole = manifest["count"] == len(self.images) and manifest["records"] == sum(
-                s[3] for s in shards
+                shard.records for shard in shards
             )
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise InputError(
@@ -85,9 +85,9 @@ class PreparedSet:
             raise InputError(
                 f"{folder / MANIFEST}: its counts contradict each other; prepare again"
             )
-        self.files = [str(folder / name) for name, *_ in shards]
-        for name, size, index_size, records in shards:
-            _check_shard(folder / name, size, index_size, records)
+        self.files = [str(folder / shard.file) for shard in shards]
+        for shard in shards:
+            _check_shard(folder, shard)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -295,26 +295,45 @@ def _plane(image: dict[str, Any]) -> Plane:
     return plane
 
 
-def _check_shard(path: Path, size: int, index_size: int, records: int) -> None:
+class _Shard(NamedTuple):
+    """What the manifest says of a shard, as far as it is checked when the set is opened."""
+
+    file: str
+    bytes: int
+    header_sha256: str
+    index_bytes: int
+    index_sha256: str
+    records: int
+
+
+def _check_shard(folder: Path, shard: _Shard) -> None:
+    """InputError for a shard that MindSpore could not read; a damaged header would abort it."""
     from mindspore import dataset
 
-    for file, expected in ((path, size), (path.with_name(f"{path.name}.db"), index_size)):
+    path = folder / shard.file
+    index = folder / f"{shard.file}.db"
+    for file, size, checked, digest in (
+        (path, shard.bytes, HEADER_BYTES, shard.header_sha256),
+        (index, shard.index_bytes, None, shard.index_sha256),
+    ):
         try:
             found = file.stat().st_size
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror}); prepare again") from None
-        if found != expected:
-            raise InputError(
-                f"{file}: {found} bytes, but the manifest says {expected}; prepare again"
-            )
+        if found != size:
+            raise InputError(f"{file}: {found} bytes, but the manifest says {size}; prepare again")
+        if sha256(file, checked) != digest:
+            raise InputError(f"{file}: damaged, its hash is not the manifest's; prepare again")
     try:
         count = dataset.MindDataset(str(path)).get_dataset_size()
     except RuntimeError as error:
         raise InputError(
             f"{path}: not a whole MindRecord ({_reason(error)}); prepare again"
         ) from None
-    if count != records:
-        raise InputError(f"{path}: {count} records, but the manifest says {records}; prepare again")
+    if count != shard.records:
+        raise InputError(
+            f"{path}: {count} records, but the manifest says {shard.records}; prepare again"
+        )
 
 
 def _reason(error: RuntimeError) -> str:

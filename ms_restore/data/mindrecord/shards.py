@@ -6,7 +6,6 @@ The note is the shard's part of the manifest, so that an interrupted run can go 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -15,12 +14,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.data.mindrecord.records import SUFFIX, UNFINISHED
+from ms_restore.data.mindrecord.records import HEADER_BYTES, SUFFIX, UNFINISHED
 from ms_restore.data.mindrecord.tiles import Grid
 from ms_restore.errors import InputError
-from ms_restore.files import replacing
+from ms_restore.files import replacing, sha256
 
-_HEADER_BYTES = 1 << 20  # of a MindRecord file; holds its list of pages
 _PAGE_BYTES = 8 << 20  # of a MindRecord file, at least; holds whole records
 SETTINGS = "settings.json"
 Entry = dict[str, Any]
@@ -88,7 +86,7 @@ class Shard:
         from mindspore.mindrecord import FileWriter
 
         writer = FileWriter(str(self._path), shard_num=1, overwrite=True)
-        writer.set_header_size(_HEADER_BYTES)
+        writer.set_header_size(HEADER_BYTES)
         writer.set_page_size(self._page_bytes)
         fields = ("x", "y") if self._paired else ("x",)
         writer.add_schema({name: {"type": "bytes"} for name in fields}, "tiles of images")
@@ -102,6 +100,7 @@ class Shard:
             "file": self._path.name,
             "bytes": self._path.stat().st_size,
             "sha256": sha256(self._path),
+            "header_sha256": sha256(self._path, HEADER_BYTES),
             "index_bytes": index.stat().st_size,
             "index_sha256": sha256(index),
             "records": self._records,
@@ -127,18 +126,6 @@ def cut(pixels: np.ndarray, grid: Grid) -> Iterator[list[bytes]]:
 def kind(pixels: np.ndarray) -> Entry:
     height, width, channels = pixels.shape
     return {"height": height, "width": width, "channels": channels, "dtype": str(pixels.dtype)}
-
-
-def sha256(path: Path) -> Optional[str]:
-    """The hash of a file's bytes, read in parts; None where it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            for part in iter(lambda: file.read(1 << 20), b""):
-                digest.update(part)
-    except OSError:
-        return None
-    return digest.hexdigest()
 
 
 def damage_of(folder: Path, note: Entry) -> Optional[str]:
