@@ -63,7 +63,7 @@ class TrainStep(nn.Cell):
         clip_norm: the gradients are scaled down to this global norm; None: they are not.
         accumulate: the batch is computed in so many parts, whose gradients are averaged.
         ema_decay: keeps an exponential moving average of the weights in ``averages``; 0: none.
-            Update n decays by min(ema_decay, (1 + n) / (10 + n)), to forget the start soon.
+            Update n decays by min(ema_decay, (1 + n) / (4 + n)): at first the last third counts.
 
     Every state is a parameter of this cell, so its parameters are all that a run must save.
     """
@@ -122,7 +122,7 @@ class TrainStep(nn.Cell):
         self.optimizer(gradients)
         if self.ema_decay:
             done = ops.assign_add(self.updates, Tensor(1, ms.int32)).astype(ms.float32)
-            decay = ops.minimum(Tensor(self.ema_decay, ms.float32), (1 + done) / (10 + done))
+            decay = ops.minimum(Tensor(self.ema_decay, ms.float32), (1 + done) / (4 + done))
             self.hyper_map(ops.partial(_average, decay), self.averages, self.weights)
 
 

@@ -130,10 +130,10 @@ def test_averages_follow_their_formula():
     network = nn.Dense(1, 1, weight_init="ones", has_bias=False)
     optimizer = sgd(network.trainable_params(), [0.1, 0.1, 0.1], momentum=0.0)
     step = TrainStep(
-        NetworkWithLoss(network, MSE()), optimizer, LossScale("none", 1), ema_decay=0.24
+        NetworkWithLoss(network, MSE()), optimizer, LossScale("none", 1), ema_decay=0.45
     )
     average = 1.0
-    for decay in (2 / 11, 0.24, 0.24):  # 3 / 12 and 4 / 13 are more than 0.24
+    for decay in (2 / 5, 0.45, 0.45):  # 3 / 6 and 4 / 7 are more than 0.45
         step(_column(2.0), _column(1.0))
         average = decay * average + (1 - decay) * float(network.weight)
     np.testing.assert_allclose(float(step.averages[0]), average, rtol=1e-6)
