@@ -180,3 +180,14 @@ def test_validation_on_some_of_the_images(tiny, tmp_path):
     metrics = api.evaluate(run.folder, output_dir=tmp_path / "eval", device_target="CPU")
     assert run.psnr == pytest.approx(metrics["images"][0]["psnr"], abs=1e-6)
     assert abs(run.psnr - metrics["mean"]["psnr"]) > 1e-3
+
+
+def test_the_averaged_weights_are_what_is_kept_as_best(tiny, pictures, tmp_path):
+    settings = {"train.ema_decay": 0.9, "train.steps": 3, "train.lr": 1e-2}
+    run = api.train(
+        tiny, data_dir=pictures, output_dir=tmp_path, device_target="CPU", settings=settings
+    )
+    best, last = _weights(run.checkpoint), checkpoint.read(_last(run))
+    for name, average in best.items():
+        assert (average == last.training[f"ema.{name}"].asnumpy()).all()
+        assert (average != last.parameters[name].asnumpy()).any()
