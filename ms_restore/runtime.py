@@ -53,8 +53,11 @@ def start(
         raise InputError(
             f"device_target {device_target!r} is not known; choose {', '.join(DEVICE_TARGETS)}"
         )
+    device_id = device_id if device_target != "CPU" else 0
+    in_use = (ms.get_context("device_target"), ms.get_context("device_id"))
     try:
-        ms.set_device(device_target, device_id if device_target != "CPU" else 0)
+        if in_use != (device_target, device_id):  # refused once anything was computed
+            ms.set_device(device_target, device_id)
     except (RuntimeError, ValueError) as error:
         raise InputError(_no_device(device_target, device_id, str(error))) from None
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
