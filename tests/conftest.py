@@ -11,10 +11,11 @@ import PIL.Image
 import pytest
 import yaml
 
-from ms_restore import api
+from ms_restore import api, runtime
 from ms_restore.data import photos
 
 TOP = Path(__file__).parents[1]
+runtime.start("CPU")  # graph mode, whichever test comes first
 
 TINY = {
     "description": "the smallest EDSR, for tests",
