@@ -1,0 +1,1 @@
+"""What the command line does, a module each verb; ``ms_restore.api`` has them all."""

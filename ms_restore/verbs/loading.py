@@ -1,0 +1,67 @@
+"""What the verbs share: their settings, and a checkpoint's network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from ms_restore import parts, runtime
+from ms_restore import recipe as recipes
+from ms_restore.errors import InputError
+from ms_restore.inference.restorer import Restorer
+from ms_restore.recipe import Recipe
+from ms_restore.weights import checkpoint as checkpoints
+
+PathLike = Union[str, Path]
+Settings = dict[str, Any]
+
+
+def load_model(
+    checkpoint: PathLike,
+    *,
+    model: Optional[str] = None,
+    tile: Optional[int] = None,
+    self_ensemble: bool = False,
+    device_target: Optional[str] = None,
+    device_id: int = 0,
+    mode: str = "graph",
+) -> Restorer:
+    """The restorer of a checkpoint (a file or a run folder): ``x_hat = restorer(y)``.
+
+    ``model`` is needed for a checkpoint that carries no recipe; ``tile`` and ``self_ensemble``
+    are explained at Restorer.
+    """
+    runtime.start(device_target, device_id, mode)
+    network, recipe = network_of(checkpoint, model, None)
+    return Restorer(network, recipe, tile=tile, self_ensemble=self_ensemble)
+
+
+def merged(settings: Optional[Settings], **named: Any) -> Settings:
+    keys = {"data_dir": "data.dir"}
+    given = {keys.get(name, name): value for name, value in named.items() if value is not None}
+    return {
+        **(settings or {}),
+        **{k: str(v) if isinstance(v, Path) else v for k, v in given.items()},
+    }
+
+
+def network_of(
+    checkpoint: PathLike, model: Optional[str], settings: Optional[Settings]
+) -> tuple[Any, Recipe]:
+    """The network with the checkpoint's weights, and its recipe."""
+    loaded = checkpoints.read(Path(checkpoint))
+    if model is not None:
+        recipe = recipes.load(model, settings)
+        if loaded.recipe is not None and loaded.recipe.network["name"] != recipe.network["name"]:
+            raise InputError(
+                f"{loaded.path} is a checkpoint of {loaded.recipe.model}, not of {model}; "
+                f"leave --model out, or name a checkpoint of {model}"
+            )
+    elif loaded.recipe is not None:
+        recipe = recipes.parse(loaded.recipe.to_yaml(), settings)
+    else:
+        raise InputError(f"{loaded.path} carries no recipe; name its model with --model")
+    network = parts.build("network", recipe.network)
+    checkpoints.load_strictly(network, loaded)
+    network.set_train(False)
+    return network, recipe

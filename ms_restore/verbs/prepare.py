@@ -1,0 +1,50 @@
+"""prepare: images as MindRecord."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+from ms_restore import parts
+from ms_restore import recipe as recipes
+from ms_restore.data.mindrecord import prepare as preparing
+from ms_restore.errors import InputError
+from ms_restore.verbs.loading import PathLike, Settings
+
+
+def prepare(
+    model: str,
+    source: PathLike,
+    output: PathLike,
+    *,
+    lr_source: Optional[PathLike] = None,
+    skip_bad: bool = False,
+    workers: Optional[int] = None,
+    settings: Optional[Settings] = None,
+) -> list[Path]:
+    """Write a folder of images as MindRecord, from which this model's training reads patches.
+
+    A known layout (such as DIV2K's) becomes the folders train and valid in ``output``. A run that
+    was interrupted goes on where it stopped. Returns the prepared folders.
+
+    Args:
+        lr_source: folder of low-resolution images, paired by name; none: they are made on reading.
+        skip_bad: leave out images that cannot be used, and say which.
+        workers: threads that decode; by default one for each processor.
+        settings: recipe keys such as ``{"data.patch_size": 128}``.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers {workers}: expected at least 1")
+    recipe = recipes.load(model, settings)
+    degradation = parts.build("degradation", recipe.degradation)
+    return preparing.prepare(
+        Path(source),
+        Path(output),
+        model=recipe.model,
+        scale=degradation.scale,
+        patch_size=recipe.data.patch_size,
+        margin=degradation.margin,
+        low=Path(lr_source) if lr_source else None,
+        skip_bad=skip_bad,
+        workers=workers,
+    )
