@@ -20,13 +20,19 @@ from ms_restore.errors import listed, nearest
 REGISTRY: dict[str, dict[str, str]] = {
     "network": {
         "edsr": "ms_restore.networks.edsr:EDSR",
+        "dncnn": "ms_restore.networks.dncnn:DnCNN",
     },
     "degradation": {
         "bicubic": "ms_restore.degradations.bicubic:BicubicDownsample",
+        "bicubic_upsampled": "ms_restore.degradations.bicubic:BicubicUpsampled",
+        "gaussian": "ms_restore.degradations.noise:Gaussian",
+        "jpeg": "ms_restore.degradations.jpeg:JPEG",
+        "mixture": "ms_restore.degradations.mixture:Mixture",
     },
     "loss": {
         "l1": "ms_restore.training.losses:L1",
         "mse": "ms_restore.training.losses:MSE",
+        "sum_squared": "ms_restore.training.losses:SumSquared",
     },
     "optimizer": {
         "adam": "ms_restore.training.optimizers:adam",

@@ -32,6 +32,12 @@ class DataSettings:
     """So many of the validation images are scored while training; none: all."""
     patch_size: pydantic.PositiveInt = 96
     """Side of the clean training patch in pixels."""
+    stride: Optional[pydantic.PositiveInt] = None
+    """An epoch is every patch on a grid of this stride; none: a patch anywhere in every image."""
+    scales: list[Annotated[float, pydantic.Field(gt=0, le=1)]] = dataclasses.field(
+        default_factory=lambda: [1.0]
+    )
+    """Patches come from the images and from copies of them, resized by these factors."""
     augment: Literal["none", "flips", "flips_rotations"] = "flips_rotations"
     """Random flips, and with rotations all eight symmetries of the square."""
     workers: pydantic.PositiveInt = 2
@@ -49,7 +55,7 @@ class TrainSettings:
     accumulate: pydantic.PositiveInt = 1
     """Batches in a step, their gradients averaged: a larger batch in the memory of a small one."""
     loss: Part = dataclasses.field(default_factory=lambda: {"name": "l1"})
-    """l1 or mse."""
+    """l1, mse or sum_squared."""
     optimizer: Part = dataclasses.field(default_factory=lambda: {"name": "adam"})
     """adam or sgd, with its arguments."""
     lr: pydantic.PositiveFloat = 1e-4
@@ -238,6 +244,10 @@ def _contradictions(recipe: Recipe) -> list[str]:
         if recipe.data.patch_size % scale:
             found.append(
                 f"data.patch_size {recipe.data.patch_size} is no multiple of network.scale {scale}"
+            )
+        if (recipe.data.stride or scale) % scale:
+            found.append(
+                f"data.stride {recipe.data.stride} is no multiple of network.scale {scale}"
             )
     if recipe.eval.protocol not in PROTOCOLS:
         hint = nearest(recipe.eval.protocol, PROTOCOLS) or f"; known: {listed(PROTOCOLS, 12)}"

@@ -1,8 +1,9 @@
 """Training batches: which patch of which image, turned how, is a function of the seed alone.
 
-Sample number i of a run, counted over all batches and ranks, is fixed by (seed, i): its image by
-the epoch's permutation, its place and orientation by a generator of its own. So any number of
-workers or ranks gives the same samples, and a run can start again at any of them.
+Sample number i of a run, counted over all batches and ranks, is fixed by (seed, i): its image (or,
+with a stride, its patch) by the epoch's permutation; its place, orientation and noise by a
+generator of its own. So any number of workers or ranks gives the same samples, and a run can start
+again at any of them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import numpy as np
 
+from ms_restore import seeds
 from ms_restore.data.images import to_float
 from ms_restore.data.mindrecord.records import RecordSource
 from ms_restore.data.mindrecord.tiles import Place, Tile
@@ -25,10 +27,23 @@ if TYPE_CHECKING:
 _SYMMETRIES = {"none": 1, "flips": 4, "flips_rotations": 8}
 
 
+class _Pair(NamedTuple):
+    """The degraded patch where it is stored, and the clean one; else the clean one with its margin.
+
+    Both (H, W, C), turned. ``rng`` is for what is random about the degradation.
+    """
+
+    y: Optional[np.ndarray]
+    x: np.ndarray
+    rng: np.random.Generator
+
+
 class TrainingBatches:
     """Item b is (y, x): float32 (N, C, h, w) degraded and (N, C, H, W) clean, both in [0, 1].
 
     Args:
+        stride: an epoch is every patch on a grid of this stride, of every image; None: a patch
+            anywhere in every image.
         first_sample: the sample with which the first batch begins.
         rank, ranks: of the ``ranks`` batches that are computed at once, this is number ``rank``:
             item b holds ``batch_size`` samples from first_sample + (b ranks + rank) batch_size on.
@@ -42,6 +57,7 @@ class TrainingBatches:
         degradation: Any,
         *,
         patch_size: int,
+        stride: Optional[int] = None,
         batch_size: int,
         augment: str,
         seed: int,
@@ -52,9 +68,14 @@ class TrainingBatches:
     ) -> None:
         if isinstance(source, RecordSource):
             source.check_patches(patch_size, degradation.margin, degradation.scale)
+        sizes = source.sizes
         self.source = source
         self._degradation = degradation
         self._patch_size = patch_size
+        self._stride = stride
+        self._ends = np.cumsum(
+            [1 if stride is None else rows * columns for rows, columns in map(self._grid, sizes)]
+        )
         self._batch_size = batch_size
         self._symmetries = _SYMMETRIES[augment]
         self._seed = seed
@@ -84,46 +105,50 @@ class TrainingBatches:
 
     def _place(self, sample: int) -> Place:
         """Where sample number ``sample`` lies, on the grid of the degradation's scale."""
-        epoch, position = divmod(sample, len(self.source))
-        image = int(_permutation(self._seed, epoch, len(self.source))[position])
-        rng = np.random.Generator(np.random.Philox(key=[self._seed, sample]))
-        scale = self._degradation.scale
-        top, left = (
-            scale * int(rng.integers((side - side % scale - self._patch_size) // scale + 1))
-            for side in self.source.sizes[image]
-        )
-        return Place(image, top, left, int(rng.integers(self._symmetries)))
+        epoch, position = divmod(sample, int(self._ends[-1]))
+        number = int(_permutation(self._seed, epoch, int(self._ends[-1]))[position])
+        image = int(np.searchsorted(self._ends, number, side="right"))
+        rng = seeds.of_sample(self._seed, sample)
+        if self._stride is None:
+            scale = self._degradation.scale
+            top, left = (
+                scale * int(rng.integers((side - side % scale - self._patch_size) // scale + 1))
+                for side in self.source.sizes[image]
+            )
+        else:
+            _, columns = self._grid(self.source.sizes[image])
+            before = int(self._ends[image - 1]) if image else 0
+            top, left = (self._stride * step for step in divmod(number - before, columns))
+        return Place(image, top, left, int(rng.integers(self._symmetries)), rng)
 
-    def _pair(self, sample: int) -> tuple[Optional[np.ndarray], np.ndarray]:
+    def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of patches in an image of this height and width."""
+        stride = self._stride or 1
+        rows, columns = (max(side - self._patch_size + stride, 0) // stride for side in size)
+        return rows, columns
+
+    def _pair(self, sample: int) -> _Pair:
         place = self._place(sample)
         y = degraded(self.source, place.image)
         x = self.source[place.image]
         return self._cut(place, Tile(x), None if y is None else Tile(y))
 
-    def _cut(
-        self, place: Place, x: Tile, y: Optional[Tile]
-    ) -> tuple[Optional[np.ndarray], np.ndarray]:
-        """The stored degraded patch, and the clean one; without the first, the second with margin.
-
-        Both (H, W, C), turned.
-        """
+    def _cut(self, place: Place, x: Tile, y: Optional[Tile]) -> _Pair:
         scale = self._degradation.scale
         height, width = (side - side % scale for side in self.source.sizes[place.image])
         margin = self._degradation.margin if y is None else 0
         side = self._patch_size
         patch = place.turn(x.cut(place.top, place.left, side, margin, height, width))
         if y is None:
-            return None, patch
+            return _Pair(None, patch, place.rng)
         top, left, side, height, width = (
             value // scale for value in (place.top, place.left, side, height, width)
         )
-        return place.turn(y.cut(top, left, side, 0, height, width)), patch
+        return _Pair(place.turn(y.cut(top, left, side, 0, height, width)), patch, place.rng)
 
-    def _join(
-        self, pairs: list[tuple[Optional[np.ndarray], np.ndarray]]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _join(self, pairs: list[_Pair]) -> tuple[np.ndarray, np.ndarray]:
         groups = [pairs]
-        if len({(x.dtype, y is None or y.dtype) for y, x in pairs}) > 1:  # 8 and 16 bit
+        if len({(x.dtype, y is None or y.dtype) for y, x, _ in pairs}) > 1:  # 8 and 16 bit
             groups = [[pair] for pair in pairs]
         made = [self._batch(group) for group in groups]
         if len(made) == 1:
@@ -131,16 +156,14 @@ class TrainingBatches:
         ys, xs = zip(*made)
         return np.concatenate(ys), np.concatenate(xs)
 
-    def _batch(
-        self, pairs: list[tuple[Optional[np.ndarray], np.ndarray]]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _batch(self, pairs: list[_Pair]) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of one dtype as float batches; y is made where it was not stored."""
-        x = _planes([x for _, x in pairs])
-        stored = [y for y, _ in pairs if y is not None]
+        x = _planes([pair.x for pair in pairs])
+        stored = [pair.y for pair in pairs if pair.y is not None]
         if stored:
             return to_float(_planes(stored)), to_float(x)
         margin = self._degradation.margin
-        y = self._degradation.patches(x)
+        y = self._degradation.patches(x, [pair.rng for pair in pairs])
         return to_float(y), to_float(x[:, :, margin:-margin, margin:-margin] if margin else x)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional, Protocol, Union
@@ -11,6 +12,7 @@ import numpy as np
 from ms_restore.data import photos
 from ms_restore.data.images import list_pictures, names_of, read_picture, to_channels
 from ms_restore.data.mindrecord.records import PreparedSet, RecordSource, is_prepared
+from ms_restore.degradations.bicubic import imresize
 from ms_restore.errors import InputError, listed
 
 _LAYOUTS = (  # training and validation subfolders that are recognised
@@ -55,6 +57,42 @@ class PhotoSource:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self._pixels[index]
+
+
+class Rescaled:
+    """The images of a source, each at every one of the scales, as long as a patch fits in."""
+
+    def __init__(self, source: ImageSource, scales: Sequence[float], smallest: int) -> None:
+        self._source = source
+        self.description = f"{source.description} at the scales {', '.join(map(str, scales))}"
+        self.names, self.sizes, self._origins = [], [], []
+        for index, (name, size) in enumerate(zip(source.names, source.sizes)):
+            for scale in scales:
+                height, width = rescaled_size(size, scale)
+                if min(height, width) >= smallest:
+                    self.names.append(f"{name}@{scale}")
+                    self.sizes.append((height, width))
+                    self._origins.append(index)
+        self._cache: dict[int, np.ndarray] = {}
+        self._room = _CACHE_BYTES
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if index in self._cache:
+            return self._cache[index]
+        pixels = imresize(self._source[self._origins[index]], *self.sizes[index])
+        if pixels.nbytes <= self._room:
+            self._cache[index] = pixels
+            self._room -= pixels.nbytes
+        return pixels
+
+
+def rescaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(height, width) of an image resized by a factor, rounded up as MATLAB's imresize does."""
+    height, width = (int(np.ceil(round(side * scale, 6))) for side in size)
+    return height, width
 
 
 class FolderSource:
@@ -106,13 +144,27 @@ def open_training(
     channels: int,
     patch_size: int,
     smallest: int,
+    scales: Sequence[float] = (1.0,),
 ) -> tuple[ImageSource, ImageSource]:
     """The training and the validation source; ``smallest`` is the least side that can be scored.
+
+    Training images also come resized by the ``scales``.
 
     A folder holds images or is one that prepare wrote. Without a validation folder, the ``valid``
     part of a known layout, every tenth image of a plain folder, or the held-out embedded photos
     take its place.
     """
+    train, valid = _both(folder, valid_folder, channels, patch_size, smallest)
+    return (train if tuple(scales) == (1.0,) else Rescaled(train, scales, patch_size)), valid
+
+
+def _both(
+    folder: Optional[str],
+    valid_folder: Optional[str],
+    channels: int,
+    patch_size: int,
+    smallest: int,
+) -> tuple[ImageSource, ImageSource]:
     if folder is None:
         train: ImageSource = PhotoSource("train", channels, max(patch_size, smallest))
         if valid_folder is None:

@@ -3,8 +3,13 @@
 Every degradation has
 
 - ``scale``: pixels of x for each pixel of y along a side;
+- ``factor``: how many times coarser the detail of y is, by which protocols cut borders;
 - ``margin``: pixels of x that a patch needs on every side to be degraded as in the whole image;
-- ``__call__(x)``: a whole image (H, W, C), its height and width multiples of ``scale``;
-- ``patches(x)``: a batch (N, C, H + 2 margin, W + 2 margin) of patches with their margin;
+- ``__call__(x, rng)``: a whole image (H, W, C), its height and width multiples of ``scale``;
+- ``patches(x, rngs)``: a batch (N, C, H + 2 margin, W + 2 margin) of patches with their margin,
+  each with a generator of its own;
 - ``baseline(y)``: the customary restoration that a network has to beat, and ``baseline_name``.
+
+x holds integers, or float32 in [0, 1]. y is of the same kind, or float32 where values between and
+beyond (noise is never clipped) matter. All randomness comes from the generators.
 """

@@ -7,10 +7,12 @@ mirrored with the edge pixel repeated. Integer images are rounded after each of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Optional
+from typing import Annotated, Optional
 
 import numpy as np
+from pydantic import Field
 from scipy import sparse
 
 
@@ -82,16 +84,16 @@ class BicubicDownsample:
     baseline_name = "bicubic"
 
     def __init__(self, *, scale: Optional[int] = None) -> None:
-        self.scale = scale or 1
+        self.scale = self.factor = scale or 1
         self.margin = 2 * self.scale  # half the stretched kernel
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
+    def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return imresize(x, x.shape[0] // self.scale, x.shape[1] // self.scale)
 
     def baseline(self, y: np.ndarray) -> np.ndarray:
         return imresize(y, y.shape[0] * self.scale, y.shape[1] * self.scale)
 
-    def patches(self, x: np.ndarray) -> np.ndarray:
+    def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         exact = np.dtype(np.float32 if x.dtype == np.uint8 else np.float64)  # holds every product
         rows: np.ndarray = self._interior(x.shape[2]).astype(exact)
         columns: np.ndarray = self._interior(x.shape[3]).astype(exact)
@@ -102,3 +104,36 @@ class BicubicDownsample:
         """Rows of the resize matrix that do not reach beyond a patch with its margin."""
         edge = self.margin // self.scale
         return resize_matrix(length, length // self.scale)[edge:-edge].toarray()
+
+
+class BicubicUpsampled:
+    """y = imresize(imresize(x, 1 / factor), factor): as large as x, its detail lost.
+
+    Sides that are no multiple of ``factor`` are resized to the next whole pixel.
+
+    Args:
+        factor: 2, 3, 4, ...
+    """
+
+    scale = 1
+    baseline_name = "bicubic"
+
+    def __init__(self, *, factor: Annotated[int, Field(ge=2)]) -> None:
+        self.factor = factor
+        self.margin = 5 * factor  # half of both stretched kernels, and what rounding down takes
+
+    def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        height, width = x.shape[:2]
+        small = imresize(x, -(-height // self.factor), -(-width // self.factor))
+        return imresize(small, height, width)
+
+    def baseline(self, y: np.ndarray) -> np.ndarray:
+        return y
+
+    def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        height, width = (side - side % self.factor for side in x.shape[2:])
+        planes = x[:, :, :height, :width].transpose(2, 3, 0, 1)
+        whole = self(planes.reshape(height, width, -1), rngs[0])
+        y = whole.reshape(planes.shape).transpose(2, 3, 0, 1)
+        margin = self.margin
+        return y[:, :, margin : x.shape[2] - margin, margin : x.shape[3] - margin]

@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from ms_restore import seeds
 from ms_restore.data.images import to_float
 from ms_restore.data.sources import ImageSource, degraded
 from ms_restore.errors import InputError
@@ -25,11 +26,12 @@ class Trial:
 
 
 def trials(
-    restore: Callable[[np.ndarray], np.ndarray], degradation: Any, source: ImageSource
+    restore: Callable[[np.ndarray], np.ndarray], degradation: Any, source: ImageSource, seed: int
 ) -> Iterator[Trial]:
     """Degrade and restore every image; x and x_hat are float32 in [0, 1].
 
     A low-resolution image that is stored with the source takes the place of a made one.
+    What is random about it depends on ``seed`` and the image's name alone.
     Images are cropped at the right and bottom to multiples of the degradation's scale.
     """
     for index, name in enumerate(source.names):
@@ -38,7 +40,7 @@ def trials(
         pixels = pixels[:height, :width]
         y = degraded(source, index)
         if y is None:
-            y = degradation(pixels)
+            y = degradation(pixels, seeds.of_name(seed, name))
         elif (y.shape[0] * degradation.scale, y.shape[1] * degradation.scale) != (height, width):
             raise InputError(
                 f"{source.description}: the low-resolution {name} stored there is "

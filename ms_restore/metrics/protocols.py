@@ -58,7 +58,7 @@ class Protocol:
         cut = self.border(scale)
         window = slice(cut, -cut or None)
         restored, original = restored[window, window], original[window, window]
-        if self.space == "y" and x.shape[2] == 3:
+        if self.space == "y":
             return luma(restored), luma(original)
         return restored, original
 
@@ -69,5 +69,6 @@ PROTOCOLS = {
         "RGB, border = scale + 6 cut, 8 bit", "all", True, border_scales=1, border_pixels=6
     ),
     "gray": Protocol("gray, whole image, clipped but not rounded", "all", False),
+    "rgb-float": Protocol("RGB, whole image, clipped but not rounded", "all", False),
     "rgb": Protocol("RGB, whole image, 8 bit", "all", True),
 }

@@ -32,5 +32,7 @@ def ssim(x_hat: np.ndarray, x: np.ndarray, peak: float = 255.0) -> float:
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
-    """Y of limited-range BT.601, in [16, 235], from (H, W, 3) in [0, 255]; not rounded."""
+    """Y of limited-range BT.601, in [16, 235], from (H, W, 1 or 3) in [0, 255]; not rounded."""
+    if rgb.shape[2] == 1:
+        return 16 + rgb[:, :, 0].astype(np.float64) * (219 / 255)
     return 16 + rgb.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255

@@ -153,14 +153,15 @@ class Validation(Callback):
             return
         self._done = step
         self._refresh()
-        protocol = PROTOCOLS[self._restorer.recipe.eval.protocol]
+        recipe = self._restorer.recipe
+        shown = trials(self._restorer, self._degradation, self._source, recipe.seed)
+        protocol = PROTOCOLS[recipe.eval.protocol]
         scores: list[float] = []
-        shown = trials(self._restorer, self._degradation, self._source)
-        for trial in itertools.islice(shown, self._restorer.recipe.data.valid_images):
+        for trial in itertools.islice(shown, recipe.data.valid_images):
             if not scores:
                 for logger in self._loggers:
                     logger.picture(step, trial.name, trial.x_hat)
-            scores.append(protocol.psnr(trial.x_hat, trial.x, self._restorer.scale))
+            scores.append(protocol.psnr(trial.x_hat, trial.x, self._degradation.factor))
         psnr = float(np.mean(scores))
         if psnr > self.best:
             self.best = psnr

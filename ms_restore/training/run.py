@@ -75,7 +75,8 @@ def train(
         recipe.data.valid_dir,
         network.channels,
         recipe.data.patch_size,
-        PROTOCOLS[recipe.eval.protocol].smallest(degradation.scale),
+        PROTOCOLS[recipe.eval.protocol].smallest(degradation.factor),
+        recipe.data.scales,
     )
     if pretrained is not None:
         say(checkpoint.load_pretrained(network, checkpoint.read(pretrained)))
@@ -93,6 +94,7 @@ def train(
         train_source,
         degradation,
         patch_size=recipe.data.patch_size,
+        stride=recipe.data.stride,
         batch_size=images,
         augment=recipe.data.augment,
         seed=recipe.seed,

@@ -51,15 +51,15 @@ def evaluate(
     name = protocol or recipe.eval.protocol
     chosen = PROTOCOLS[name]
     source = sources.open_evaluation(
-        str(data_dir) if data_dir else None, restorer.channels, chosen.smallest(restorer.scale)
+        str(data_dir) if data_dir else None, restorer.channels, chosen.smallest(degradation.factor)
     )
     folder = Path(output_dir) if output_dir else found.parent / "eval"
     note = "" if data_dir else " (no --data_dir)"
     say(f"{recipe.model} on {source.description}{note}, protocol {name}: {chosen.description}")
     scores = []
-    for trial in evaluation.trials(restorer, degradation, source):
+    for trial in evaluation.trials(restorer, degradation, source, recipe.seed):
         baseline = to_float(degradation.baseline(trial.y))
-        row = evaluation.score(trial, baseline, chosen, restorer.scale)
+        row = evaluation.score(trial, baseline, chosen, degradation.factor)
         scores.append(row)
         panels = [
             (f"{degradation.baseline_name} {row['baseline_psnr']:.2f} dB", baseline),

@@ -158,7 +158,7 @@ def test_image_of_the_size_of_a_patch(size, scale):
         if size == (12, 12):
             np.testing.assert_array_equal(levels(x), source[0].transpose(2, 0, 1))
             np.testing.assert_array_equal(
-                levels(y), BicubicDownsample(scale=scale)(source[0]).transpose(2, 0, 1)
+                levels(y), BicubicDownsample(scale=scale)(source[0], None).transpose(2, 0, 1)
             )
 
 
@@ -204,7 +204,7 @@ def test_y_is_the_degraded_x_in_every_orientation(channels, dtype):
     symmetries = set()
     for y, x in samples(batches(source, patch_size=24, steps=30), 120):
         pixels = np.round(x * top).astype(int)
-        alone = degradation(pixels.transpose(1, 2, 0).astype(dtype)).transpose(2, 0, 1)
+        alone = degradation(pixels.transpose(1, 2, 0).astype(dtype), None).transpose(2, 0, 1)
         inside = (slice(None), slice(2, -2), slice(2, -2))
         np.testing.assert_array_equal(np.round(y * top)[inside], alone[inside])
         symmetries.add(symmetry_of(pixels, crops[crops.sum(axis=(1, 2, 3)) == pixels.sum()]))
@@ -216,7 +216,7 @@ def test_unaugmented_y_is_cut_from_the_degraded_whole(scale):
     """At the borders of the patch too, and at those of the image, which are mirrored."""
     source = Images(sizes=[(27, 30)])  # scale 4 cuts three rows and two columns off
     height, width = 27 - 27 % scale, 30 - 30 % scale
-    whole = BicubicDownsample(scale=scale)(source[0][:height, :width]).transpose(2, 0, 1)
+    whole = BicubicDownsample(scale=scale)(source[0][:height, :width], None).transpose(2, 0, 1)
     side = 12 // scale
     windows = np.lib.stride_tricks.sliding_window_view(whole, (3, side, side))[0]
     places = set()

@@ -287,7 +287,7 @@ def test_stored_pairs_leave_x_as_it_is(folder, paired, memory):
 
 def test_stored_pairs_are_scored(paired, memory):
     stored = open_evaluation(str(paired), 3, 12)
-    shown = list(trials(lambda y: y, BicubicDownsample(scale=2), stored))
+    shown = list(trials(lambda y: y, BicubicDownsample(scale=2), stored, 0))
     assert len(shown) == 6
     for index, trial in enumerate(shown):
         np.testing.assert_array_equal(trial.y, stored.degraded(index))
@@ -297,7 +297,7 @@ def test_stored_pairs_are_scored(paired, memory):
 def test_stored_pairs_of_another_scale_are_refused(paired):
     stored = open_evaluation(str(paired), 3, 12)
     with pytest.raises(InputError, match="low-resolution a .* not 1/3 .*prepare the images"):
-        next(trials(lambda y: y, BicubicDownsample(scale=3), stored))
+        next(trials(lambda y: y, BicubicDownsample(scale=3), stored, 0))
 
 
 # What does not fit
@@ -409,5 +409,5 @@ def test_records_of_other_sizes_than_the_manifest_says(copied, memory):
 
 def test_place_turns_by_all_symmetries_of_the_square():
     patch = np.arange(9).reshape(3, 3, 1)
-    turned = {Place(0, 0, 0, k).turn(patch).tobytes() for k in range(8)}
+    turned = {Place(0, 0, 0, k, np.random.default_rng(0)).turn(patch).tobytes() for k in range(8)}
     assert len(turned) == 8

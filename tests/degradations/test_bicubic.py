@@ -222,7 +222,7 @@ def test_degradation_is_imresize(scale):
     degradation = BicubicDownsample(scale=scale)
     assert degradation.scale == scale
     x = noise(12 * scale, 7 * scale, 3)
-    y = degradation(x)
+    y = degradation(x, None)
     np.testing.assert_array_equal(y, imresize(x, 12, 7))
     np.testing.assert_array_equal(degradation.baseline(y), imresize(y, *x.shape[:2]))
 
@@ -244,14 +244,14 @@ def test_patches_equal_the_degraded_whole(scale, dtype, content):
         levels = np.iinfo(dtype).max // 255
         image = photos.load("chelsea")[100 : 100 + height, 100 : 100 + width].astype(dtype) * levels
     degradation = BicubicDownsample(scale=scale)
-    whole = degradation(image).astype(int)
+    whole = degradation(image, None).astype(int)
     places = [
         (row, column)
         for row in (0, scale, 9 * scale, height - size)
         for column in (0, 2 * scale, 17 * scale, width - size)
     ]
     patches = np.stack([patch_with_margin(image, *p, size, degradation.margin) for p in places])
-    y = degradation.patches(np.ascontiguousarray(patches.transpose(0, 3, 1, 2)))
+    y = degradation.patches(np.ascontiguousarray(patches.transpose(0, 3, 1, 2)), [])
     assert y.dtype == dtype
     assert y.shape == (len(places), 3, 8, 8)
     crops = [whole[r // scale :, c // scale :][:8, :8].transpose(2, 0, 1) for r, c in places]
@@ -268,6 +268,6 @@ def test_patches_of_floating_images(scale):
     image = noise(30 * scale, 40 * scale, 1, dtype=np.float32)
     degradation = BicubicDownsample(scale=scale)
     patch = patch_with_margin(image, 9 * scale, 0, 8 * scale, degradation.margin)
-    y = degradation.patches(patch.transpose(2, 0, 1)[None])
+    y = degradation.patches(patch.transpose(2, 0, 1)[None], [])
     assert y.dtype == np.float32
-    np.testing.assert_allclose(y[0, 0], degradation(image)[9:17, :8, 0], atol=1e-6)
+    np.testing.assert_allclose(y[0, 0], degradation(image, None)[9:17, :8, 0], atol=1e-6)

@@ -11,12 +11,16 @@ from ms_restore.degradations.bicubic import mirror
 
 
 class Place(NamedTuple):
-    """A patch of the clean image: which image, its first row and column, how it is turned."""
+    """A patch of the clean image: which image, its first row and column, how it is turned.
+
+    ``rng`` gives what else is random about it, such as its noise.
+    """
 
     image: int
     top: int
     left: int
     symmetry: int
+    rng: np.random.Generator
 
     def turn(self, patch: np.ndarray) -> np.ndarray:
         """One of the eight symmetries of the square, (H, W, C) to (H, W, C)."""

@@ -1,0 +1,53 @@
+"""JPEG compression as libjpeg does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from ms_restore.data.images import from_float, to_float
+
+_BLOCK = 8  # side of the blocks that JPEG compresses
+
+
+class JPEG:
+    """y = x, compressed and decompressed, rounded to 8 bit first.
+
+    Args:
+        quality: 1 to 100; a smaller number compresses more.
+    """
+
+    scale = factor = 1
+    margin = _BLOCK
+    baseline_name = "JPEG"
+
+    def __init__(self, *, quality: Annotated[int, Field(ge=1, le=100)]) -> None:
+        self.quality = quality
+
+    def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self.compressed(x)
+
+    def compressed(self, x: np.ndarray) -> np.ndarray:
+        """(H, W, 1 or 3) to uint8 of the same shape."""
+        pixels = x if x.dtype == np.uint8 else from_float(to_float(x), np.dtype(np.uint8))
+        quality = [cv2.IMWRITE_JPEG_QUALITY, self.quality]
+        _, code = cv2.imencode(".jpg", pixels[:, :, ::-1], quality)  # OpenCV takes BGR
+        y = cv2.imdecode(code, cv2.IMREAD_UNCHANGED)
+        return np.ascontiguousarray(y.reshape(pixels.shape)[:, :, ::-1])
+
+    def baseline(self, y: np.ndarray) -> np.ndarray:
+        return y
+
+    def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """The blocks begin anywhere, as where a patch is cut from a compressed image."""
+        y = np.empty((*x.shape[:2], *(side - 2 * self.margin for side in x.shape[2:])), np.uint8)
+        for patch, window, rng in zip(y, x, rngs):
+            top, left = rng.integers(_BLOCK, size=2)
+            whole = self.compressed(window[:, top:, left:].transpose(1, 2, 0)).transpose(2, 0, 1)
+            first, second = _BLOCK - top, _BLOCK - left
+            patch[:] = whole[:, first : first + y.shape[2], second : second + y.shape[3]]
+        return y

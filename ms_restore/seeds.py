@@ -1,0 +1,21 @@
+"""Random numbers that depend on what they are for, not on who draws them or when.
+
+The same in any order, with any number of workers or ranks, and for any subset of the images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def of_sample(seed: int, sample: int) -> np.random.Generator:
+    """For training sample number ``sample`` of a run, counted over all batches and ranks."""
+    return np.random.Generator(np.random.Philox(key=[seed, sample]))
+
+
+def of_name(seed: int, name: str) -> np.random.Generator:
+    """For the evaluation image of this name."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
