@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ms_restore.runtime import prepare_environment
 
 if TYPE_CHECKING:
-    from ms_restore.api import evaluate, export, infer, load_model, prepare, train
+    from ms_restore.api import convert, evaluate, export, infer, load_model, prepare, train
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "export", "infer", "load_model", "prepare", "train"]
+__all__ = ["convert", "evaluate", "export", "infer", "load_model", "prepare", "train"]
 
 prepare_environment()
 

@@ -1,6 +1,7 @@
 """The verbs as functions: what the command line does, for use from Python."""
 
 from ms_restore.training.run import Run
+from ms_restore.verbs.convert import convert
 from ms_restore.verbs.evaluate import evaluate
 from ms_restore.verbs.export import export
 from ms_restore.verbs.infer import infer
@@ -8,4 +9,4 @@ from ms_restore.verbs.loading import load_model
 from ms_restore.verbs.prepare import prepare
 from ms_restore.verbs.train import train
 
-__all__ = ["Run", "evaluate", "export", "infer", "load_model", "prepare", "train"]
+__all__ = ["Run", "convert", "evaluate", "export", "infer", "load_model", "prepare", "train"]

@@ -105,6 +105,12 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     export.add_argument("--file_name", required=True, help="file to write")
     export.add_argument("--file_format", default="MINDIR", help="MINDIR (default)")
 
+    convert = verb("convert", "turn published weights into a checkpoint, or back", _convert)
+    convert.add_argument("--source", required=True, help=".pth .safetensors .npz .mat, or .ckpt")
+    convert.add_argument("--output", required=True, help=".ckpt, or .safetensors with --to torch")
+    convert.add_argument("--model", help="which model the weights are (default: by their shapes)")
+    convert.add_argument("--to", choices=("mindspore", "torch"), default="mindspore")
+
     for added in (train, evaluate, infer, export):
         added.add_argument("--device_target", help="CPU, Ascend or GPU (default: what is there)")
         added.add_argument("--device_id", type=int, default=0, help="which device (default 0)")
@@ -185,6 +191,12 @@ def _export(**options: Any) -> None:
     from ms_restore import api
 
     api.export(**options)
+
+
+def _convert(**options: Any) -> None:
+    from ms_restore import api
+
+    api.convert(options.pop("source"), options.pop("output"), **options)
 
 
 def _models(model: Optional[str]) -> None:

@@ -5,8 +5,6 @@ The same in any order, with any number of workers or ranks, and for any subset o
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 
@@ -17,5 +15,4 @@ def of_sample(seed: int, sample: int) -> np.random.Generator:
 
 def of_name(seed: int, name: str) -> np.random.Generator:
     """For the evaluation image of this name."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    return np.random.default_rng([seed, *name.encode()])

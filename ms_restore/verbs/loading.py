@@ -46,9 +46,15 @@ def merged(settings: Optional[Settings], **named: Any) -> Settings:
 
 
 def network_of(
-    checkpoint: PathLike, model: Optional[str], settings: Optional[Settings]
+    checkpoint: PathLike,
+    model: Optional[str],
+    settings: Optional[Settings],
+    deployed: bool = True,
 ) -> tuple[Any, Recipe]:
-    """The network with the checkpoint's weights, and its recipe."""
+    """The network with the checkpoint's weights, and its recipe.
+
+    ``deployed``: in the form to run, batch normalisation folded; else as it is trained.
+    """
     loaded = checkpoints.read(Path(checkpoint))
     if model is not None:
         recipe = recipes.load(model, settings)
@@ -64,4 +70,6 @@ def network_of(
     network = parts.build("network", recipe.network)
     checkpoints.load_strictly(network, loaded)
     network.set_train(False)
+    if deployed and hasattr(network, "folded"):
+        network = network.folded()
     return network, recipe

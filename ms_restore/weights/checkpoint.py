@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
 
 from ms_restore import __version__
@@ -137,6 +138,12 @@ def load_strictly(network: nn.Cell, checkpoint: Checkpoint) -> None:
         raise InputError(
             f"{checkpoint.path}: these weights do not fit the network ({'; '.join(faults)}); "
             "is it the checkpoint of another model?"
+        )
+    broken = [n for n, p in checkpoint.parameters.items() if not np.isfinite(p.asnumpy()).all()]
+    if broken:
+        raise InputError(
+            f"{checkpoint.path}: NaN or infinity in {listed(broken, 3)}; "
+            "use an earlier checkpoint of the run"
         )
     ms.load_param_into_net(network, checkpoint.parameters, strict_load=True)
 

@@ -1,0 +1,234 @@
+"""Known layouts of weights: how the parameters of a published network are named, and scaled.
+
+A layout is recognised by the names in the file, and tells the network's arguments by their shapes.
+Sources: the public repositories SaoYan/DnCNN-PyTorch, cszn/KAIR, sanghyun-son/EDSR-PyTorch,
+XPixelGroup/BasicSR and siavashBigdeli/DMSP, of which only names, ranges and constants are used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any, Callable, NamedTuple, Optional
+
+import numpy as np
+
+from ms_restore.weights.foreign import Arrays
+
+_OUR_EPS = 1e-5  # of MindSpore's and PyTorch's batch normalisation
+_KAIR_EPS = 1e-4
+_DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+
+
+class Entry(NamedTuple):
+    """A parameter: ours = theirs * factor + offset, channels of ``reversed_axis`` reversed."""
+
+    ours: str
+    theirs: str
+    factor: float = 1.0
+    offset: float = 0.0
+    reversed_axis: Optional[int] = None
+
+    def to_ours(self, array: np.ndarray) -> np.ndarray:
+        return (self._reversed(array).astype(np.float64) * self.factor + self.offset).astype("f4")
+
+    def to_theirs(self, array: np.ndarray) -> np.ndarray:
+        return self._reversed((array.astype(np.float64) - self.offset) / self.factor).astype("f4")
+
+    def _reversed(self, array: np.ndarray) -> np.ndarray:
+        return array if self.reversed_axis is None else np.flip(array, self.reversed_axis)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """One way of naming a network's parameters.
+
+    ``settings(arrays)``: the network's arguments, None where the names are not of this layout.
+    ``entries(settings)``: every parameter of such a network.
+    ``constants(settings)``: arrays that the file may have beside them, all with this value.
+    ``free``: arguments that the file decides, whatever the recipe of the model says.
+    """
+
+    name: str
+    network: str
+    settings: Callable[[Arrays], Optional[dict[str, Any]]]
+    entries: Callable[[dict[str, Any]], list[Entry]]
+    constants: Callable[[dict[str, Any]], Arrays] = lambda settings: {}
+    free: tuple[str, ...] = ()
+
+
+def _dncnn_settings(prefix: str) -> Callable[[Arrays], Optional[dict[str, Any]]]:
+    def settings(arrays: Arrays) -> Optional[dict[str, Any]]:
+        convolutions = _numbered(rf"{prefix}\.(\d+)\.weight", arrays, dimensions=4)
+        if len(convolutions) < 2:
+            return None
+        first = arrays[f"{prefix}.{convolutions[0]}.weight"]
+        return {
+            "channels": first.shape[1],
+            "layers": len(convolutions),
+            "filters": first.shape[0],
+            "batch_norm": any(name.endswith(".running_mean") for name in arrays),
+            "bias": f"{prefix}.{convolutions[0]}.bias" in arrays,
+        }
+
+    return settings
+
+
+def _dncnn_entries(prefix: str, eps: float) -> Callable[[dict[str, Any]], list[Entry]]:
+    """``prefix``.N counts convolutions, normalisations and ReLUs alike."""
+    norm = {
+        "gamma": "weight",
+        "beta": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "running_var",
+    }
+
+    def entries(settings: dict[str, Any]) -> list[Entry]:
+        made, number = [], 0
+        for name in _dncnn_convolutions(settings["layers"]):
+            made.append(Entry(f"{name}.weight", f"{prefix}.{number}.weight"))
+            if settings["bias"]:
+                made.append(Entry(f"{name}.bias", f"{prefix}.{number}.bias"))
+            number += 1
+            if settings["batch_norm"] and name.endswith(".conv"):
+                for ours, theirs in norm.items():
+                    offset = eps - _OUR_EPS if theirs == "running_var" else 0.0
+                    layer = name[: -len("conv")] + "norm"
+                    made.append(Entry(f"{layer}.{ours}", f"{prefix}.{number}.{theirs}", 1, offset))
+                number += 1
+            number += 1
+        return made
+
+    return entries
+
+
+def _dncnn_convolutions(layers: int) -> list[str]:
+    return ["first", *(f"middle.{n}.conv" for n in range(layers - 2)), "last"]
+
+
+def _dae_settings(arrays: Arrays) -> Optional[dict[str, Any]]:
+    settings = _dncnn_settings("layers")(arrays)
+    return {**settings, "batch_norm": False, "bias": True} if settings else None
+
+
+def _dae_entries(settings: dict[str, Any]) -> list[Entry]:
+    """Theirs is y + f(y) on BGR in 0..255, ours y - R(y) on RGB in 0..1: R = -f(255 y) / 255."""
+    made = []
+    names = _dncnn_convolutions(settings["layers"])
+    for number, name in enumerate(names):
+        factor, axis = 1.0, None
+        if name == "first":
+            factor, axis = 255.0, 1
+        elif name == "last":
+            factor, axis = -1 / 255, 0
+        made.append(Entry(f"{name}.weight", f"layers.{number}.weight", factor, 0, axis))
+        last = name == "last"
+        bias = f"layers.{number}.bias"
+        made.append(Entry(f"{name}.bias", bias, factor if last else 1.0, 0, 0 if last else None))
+    return made
+
+
+def _edsr_settings(
+    head: str, block: str, upsample: str
+) -> Callable[[Arrays], Optional[dict[str, Any]]]:
+    def settings(arrays: Arrays) -> Optional[dict[str, Any]]:
+        blocks = _numbered(block, arrays, dimensions=4)
+        stages = _numbered(upsample, arrays, dimensions=4)
+        if head not in arrays or not blocks or not stages:
+            return None
+        first = arrays[head]
+        widened = arrays[upsample.replace(r"\.", ".").replace(r"(\d+)", "0")].shape[0]
+        return {
+            "scale": round((widened / first.shape[0]) ** 0.5) ** len(stages),
+            "channels": first.shape[1],
+            "blocks": len(blocks),
+            "filters": first.shape[0],
+            "normalisation": "div2k",
+        }
+
+    return settings
+
+
+def _edsr_entries(
+    head: str, block: tuple[str, str], body_end: str, upsample: str, tail: str
+) -> Callable[[dict[str, Any]], list[Entry]]:
+    """Theirs computes in 0..255: all but the biases is the same in 0..1."""
+
+    def entries(settings: dict[str, Any]) -> list[Entry]:
+        names = [("head", head), ("body_end", body_end.format(settings["blocks"])), ("tail", tail)]
+        for number in range(settings["blocks"]):
+            names += [(f"blocks.{number}.conv{k + 1}", block[k].format(number)) for k in range(2)]
+        stages = 2 if settings["scale"] == 4 else 1
+        names += [(f"upsample.{2 * k}", f"{upsample}.{2 * k}") for k in range(stages)]
+        return [
+            Entry(f"{ours}.{kind}", f"{theirs}.{kind}", factor)
+            for ours, theirs in names
+            for kind, factor in (("weight", 1.0), ("bias", 1 / 255))
+        ]
+
+    return entries
+
+
+def _mean_shifts(settings: dict[str, Any]) -> Arrays:
+    if settings["channels"] == 1:
+        return {}
+    shift = 255 * np.array(_DIV2K_MEAN, np.float32)
+    identity = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    return {
+        "sub_mean.weight": identity,
+        "sub_mean.bias": -shift,
+        "add_mean.weight": identity,
+        "add_mean.bias": shift,
+    }
+
+
+def _numbered(pattern: str, arrays: Arrays, dimensions: int) -> list[int]:
+    """The numbers in names that match, of arrays with so many dimensions."""
+    found: Iterator[Optional[re.Match[str]]] = (
+        re.fullmatch(pattern, name) for name, array in arrays.items() if array.ndim == dimensions
+    )
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+_DNCNN_FREE = ("layers", "filters", "batch_norm", "bias")
+LAYOUTS = (
+    Layout(
+        "DnCNN of DnCNN-PyTorch",
+        "dncnn",
+        _dncnn_settings("dncnn"),
+        _dncnn_entries("dncnn", _OUR_EPS),
+        free=_DNCNN_FREE,
+    ),
+    Layout(
+        "DnCNN of KAIR",
+        "dncnn",
+        _dncnn_settings("model"),
+        _dncnn_entries("model", _KAIR_EPS),
+        free=_DNCNN_FREE,
+    ),
+    Layout("DAE of DMSP", "dncnn", _dae_settings, _dae_entries, free=_DNCNN_FREE),
+    Layout(
+        "EDSR of EDSR-PyTorch",
+        "edsr",
+        _edsr_settings("head.0.weight", r"body\.(\d+)\.body\.0\.weight", r"tail\.0\.(\d+)\.weight"),
+        _edsr_entries(
+            "head.0", ("body.{}.body.0", "body.{}.body.2"), "body.{}", "tail.0", "tail.1"
+        ),
+        _mean_shifts,
+    ),
+    Layout(
+        "EDSR of BasicSR",
+        "edsr",
+        _edsr_settings(
+            "conv_first.weight", r"body\.(\d+)\.conv1\.weight", r"upsample\.(\d+)\.weight"
+        ),
+        _edsr_entries(
+            "conv_first",
+            ("body.{}.conv1", "body.{}.conv2"),
+            "conv_after_body",
+            "upsample",
+            "conv_last",
+        ),
+    ),
+)
