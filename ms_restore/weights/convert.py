@@ -69,7 +69,8 @@ def _recipe(
     settings: dict[str, Any],
 ) -> Recipe:
     """The recipe of the model, with what the file decides of its network."""
-    fitting = [name for name in recipes.files() if not _differing(layout, found, name, exact=True)]
+    candidates = [layout.model] if layout.model else recipes.files()
+    fitting = [name for name in candidates if not _differing(layout, found, name, exact=True)]
     described = ", ".join(f"{key} {value}" for key, value in found.items())
     if model is None:
         if len(fitting) != 1:
@@ -100,7 +101,7 @@ def _differing(layout: Layout, found: dict[str, Any], model: str, exact: bool) -
     """What the model's network has otherwise than the file; unless ``exact``, but for ``free``."""
     network = recipes.load(model).network
     if network["name"] != layout.network:
-        return [network["name"]]
+        return [f"network {network['name']}"]
     skipped = ("batch_norm", "bias") if exact else layout.free
     return [
         f"{key} {network[key]}"
@@ -142,9 +143,7 @@ def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     try:
         from safetensors.numpy import save_file
     except ImportError:
-        raise InputError(
-            f"{path}: {foreign.needs('safetensors')}".replace("read", "writ")
-        ) from None
+        raise InputError(f"{path}: {foreign.needs('safetensors')}") from None
     settings = dict(recipe.network)
     name = settings["name"]
     if name == "dncnn":

@@ -97,7 +97,7 @@ def _safetensors(path: Path) -> Arrays:
 
 
 def needs(package: str) -> str:
-    return f"reading it needs the package {package}: pip install 'ms-restore[convert]'"
+    return f"this format needs the package {package}: pip install 'ms-restore[convert]'"
 
 
 def _npz(path: Path) -> Arrays:

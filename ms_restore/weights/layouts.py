@@ -48,6 +48,7 @@ class Layout:
     ``entries(settings)``: every parameter of such a network.
     ``constants(settings)``: arrays that the file may have beside them, all with this value.
     ``free``: arguments that the file decides, whatever the recipe of the model says.
+    ``model``: the only model that has weights of this layout, where that is so.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Layout:
     entries: Callable[[dict[str, Any]], list[Entry]]
     constants: Callable[[dict[str, Any]], Arrays] = lambda settings: {}
     free: tuple[str, ...] = ()
+    model: Optional[str] = None
 
 
 def _dncnn_settings(prefix: str) -> Callable[[Arrays], Optional[dict[str, Any]]]:
@@ -207,7 +209,14 @@ LAYOUTS = (
         _dncnn_entries("model", _KAIR_EPS),
         free=_DNCNN_FREE,
     ),
-    Layout("DAE of DMSP", "dncnn", _dae_settings, _dae_entries, free=_DNCNN_FREE),
+    Layout(
+        "DAE of DMSP",
+        "dncnn",
+        _dae_settings,
+        _dae_entries,
+        free=_DNCNN_FREE,
+        model="dmsp_dae",
+    ),
     Layout(
         "EDSR of EDSR-PyTorch",
         "edsr",
