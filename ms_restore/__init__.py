@@ -11,10 +11,28 @@ from typing import TYPE_CHECKING, Any
 from ms_restore.runtime import prepare_environment
 
 if TYPE_CHECKING:
-    from ms_restore.api import convert, evaluate, export, infer, load_model, prepare, train
+    from ms_restore.api import (
+        convert,
+        evaluate,
+        export,
+        infer,
+        load_model,
+        performance,
+        prepare,
+        train,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["convert", "evaluate", "export", "infer", "load_model", "prepare", "train"]
+__all__ = [
+    "convert",
+    "evaluate",
+    "export",
+    "infer",
+    "load_model",
+    "performance",
+    "prepare",
+    "train",
+]
 
 prepare_environment()
 

@@ -7,6 +7,16 @@ from ms_restore.verbs.export import export
 from ms_restore.verbs.infer import infer
 from ms_restore.verbs.loading import load_model
 from ms_restore.verbs.prepare import prepare
-from ms_restore.verbs.train import train
+from ms_restore.verbs.train import performance, train
 
-__all__ = ["Run", "convert", "evaluate", "export", "infer", "load_model", "prepare", "train"]
+__all__ = [
+    "Run",
+    "convert",
+    "evaluate",
+    "export",
+    "infer",
+    "load_model",
+    "performance",
+    "prepare",
+    "train",
+]

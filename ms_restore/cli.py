@@ -77,6 +77,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--pretrained", help="checkpoint to start from, as far as it fits")
     train.add_argument("--resume", metavar="RUN_DIR", help="run folder to go on with")
     train.add_argument("--allow_changes", action="store_true", help="resume with other settings")
+    train.add_argument("--performance", action="store_true", help="only measure images/s")
     train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard,mindinsight")
     train.add_argument("--seed", type=int, help="seed of weights, data order and noise")
 
@@ -129,6 +130,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     return parser, dict(subparsers.choices)
 
 
+_UNMEASURED = ("pretrained", "resume", "allow_changes")  # options of train alone
+
+
 def _tile(text: str) -> Optional[int]:
     if text == "auto":
         return None
@@ -166,7 +170,16 @@ def _settings(rest: list[str], verb: argparse.ArgumentParser) -> dict[str, Any]:
 def _train(**options: Any) -> None:
     from ms_restore import api
 
-    api.train(**options)
+    if not options.pop("performance"):
+        api.train(**options)
+        return
+    given = [f"--{name}" for name in _UNMEASURED if options.pop(name) not in (None, False)]
+    if given:
+        raise InputError(f"--performance trains nothing that lasts; leave {', '.join(given)} out")
+    options.pop("logger")
+    if options["model"] is None:
+        raise InputError("no model: name one with --model")
+    api.performance(options.pop("model"), **options)
 
 
 def _prepare(**options: Any) -> None:

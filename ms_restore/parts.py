@@ -81,7 +81,7 @@ def check(kind: str, part: Any, where: str) -> tuple[dict[str, Any], list[str]]:
 
 def _argument_model(target: Any) -> type[pydantic.BaseModel]:
     function = target.__init__ if inspect.isclass(target) else target
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
         name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
         for name, parameter in inspect.signature(function).parameters.items()

@@ -126,6 +126,17 @@ def files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_folder().glob("*/*.yaml"))}
 
 
+def coloured(recipe: Recipe) -> str:
+    """Which shipped models of the recipe's network take colours, for a message."""
+    names = [name for name in files() if _takes_colours(load(name), recipe)]
+    return f"a model for colours ({listed(names, 9)})" if names else "a model with 3 channels"
+
+
+def _takes_colours(other: Recipe, recipe: Recipe) -> bool:
+    network = other.network
+    return network["name"] == recipe.network["name"] and network.get("channels") == 3
+
+
 def _folder() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "recipes" / "models"  # in a wheel; in a clone they lie beside the package

@@ -30,6 +30,8 @@ class ImageSource(Protocol):
     description: str
     names: list[str]
     sizes: list[tuple[int, int]]
+    coloured: list[str]
+    """Names of the images whose colours were turned to gray."""
 
     def __len__(self) -> int: ...
 
@@ -49,6 +51,7 @@ class PhotoSource:
             )
         self.names = list(fitting)
         self.description = f"{len(self.names)} embedded photos"
+        self.coloured = [name for name, x in fitting.items() if x.shape[2] > channels]
         self._pixels = [to_channels(x, channels) for x in fitting.values()]
         self.sizes = [(x.shape[0], x.shape[1]) for x in self._pixels]
 
@@ -65,6 +68,7 @@ class Rescaled:
     def __init__(self, source: ImageSource, scales: Sequence[float], smallest: int) -> None:
         self._source = source
         self.description = f"{source.description} at the scales {', '.join(map(str, scales))}"
+        self.coloured = source.coloured
         self.names, self.sizes, self._origins = [], [], []
         for index, (name, size) in enumerate(zip(source.names, source.sizes)):
             for scale in scales:
@@ -109,10 +113,14 @@ class FolderSource:
         self._cache: dict[int, np.ndarray] = {}
         self.names = names_of([path.name for path in paths])
         self.description = f"{len(paths)} images of {paths[0].parent}"
-        self.sizes = []
+        self.sizes, self.coloured = [], []
         small, room = [], _CACHE_BYTES
         with ThreadPoolExecutor() as pool:
-            for index, pixels in enumerate(pool.map(self._decode, paths)):
+            decoded = pool.map(lambda path: read_picture(path).pixels, paths)
+            for index, pixels in enumerate(decoded):
+                if pixels.shape[2] > channels:
+                    self.coloured.append(self.names[index])
+                pixels = to_channels(pixels, channels)
                 height, width = pixels.shape[:2]
                 self.sizes.append((height, width))
                 if min(height, width) < smallest:

@@ -12,7 +12,7 @@ from ms_restore.data.images import Picture, from_float, to_channels, to_float
 from ms_restore.errors import InputError
 from ms_restore.inference.engines import Engine, MindSporeEngine, SelfEnsemble
 from ms_restore.inference.tiling import automatic_window, windows
-from ms_restore.recipe import Recipe
+from ms_restore.recipe import Recipe, coloured
 from ms_restore.report.terminal import progress
 
 _HOST_COPIES = 8  # of a window's output, between the engine and the picture
@@ -114,7 +114,7 @@ class Restorer:
         if pixels.shape[2] > self.channels:
             raise InputError(
                 f"{self.recipe.model} is a model for gray images, this picture has colours; "
-                "use a model with 3 channels, or convert the picture to gray"
+                f"use {coloured(self.recipe)}, or convert the picture to gray"
             )
         x_hat = self._restore(pixels, pixels.dtype)
         alpha = picture.alpha

@@ -70,37 +70,17 @@ def train(
         return Run(output, checkpoint.locate(output), steps.first, best)
     network = parts.build("network", recipe.network)
     degradation = parts.build("degradation", recipe.degradation)
-    train_source, valid_source = sources.open_training(
-        recipe.data.dir,
-        recipe.data.valid_dir,
-        network.channels,
-        recipe.data.patch_size,
-        PROTOCOLS[recipe.eval.protocol].smallest(degradation.factor),
-        recipe.data.scales,
-    )
+    batches, valid_source = open_data(recipe, network, degradation, steps)
     if pretrained is not None:
         say(checkpoint.load_pretrained(network, checkpoint.read(pretrained)))
-    step_cell = _step_cell(network, recipe)
+    step_cell = build_step(network, recipe)
     if resumed is not None:
         _load_state(network, step_cell, resumed)
     count = sum(parameter.size for parameter in network.trainable_params())
     start = f"from step {steps.first} " if resumed else ""
     say(f"{recipe.model}: {count:,} parameters, {device_target}, {start}to step {steps.last}")
     note = "" if recipe.data.dir else " (no --data_dir)"
-    say(f"training on {train_source.description}{note}, validating on {valid_source.description}")
-
-    images = settings.batch_size * settings.accumulate
-    batches = patches.TrainingBatches(
-        train_source,
-        degradation,
-        patch_size=recipe.data.patch_size,
-        stride=recipe.data.stride,
-        batch_size=images,
-        augment=recipe.data.augment,
-        seed=recipe.seed,
-        steps=steps.last - steps.first,
-        first_sample=steps.first * images,
-    )
+    say(f"training on {batches.source.description}{note}, validating on {valid_source.description}")
     with folder.in_use(output, recipe):
         folder.cut_log(output, steps.first)
         began = time.perf_counter()
@@ -117,6 +97,33 @@ def train(
         f"in {run.checkpoint}"
     )
     return run
+
+
+def open_data(
+    recipe: Recipe, network: nn.Cell, degradation: Any, steps: callbacks.Steps
+) -> tuple[patches.TrainingBatches, sources.ImageSource]:
+    """The batches of these steps of the recipe's run, and the source of its validation images."""
+    train_source, valid_source = sources.open_training(
+        recipe.data.dir,
+        recipe.data.valid_dir,
+        network.channels,
+        recipe.data.patch_size,
+        PROTOCOLS[recipe.eval.protocol].smallest(degradation.factor),
+        recipe.data.scales,
+    )
+    images = recipe.train.batch_size * recipe.train.accumulate
+    batches = patches.TrainingBatches(
+        train_source,
+        degradation,
+        patch_size=recipe.data.patch_size,
+        stride=recipe.data.stride,
+        batch_size=images,
+        augment=recipe.data.augment,
+        seed=recipe.seed,
+        steps=steps.last - steps.first,
+        first_sample=steps.first * images,
+    )
+    return batches, valid_source
 
 
 class _Session:
@@ -181,7 +188,9 @@ class _Session:
         dataset = patches.as_dataset(batches, recipe.data.workers)
         try:
             with stop.listening():
-                self._fit(dataset, [figures, validation, checkpoints, stop], sink)
+                count = self._steps.last - self._steps.first
+                listeners = [figures, validation, checkpoints, stop]
+                fit(self._step_cell, dataset, count, listeners, sink)
         finally:
             progress.close()
             for outlet in outlets:
@@ -189,17 +198,6 @@ class _Session:
         if stop.signal is None and stop.last_step < self._steps.last:
             raise RuntimeError(f"the data ended after step {stop.last_step} of {self._steps.last}")
         return stop.signal
-
-    def _fit(self, dataset: Any, listeners: list[ms.train.Callback], sink: bool) -> None:
-        """Run the steps through ``mindspore.train.Model``; with data sink in chunks."""
-        model = ms.train.Model(self._step_cell)
-        self._step_cell.set_train()
-        if sink:
-            count = self._steps.last - self._steps.first
-            size = max(n for n in range(1, min(_SINK_STEPS, count) + 1) if count % n == 0)
-            model.train(count // size, dataset, listeners, dataset_sink_mode=True, sink_size=size)
-        else:
-            model.train(1, dataset, listeners, dataset_sink_mode=False)
 
     def _refresh(self) -> None:
         """Copy the network's parameters, the weights averaged if they are, to the judged one."""
@@ -223,6 +221,23 @@ class _Session:
             old.unlink()
 
 
+def fit(
+    step_cell: TrainStep,
+    dataset: Any,
+    count: int,
+    listeners: list[ms.train.Callback],
+    sink: bool,
+) -> None:
+    """Run ``count`` steps through ``mindspore.train.Model``; with data sink in chunks."""
+    model = ms.train.Model(step_cell)
+    step_cell.set_train()
+    if sink:
+        size = max(n for n in range(1, min(_SINK_STEPS, count) + 1) if count % n == 0)
+        model.train(count // size, dataset, listeners, dataset_sink_mode=True, sink_size=size)
+    else:
+        model.train(1, dataset, listeners, dataset_sink_mode=False)
+
+
 def learning_rates(settings: TrainSettings) -> list[float]:
     """The learning rate of every step of the whole run."""
     rates = []
@@ -232,7 +247,8 @@ def learning_rates(settings: TrainSettings) -> list[float]:
     return rates
 
 
-def _step_cell(network: nn.Cell, recipe: Recipe) -> TrainStep:
+def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
+    """The recipe's training step of this network."""
     settings = recipe.train
     optimizer = parts.build(
         "optimizer", settings.optimizer, network.trainable_params(), learning_rates(settings)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ms_restore import parts, runtime
+from ms_restore import recipe as recipes
 from ms_restore.data import sources
 from ms_restore.data.images import to_float
 from ms_restore.errors import InputError, listed, nearest
@@ -53,6 +54,12 @@ def evaluate(
     source = sources.open_evaluation(
         str(data_dir) if data_dir else None, restorer.channels, chosen.smallest(degradation.factor)
     )
+    if data_dir and source.coloured:
+        raise InputError(
+            f"{recipe.model} is a model for gray images, but {len(source.coloured)} of "
+            f"{len(source)} in {data_dir} have colours ({listed(source.coloured, 3)}); use "
+            f"{recipes.coloured(recipe)}, or convert the images to gray"
+        )
     folder = Path(output_dir) if output_dir else found.parent / "eval"
     note = "" if data_dir else " (no --data_dir)"
     say(f"{recipe.model} on {source.description}{note}, protocol {name}: {chosen.description}")

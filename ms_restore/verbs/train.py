@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from ms_restore import recipe as recipes
 from ms_restore import runtime
 from ms_restore.errors import InputError
 from ms_restore.training import folder as run_folder
+from ms_restore.training import performance as measuring
 from ms_restore.training import run
 from ms_restore.training.run import Run
 from ms_restore.verbs.loading import PathLike, Settings, merged
@@ -69,3 +70,26 @@ def train(
         resumed=run_folder.last_checkpoint(folder) if resume else None,
         logger_names=logger,
     )
+
+
+def performance(
+    model: str,
+    *,
+    data_dir: Optional[PathLike] = None,
+    output_dir: Optional[PathLike] = None,
+    max_steps: Optional[int] = None,
+    device_target: Optional[str] = None,
+    device_id: int = 0,
+    mode: str = "graph",
+    seed: Optional[int] = None,
+    settings: Optional[Settings] = None,
+) -> dict[str, Any]:
+    """Measure a model's training steps: images/s after a warm-up, data wait apart.
+
+    30 steps, or ``max_steps``, without validation and checkpoints; also written as
+    performance.json into ``output_dir`` where that is given. Returns the figures.
+    """
+    recipe = recipes.load(model, merged(settings, data_dir=data_dir, seed=seed))
+    device = runtime.start(device_target, device_id, mode, recipe.seed)
+    output = Path(output_dir) if output_dir else None
+    return measuring.run(recipe, device, max_steps or measuring.STEPS, output)

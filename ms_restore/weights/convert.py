@@ -70,7 +70,7 @@ def _recipe(
 ) -> Recipe:
     """The recipe of the model, with what the file decides of its network."""
     candidates = [layout.model] if layout.model else recipes.files()
-    fitting = [name for name in candidates if not _differing(layout, found, name, exact=True)]
+    fitting = [name for name in candidates if not _differing(layout, found, recipes.load(name))]
     described = ", ".join(f"{key} {value}" for key, value in found.items())
     if model is None:
         if len(fitting) != 1:
@@ -80,7 +80,7 @@ def _recipe(
                 f"name {names} with --model"
             )
         model = fitting[0]
-    differing = _differing(layout, found, model, exact=False)
+    differing = _differing(layout, found, recipes.load(model, settings), layout.free)
     if differing:
         fits = f"; {listed(fitting, 9)} would fit" if fitting else ""
         raise InputError(
@@ -97,12 +97,16 @@ def _recipe(
     return recipes.load(model, {**settings, **decided})
 
 
-def _differing(layout: Layout, found: dict[str, Any], model: str, exact: bool) -> list[str]:
-    """What the model's network has otherwise than the file; unless ``exact``, but for ``free``."""
-    network = recipes.load(model).network
+def _differing(
+    layout: Layout,
+    found: dict[str, Any],
+    recipe: Recipe,
+    skipped: tuple[str, ...] = ("batch_norm", "bias"),
+) -> list[str]:
+    """What the recipe's network has otherwise than the file, but for what is skipped."""
+    network = recipe.network
     if network["name"] != layout.network:
         return [f"network {network['name']}"]
-    skipped = ("batch_norm", "bias") if exact else layout.free
     return [
         f"{key} {network[key]}"
         for key, value in found.items()

@@ -159,6 +159,7 @@ class RecordSource:
         self._images = [prepared.images[index] for index in indices]
         self.names = names_of([image.name for image in self._images])
         self.sizes = [(image.x.height, image.x.width) for image in self._images]
+        self.coloured = [image.name for image in self._images if image.x.channels > channels]
         self.description = f"{len(self._images)} images of {prepared.folder} (MindRecord)"
         small = [
             f"{image.name} ({image.x.width}x{image.x.height})"

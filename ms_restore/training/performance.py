@@ -1,0 +1,97 @@
+"""A performance run: how fast the training steps of a recipe are, without anything beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from ms_restore import parts
+from ms_restore.data import patches
+from ms_restore.errors import InputError
+from ms_restore.files import replacing
+from ms_restore.recipe import Recipe
+from ms_restore.report.terminal import TrainingProgress, say
+from ms_restore.training import callbacks
+from ms_restore.training.run import build_step, fit, learning_rates, open_data
+
+STEPS = 30
+_WARM_UP = 5  # steps that compile, and fill the queues
+
+
+class _Rates:
+    """A logger that keeps what the steps after the warm-up logged."""
+
+    def __init__(self) -> None:
+        self.images_per_second: list[float] = []
+        self.data_wait: list[float] = []
+
+    def scalars(self, step: int, figures: dict[str, Any]) -> None:
+        if step > _WARM_UP:
+            self.images_per_second.append(figures["images_per_second"])
+            self.data_wait.append(figures["data_wait"])
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def run(
+    recipe: Recipe, device_target: str, max_steps: int, output: Optional[Path]
+) -> dict[str, Any]:
+    """Train for so many steps without validation or checkpoints.
+
+    Reports images/s after the first five steps, and the share of a step that waits for data; with
+    ``output`` also as performance.json in that folder.
+    """
+    steps = callbacks.Steps(first=0, last=max_steps)
+    if steps.last <= _WARM_UP:
+        raise InputError(f"max_steps {steps.last}: a performance run needs more than {_WARM_UP}")
+    settings = recipe.train
+    settings.steps = max(settings.steps, steps.last)
+    network = parts.build("network", recipe.network)
+    degradation = parts.build("degradation", recipe.degradation)
+    batches, _ = open_data(recipe, network, degradation, steps)
+    say(f"{recipe.model}: {steps.last} steps on {batches.source.description}, {device_target}")
+    rates, progress = _Rates(), TrainingProgress(steps.first, steps.last)
+    images = settings.batch_size * settings.accumulate
+    figures = callbacks.Figures(
+        steps,
+        [rates],
+        progress,
+        learning_rates(settings),
+        images,
+        dynamic=settings.loss_scale == "dynamic",
+        skipped=0,
+    )
+    dataset = patches.as_dataset(batches, recipe.data.workers)
+    sink = device_target == "Ascend"
+    try:
+        fit(build_step(network, recipe), dataset, steps.last, [figures], sink)
+    finally:
+        progress.close()
+    speed = float(np.median(rates.images_per_second))
+    wait = float(np.median(rates.data_wait))
+    result = {
+        "model": recipe.model,
+        "device_target": device_target,
+        "steps": len(rates.images_per_second),
+        "images_per_step": images,
+        "images_per_second": round(speed, 2),
+        "slowest": round(min(rates.images_per_second), 2),
+        "fastest": round(max(rates.images_per_second), 2),
+        "data_wait": round(wait, 4),
+    }
+    say(
+        f"{speed:.1f} images/s, {images / speed:.3f} s a step of {images} (median of "
+        f"{result['steps']} after {_WARM_UP} of warm-up; {result['slowest']} to "
+        f"{result['fastest']} images/s), data wait {wait:.1%}"
+    )
+    if output is not None:
+        with replacing(output / "performance.json") as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result

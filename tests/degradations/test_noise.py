@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from ms_restore import recipe, seeds
+from ms_restore.degradations.noise import Gaussian
+from ms_restore.errors import InputError
+
+
+def _rngs(count):
+    return [seeds.of_sample(0, sample) for sample in range(count)]
+
+
+def test_an_image_gets_noise_of_that_deviation_neither_clipped_nor_rounded():
+    x = np.full((200, 300, 3), 255, np.uint8)
+    y = Gaussian(sigma_255=25)(x, np.random.default_rng(0))
+    assert y.dtype == np.float32
+    assert y.max() > 1.2
+    noise = (y - 1) * 255
+    assert noise.std() == pytest.approx(25, rel=0.01)
+    assert noise.mean() == pytest.approx(0, abs=0.2)
+    red, green = noise[:, :, 0].ravel(), noise[:, :, 1].ravel()
+    assert abs(np.corrcoef(red, green)[0, 1]) < 0.02
+    assert np.abs(noise - np.round(noise)).max() > 0.4
+
+
+def test_patches_draw_their_own_sigma_from_the_range():
+    x = np.full((200, 1, 40, 40), 128, np.uint8)
+    y = Gaussian(sigma_255=[0, 55]).patches(x, _rngs(200))
+    sigmas = (y * 255 - 128).std(axis=(1, 2, 3))
+    assert sigmas.min() < 3
+    assert sigmas.max() > 51
+    assert sigmas.mean() == pytest.approx(27.5, abs=4)
+
+
+def test_a_patch_is_the_same_in_any_batch():
+    x = np.arange(3 * 64, dtype=np.uint8).reshape(3, 1, 8, 8)
+    degradation = Gaussian(sigma_255=[0, 55])
+    together = degradation.patches(x, _rngs(3))
+    alone = degradation.patches(x[2:], _rngs(3)[2:])
+    np.testing.assert_array_equal(together[2:], alone)
+    assert (together[0] - x[0] / 255 != together[1] - x[1] / 255).any()
+
+
+def test_evaluation_sigma():
+    x = np.full((100, 100, 1), 128, np.uint8)
+
+    def deviation(**options):
+        y = Gaussian(**options)(x, np.random.default_rng(0))
+        return (y * 255).std()
+
+    assert deviation(sigma_255=[0, 55], eval_sigma_255=15) == pytest.approx(15, rel=0.03)
+    assert deviation(sigma_255=[0, 55]) == pytest.approx(55, rel=0.03)
+    assert deviation(sigma_255=0) == 0
+
+
+def test_evaluation_noise_is_a_function_of_seed_and_name():
+    draw = seeds.of_name(3, "kodim01").standard_normal(4)
+    assert (draw == seeds.of_name(3, "kodim01").standard_normal(4)).all()
+    assert (draw != seeds.of_name(4, "kodim01").standard_normal(4)).all()
+    assert (draw != seeds.of_name(3, "kodim10").standard_normal(4)).all()
+    assert seeds.of_name(0, "日本").standard_normal() != seeds.of_name(0, "").standard_normal()
+
+
+@pytest.mark.parametrize(
+    ("sigma", "message"),
+    [
+        (-1, "sigma_255.*got -1"),
+        (300, "sigma_255.*got 300"),
+        ("much", "sigma_255.*got 'much'"),
+        ([1, 2, 3], "sigma_255"),
+    ],
+)
+def test_sigma_outside_the_sane_range(sigma, message):
+    with pytest.raises(InputError, match=message):
+        recipe.load("dncnn_b", {"degradation.sigma_255": sigma})
+
+
+def test_a_range_the_wrong_way_round():
+    with pytest.raises(InputError, match=r"expected a number or \[low, high\], such as \[5, 50\]"):
+        Gaussian(sigma_255=[50, 5])
