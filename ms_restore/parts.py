@@ -21,17 +21,25 @@ REGISTRY: dict[str, dict[str, str]] = {
     "network": {
         "edsr": "ms_restore.networks.edsr:EDSR",
         "dncnn": "ms_restore.networks.dncnn:DnCNN",
+        "noise2noise": "ms_restore.networks.noise2noise:Noise2Noise",
+        "noise2noise_mri": "ms_restore.networks.noise2noise_mri:Noise2NoiseMRI",
     },
     "degradation": {
         "bicubic": "ms_restore.degradations.bicubic:BicubicDownsample",
         "bicubic_upsampled": "ms_restore.degradations.bicubic:BicubicUpsampled",
         "gaussian": "ms_restore.degradations.noise:Gaussian",
+        "poisson": "ms_restore.degradations.noise:Poisson",
+        "bernoulli": "ms_restore.degradations.corruptions:Bernoulli",
+        "impulse": "ms_restore.degradations.corruptions:Impulse",
+        "text": "ms_restore.degradations.corruptions:Text",
         "jpeg": "ms_restore.degradations.jpeg:JPEG",
         "mixture": "ms_restore.degradations.mixture:Mixture",
     },
     "loss": {
         "l1": "ms_restore.training.losses:L1",
         "mse": "ms_restore.training.losses:MSE",
+        "masked_mse": "ms_restore.training.losses:MaskedMSE",
+        "annealed_l0": "ms_restore.training.losses:AnnealedL0",
         "sum_squared": "ms_restore.training.losses:SumSquared",
     },
     "optimizer": {
@@ -44,6 +52,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "multi_step": "ms_restore.training.schedules:multi_step",
         "exponential": "ms_restore.training.schedules:exponential",
         "cosine": "ms_restore.training.schedules:cosine",
+        "ramp_down": "ms_restore.training.schedules:ramp_down",
+        "epoch_ramps": "ms_restore.training.schedules:epoch_ramps",
     },
 }
 

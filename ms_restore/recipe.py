@@ -38,6 +38,8 @@ class DataSettings:
         default_factory=lambda: [1.0]
     )
     """Patches come from the images and from copies of them, resized by these factors."""
+    target: Literal["clean", "degraded"] = "clean"
+    """What the network learns to give: the clean patch, or an independent corruption of it."""
     augment: Literal["none", "flips", "flips_rotations"] = "flips_rotations"
     """Random flips, and with rotations all eight symmetries of the square."""
     workers: pydantic.PositiveInt = 2
@@ -55,13 +57,13 @@ class TrainSettings:
     accumulate: pydantic.PositiveInt = 1
     """Batches in a step, their gradients averaged: a larger batch in the memory of a small one."""
     loss: Part = dataclasses.field(default_factory=lambda: {"name": "l1"})
-    """l1, mse or sum_squared."""
+    """l1, mse, sum_squared, masked_mse or annealed_l0."""
     optimizer: Part = dataclasses.field(default_factory=lambda: {"name": "adam"})
     """adam or sgd, with its arguments."""
     lr: pydantic.PositiveFloat = 1e-4
     """Learning rate at the start of the schedule."""
     schedule: Part = dataclasses.field(default_factory=lambda: {"name": "constant"})
-    """constant, step, multi_step, exponential or cosine, with its arguments."""
+    """constant, step, multi_step, exponential, cosine, ramp_down or epoch_ramps."""
     warm_up: pydantic.NonNegativeInt = 0
     """Steps over which the learning rate rises linearly to the schedule's."""
     amp_level: Literal["O0", "O2"] = "O0"

@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 import yaml
 
-from ms_restore import api, runtime
+from ms_restore import api, recipe, runtime
 from ms_restore.data import photos
 
 TOP = Path(__file__).parents[1]
@@ -25,6 +25,19 @@ TINY = {
     "train": {"steps": 6, "batch_size": 2, "lr": 1e-3, "validate_every": 3},
     "eval": {"protocol": "sr-y"},
 }
+
+
+_REDUCED = {
+    "edsr": {"blocks": 1, "filters": 4},
+    "dncnn": {"layers": 3, "filters": 4},
+    "noise2noise": {"width": 3},
+}
+
+
+def reduced(model: str) -> dict[str, object]:
+    """Settings that make a shipped model's network as small as it goes."""
+    sizes = _REDUCED[recipe.load(model).network["name"]]
+    return {f"network.{key}": value for key, value in sizes.items()}
 
 
 @pytest.fixture(scope="session")

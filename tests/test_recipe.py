@@ -5,6 +5,7 @@ import yaml
 
 from ms_restore import parts, recipe
 from ms_restore.errors import InputError
+from tests.conftest import reduced
 
 
 @pytest.mark.parametrize("model", sorted(recipe.files()))
@@ -21,10 +22,8 @@ def test_every_shipped_recipe_trains_one_step(model, tmp_path, pictures):
     """At reduced size: the recipe's own parts, put together."""
     from ms_restore import api
 
-    network = recipe.load(model).network
-    depth = {"edsr": {"blocks": 1}, "dncnn": {"layers": 3}}[network["name"]]
-    settings = {f"network.{key}": value for key, value in {**depth, "filters": 4}.items()}
-    settings |= {"train.batch_size": 1, "data.patch_size": 4 * network.get("scale", 3)}
+    side = 32 if model.startswith("noise") else 4 * recipe.load(model).network.get("scale", 3)
+    settings = {**reduced(model), "train.batch_size": 1, "data.patch_size": side}
     run = api.train(
         model,
         data_dir=pictures,

@@ -8,6 +8,8 @@ Every degradation has
 - ``__call__(x, rng)``: a whole image (H, W, C), its height and width multiples of ``scale``;
 - ``patches(x, rngs)``: a batch (N, C, H + 2 margin, W + 2 margin) of patches with their margin,
   each with a generator of its own;
+- ``targets(x, rngs)``, where a corrupted patch as a target of training is not what ``patches``
+  gives: the same, with more behind its channels for the loss;
 - ``baseline(y)``: the customary restoration that a network has to beat, and ``baseline_name``.
 
 x holds integers, or float32 in [0, 1]. y is of the same kind, or float32 where values between and

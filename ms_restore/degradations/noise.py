@@ -1,4 +1,4 @@
-"""Noise, y = x + n. Never clipped and never rounded."""
+"""Noise, never clipped and never rounded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ms_restore.data.images import to_float
 from ms_restore.errors import InputError
 
 Sigma = Annotated[float, Field(ge=0, le=255)]
+Photons = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class Gaussian:
@@ -56,4 +57,45 @@ class Gaussian:
             rng.standard_normal(out=noise, dtype=np.float32)
         y *= sigmas
         y += to_float(x)
+        return y
+
+
+class Poisson:
+    """y = Poisson(lambda x) / lambda: photon noise, the smaller lambda the stronger.
+
+    Args:
+        photons: lambda, the photons of a white pixel, or [low, high]: each training patch draws its
+            own, uniformly.
+        eval_photons: that of evaluation; by default ``photons``, or the end of its range.
+    """
+
+    scale = factor = 1
+    margin = 0
+    baseline_name = "noisy"
+
+    def __init__(
+        self,
+        *,
+        photons: Union[Photons, Annotated[list[Photons], Field(min_length=2, max_length=2)]],
+        eval_photons: Optional[Photons] = None,
+    ) -> None:
+        self._low, self._high = photons if isinstance(photons, list) else [photons] * 2
+        if self._low > self._high:
+            raise InputError(
+                f"degradation.photons {photons}: expected a number or [low, high], "
+                f"such as [{self._high:g}, {self._low:g}]"
+            )
+        self.eval_photons = self._high if eval_photons is None else eval_photons
+
+    def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return (rng.poisson(to_float(x) * self.eval_photons) / self.eval_photons).astype(np.float32)
+
+    def baseline(self, y: np.ndarray) -> np.ndarray:
+        return y
+
+    def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        y = to_float(x)
+        for patch, rng in zip(y, rngs):
+            photons = rng.uniform(self._low, self._high)
+            patch[:] = rng.poisson(patch * photons) / photons
         return y

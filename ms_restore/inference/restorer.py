@@ -11,7 +11,7 @@ import numpy as np
 from ms_restore.data.images import Picture, from_float, to_channels, to_float
 from ms_restore.errors import InputError
 from ms_restore.inference.engines import Engine, MindSporeEngine, SelfEnsemble
-from ms_restore.inference.tiling import automatic_window, windows
+from ms_restore.inference.tiling import Span, automatic_window, windows
 from ms_restore.recipe import Recipe, coloured
 from ms_restore.report.terminal import progress
 
@@ -24,21 +24,24 @@ class Geometry:
 
     scale: int
     channels: int
+    output_channels: int
+    side: Optional[int]
     receptive_radius: int
     floats_per_pixel: int
     size_multiple: int
 
     @classmethod
     def of(cls, network: Any) -> Geometry:
-        return cls(
-            **{field.name: getattr(network, field.name) for field in dataclasses.fields(cls)}
-        )
+        defaults = {"output_channels": network.channels, "side": None}
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{n: getattr(network, n, *(defaults[n],) * (n in defaults)) for n in names})
 
 
 class Restorer:
     """x_hat = restorer(y), both (H, W, C) float32 in [0, 1]; x_hat is ``scale`` times larger.
 
-    Images larger than a window are computed in tiles, with the same result.
+    Images larger than a window are computed in tiles, with the same result. Sides that are no
+    multiple of what the network needs are reflected at the border, and cut back.
 
     Args:
         network: a trained network.
@@ -62,18 +65,23 @@ class Restorer:
         self.recipe = recipe
         self.scale = geometry.scale
         self.channels = geometry.channels
+        self._output_channels = geometry.output_channels
+        self._side = geometry.side
         self._radius = geometry.receptive_radius
+        self._multiple = geometry.size_multiple
         self._engine: Engine = engine or MindSporeEngine(network)
         if self_ensemble:
             self._engine = SelfEnsemble(self._engine)
         if tile is None:
-            floats = geometry.floats_per_pixel + _HOST_COPIES * geometry.channels * self.scale**2
+            floats = (
+                geometry.floats_per_pixel + _HOST_COPIES * geometry.output_channels * self.scale**2
+            )
             tile = automatic_window(self._radius, floats, geometry.size_multiple)
-        elif tile and (tile <= 2 * self._radius or tile % geometry.size_multiple):
+        least = 2 * self._radius + self._multiple  # a window keeps something, aligned as it is
+        if tile and (tile < least or tile % self._multiple):
             raise InputError(
                 f"tile {tile}: {recipe.model} needs {self._radius} pixels of context on each side, "
-                f"so more than {2 * self._radius}, and a multiple of {geometry.size_multiple}; "
-                "use 0 for no tiles"
+                f"so at least {least}, and a multiple of {self._multiple}; use 0 for no tiles"
             )
         self._window = tile
 
@@ -83,18 +91,24 @@ class Restorer:
                 f"{self.recipe.model} takes arrays (height, width, {self.channels}), "
                 f"this one is {y.shape}"
             )
-        return self._restore(y, np.dtype(np.float32))
+        return self._restore(y, np.dtype(np.float32), self._output_channels)
 
-    def _restore(self, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    def _restore(self, y: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
         """Restore y (H, W, C) of any dtype, window by window, into an array of ``dtype``."""
-        height, width, scale = *y.shape[:2], self.scale
-        x_hat = np.empty((scale * height, scale * width, y.shape[2]), dtype)
-        window = self._window or max(height, width)
-        jobs = list(windows(height, width, window, self._radius))
-        for rows, columns in progress(jobs, "restoring"):
-            cut = to_channels(
-                y[rows.start : rows.stop, columns.start : columns.stop], self.channels
+        if self._side and y.shape[:2] != (self._side, self._side):
+            raise InputError(
+                f"{self.recipe.model} takes images of {self._side}x{self._side} alone, "
+                f"this one is {y.shape[1]}x{y.shape[0]}"
             )
+        height, width, scale = *y.shape[:2], self.scale
+        x_hat = np.empty((scale * height, scale * width, channels), dtype)
+        padded = [-(-side // self._multiple) * self._multiple for side in (height, width)]
+        window = self._window or max(padded)
+        jobs = list(windows(padded[0], padded[1], window, self._radius, self._multiple))
+        for rows, columns in progress(jobs, "restoring"):
+            cut = _window(y, rows, columns)
+            if cut.shape[2] != self.channels:
+                cut = to_channels(cut, self.channels)
             batch = np.ascontiguousarray(to_float(cut).transpose(2, 0, 1)[None])
             values = np.clip(self._engine(batch)[0].transpose(1, 2, 0), 0, 1)
             kept = values[
@@ -102,22 +116,37 @@ class Restorer:
                 scale * (columns.first - columns.start) : scale * (columns.last - columns.start),
             ]
             if np.issubdtype(dtype, np.integer):
-                kept = to_channels(from_float(kept, dtype), y.shape[2])
-            x_hat[
+                kept = to_channels(from_float(kept, dtype), channels)
+            target = x_hat[
                 scale * rows.first : scale * rows.last, scale * columns.first : scale * columns.last
-            ] = kept
+            ]
+            target[:] = kept[: target.shape[0], : target.shape[1]]
         return x_hat
 
     def picture(self, picture: Picture) -> Picture:
         """Restore a picture; gray stays gray, 16 bit stays 16 bit, alpha is resized bicubically."""
         pixels = picture.pixels
+        if self._output_channels != self.channels:
+            raise InputError(
+                f"{self.recipe.model} does not restore pictures: it takes {self.channels} planes"
+            )
         if pixels.shape[2] > self.channels:
             raise InputError(
                 f"{self.recipe.model} is a model for gray images, this picture has colours; "
                 f"use {coloured(self.recipe)}, or convert the picture to gray"
             )
-        x_hat = self._restore(pixels, pixels.dtype)
+        x_hat = self._restore(pixels, pixels.dtype, pixels.shape[2])
         alpha = picture.alpha
         if alpha is not None:
             alpha = cv2.resize(alpha, x_hat.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         return Picture(x_hat, alpha, picture.icc_profile)
+
+
+def _window(y: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
+    """A window of the image, which is reflected beyond its lower and right border."""
+    cut = y[rows.start : rows.stop, columns.start : columns.stop]
+    below = rows.stop - rows.start - cut.shape[0]
+    beside = columns.stop - columns.start - cut.shape[1]
+    if not below and not beside:
+        return cut
+    return np.pad(cut, ((0, below), (0, beside), (0, 0)), mode="reflect")

@@ -30,13 +30,16 @@ def automatic_window(radius: int, floats_per_pixel: int, multiple: int = 1) -> i
     return -(-side // multiple) * multiple
 
 
-def spans(length: int, window: int, radius: int) -> list[Span]:
-    """Windows that cover a side of ``length``; every kept pixel has its context or the border."""
+def spans(length: int, window: int, radius: int, multiple: int = 1) -> list[Span]:
+    """Windows that cover a side of ``length``; every kept pixel has its context or the border.
+
+    They begin at multiples of ``multiple``, of which ``length`` and ``window`` are multiples too.
+    """
     if length <= window:
         return [Span(0, length, 0, length)]
     result, done = [], 0
     while done < length:
-        start = max(0, min(done - radius, length - window))
+        start = max(0, min((done - radius) // multiple * multiple, length - window))
         stop = start + window
         last = length if stop == length else stop - radius
         result.append(Span(start, stop, done, last))
@@ -44,9 +47,11 @@ def spans(length: int, window: int, radius: int) -> list[Span]:
     return result
 
 
-def windows(height: int, width: int, window: int, radius: int) -> Iterator[tuple[Span, Span]]:
+def windows(
+    height: int, width: int, window: int, radius: int, multiple: int = 1
+) -> Iterator[tuple[Span, Span]]:
     """All pairs of rows and columns, row by row."""
-    columns = spans(width, window, radius)
-    for rows in spans(height, window, radius):
+    columns = spans(width, window, radius, multiple)
+    for rows in spans(height, window, radius, multiple):
         for column in columns:
             yield rows, column

@@ -71,4 +71,5 @@ PROTOCOLS = {
     "gray": Protocol("gray, whole image, clipped but not rounded", "all", False),
     "rgb-float": Protocol("RGB, whole image, clipped but not rounded", "all", False),
     "rgb": Protocol("RGB, whole image, 8 bit", "all", True),
+    "n2n-rgb": Protocol("RGB, whole image, 8 bit, as Noise2Noise's authors score", "all", True),
 }

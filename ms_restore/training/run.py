@@ -118,6 +118,7 @@ def open_data(
         patch_size=recipe.data.patch_size,
         stride=recipe.data.stride,
         batch_size=images,
+        target=recipe.data.target,
         augment=recipe.data.augment,
         seed=recipe.seed,
         steps=steps.last - steps.first,
@@ -254,6 +255,8 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
         "optimizer", settings.optimizer, network.trainable_params(), learning_rates(settings)
     )
     loss = parts.build("loss", settings.loss)
+    if hasattr(loss, "follow"):
+        loss.follow(optimizer.global_step, settings.steps)
     return TrainStep(
         NetworkWithLoss(network, loss, settings.amp_level),
         optimizer,

@@ -31,3 +31,25 @@ def cosine(step: int, steps: int, *, final: float = 0.0) -> float:
     """Half a cosine from 1 down to ``final``."""
     progress = step / max(1, steps - 1)
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def ramp_down(step: int, steps: int, *, share: float = 0.3) -> float:
+    """1, then (0.5 + cos(pi t) / 2)^2 over the last ``share`` of the run, t from 0 to 1."""
+    t = max(0.0, (step / steps - 1) / share + 1) if share else 0.0
+    return (0.5 + math.cos(math.pi * t) / 2) ** 2
+
+
+def epoch_ramps(step: int, steps: int, *, epoch: int, up: int = 10, down: int = 30) -> float:
+    """exp(-5 (1 - e / up)^2) over the first ``up`` epochs e, and ``falling`` over the last.
+
+    An epoch is ``epoch`` steps, at whose start the factor changes. Laine and Aila 2017, arXiv
+    1610.02242.
+    """
+    rise = max(0.0, 1 - (step // epoch) / up) if up else 0.0
+    return math.exp(-5 * rise**2) * falling(step, steps, epoch=epoch, down=down)
+
+
+def falling(step: int, steps: int, *, epoch: int, down: int) -> float:
+    """exp(-(k / 2)^2 / down), k the epochs since the last ``down`` ones began."""
+    k = max(0, step // epoch - (steps // epoch - down))
+    return math.exp(-((0.5 * k) ** 2) / down) if down else 1.0

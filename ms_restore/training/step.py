@@ -22,7 +22,12 @@ class NetworkWithLoss(nn.Cell):
 
     def __init__(self, network: nn.Cell, loss: nn.Cell, amp_level: Literal["O0", "O2"] = "O0"):
         super().__init__(auto_prefix=False)
-        self.network = amp.auto_mixed_precision(network, amp_level, ms.float16)
+        if hasattr(network, "float16_part"):
+            part = amp.auto_mixed_precision(network.float16_part, amp_level, ms.float16)
+            network.float16_part = part
+            self.network = network
+        else:
+            self.network = amp.auto_mixed_precision(network, amp_level, ms.float16)
         self.loss = loss
 
     def construct(self, y: Tensor, x: Tensor) -> Tensor:

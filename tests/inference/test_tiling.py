@@ -7,6 +7,7 @@ from ms_restore.errors import InputError
 from ms_restore.inference.engines import MindSporeEngine, SelfEnsemble
 from ms_restore.inference.restorer import Restorer
 from ms_restore.inference.tiling import automatic_window, spans
+from tests.conftest import reduced
 
 
 @pytest.mark.parametrize("window", [7, 8, 20, 33])
@@ -17,6 +18,18 @@ def test_spans_cover_a_side_once_with_context(window, radius):
         for start, stop, first, last in spans(length, window, radius):
             assert 0 <= start <= first < last <= stop <= length
             assert stop - start == min(window, length)  # all of one size
+            assert first - start >= radius or start == 0
+            assert stop - last >= radius or stop == length
+            covered += range(first, last)
+        assert covered == list(range(length))
+
+
+@pytest.mark.parametrize("multiple", [4, 32])
+def test_aligned_spans(multiple):
+    for blocks in range(1, 40):
+        length, window, radius, covered = blocks * multiple, 6 * multiple, 2 * multiple + 1, []
+        for start, stop, first, last in spans(length, window, radius, multiple):
+            assert start % multiple == stop % multiple == 0
             assert first - start >= radius or start == 0
             assert stop - last >= radius or stop == length
             covered += range(first, last)
@@ -35,12 +48,14 @@ MODELS = sorted(recipe.files())
 @pytest.mark.parametrize("model", MODELS)
 def test_tiled_equals_untiled(model):
     """At reduced width and depth, float32, on an odd-sized image."""
-    settings = {"network.blocks": 2, "network.filters": 8}
-    loaded = recipe.load(model, settings)
-    network = parts.build("network", loaded.network)
-    y = np.random.default_rng(0).random((61, 83, network.channels), np.float32)
+    loaded = recipe.load(model, reduced(model))
+    network = parts.build("network", loaded.network).set_train(False)
+    radius, multiple = network.receptive_radius, network.size_multiple
+    side = 2 * radius + 3 * multiple + 13
+    y = np.random.default_rng(0).random((side, side + 22, network.channels), np.float32)
     whole = Restorer(network, loaded, tile=0)(y)
-    for tile in (2 * network.receptive_radius + 9, 40):
+    for core in (1, 9):
+        tile = -(-(2 * radius + core * multiple) // multiple) * multiple
         tiled = Restorer(network, loaded, tile=tile)(y)
         np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
@@ -76,7 +91,7 @@ def test_a_picture_in_tiles_equals_one_in_a_piece(run, pictures):
 
 
 def test_a_tile_without_room_for_its_context(run):
-    with pytest.raises(InputError, match=r"tile 8: tiny needs 6 pixels .* more than 12"):
+    with pytest.raises(InputError, match=r"tile 8: tiny needs 6 pixels .* at least 13"):
         api.load_model(run.folder, tile=8, device_target="CPU")
 
 
