@@ -2,20 +2,95 @@
 
 from __future__ import annotations
 
-from mindspore import Parameter, nn
+from typing import Annotated, Optional
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from pydantic import Field
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 def adam(
     parameters: list[Parameter],
     rates: list[float],
     *,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
+    beta1: Beta = 0.9,
+    beta2: Beta = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    beta1_end: Optional[Beta] = None,
 ) -> nn.Optimizer:
-    """Kingma and Ba 2015, arXiv 1412.6980."""
-    return nn.Adam(parameters, rates, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+    """Kingma and Ba 2015, arXiv 1412.6980.
+
+    With ``beta1_end``, beta1 goes there along with the learning rate's fall from its peak.
+    """
+    options = {"beta2": beta2, "eps": eps, "weight_decay": weight_decay}
+    if beta1_end is None:
+        return nn.Adam(parameters, rates, beta1=beta1, **options)
+    return _AdamOfBetas(parameters, rates, betas1(rates, beta1, beta1_end), **options)
+
+
+def betas1(rates: list[float], beta1: float, beta1_end: float) -> list[float]:
+    """beta1 of every update: ``beta1`` up to the last peak of the rates, then in step with them."""
+    peak = max(rates)
+    last = max(step for step, rate in enumerate(rates) if rate == peak)
+    share = [1.0 if step <= last else rate / peak for step, rate in enumerate(rates)]
+    return [s * beta1 + (1 - s) * beta1_end for s in share]
+
+
+class _AdamOfBetas(nn.Optimizer):
+    """Adam with a beta1 for every update; the bias correction is the product of those used."""
+
+    def __init__(
+        self,
+        parameters: list[Parameter],
+        rates: list[float],
+        betas: list[float],
+        *,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        super().__init__(rates, parameters, weight_decay)
+        self.betas = Tensor(np.array(betas, np.float32))
+        self.beta2 = Tensor(beta2, ms.float32)
+        self.eps = Tensor(eps, ms.float32)
+        self.beta1_power = Parameter(Tensor(1, ms.float32), name="beta1_power")
+        self.beta2_power = Parameter(Tensor(1, ms.float32), name="beta2_power")
+        self.moment1 = self.parameters.clone("moment1", "zeros")
+        self.moment2 = self.parameters.clone("moment2", "zeros")
+        self.adam = ops.Adam()
+
+    def construct(self, gradients: tuple[Tensor, ...]) -> bool:
+        gradients = self.decay_weight(self.flatten_gradients(gradients))
+        beta1 = self.betas[ops.minimum(self.global_step, len(self.betas) - 1)].reshape(())
+        lr = self.get_lr()
+        self.assignadd(self.global_step, self.global_step_increase_tensor)
+        power1 = self.beta1_power * beta1
+        power2 = self.beta2_power * self.beta2
+        self.beta1_power = power1
+        self.beta2_power = power2
+        update = ops.partial(_adam, self.adam, power1, power2, lr, beta1, self.beta2, self.eps)
+        return self.map_(update, gradients, self.parameters, self.moment1, self.moment2)
+
+
+def _adam(
+    adam: ops.Primitive,
+    power1: Tensor,
+    power2: Tensor,
+    lr: Tensor,
+    beta1: Tensor,
+    beta2: Tensor,
+    eps: Tensor,
+    gradient: Tensor,
+    weight: Parameter,
+    moment1: Parameter,
+    moment2: Parameter,
+) -> bool:
+    adam(weight, moment1, moment2, power1, power2, lr, beta1, beta2, eps, gradient)
+    return True
 
 
 def sgd(
