@@ -105,6 +105,8 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _add_checkpoint(export)
     export.add_argument("--file_name", required=True, help="file to write")
     export.add_argument("--file_format", default="MINDIR", help="MINDIR (default)")
+    export.add_argument("--height", type=int, help="the only height it takes (none: any)")
+    export.add_argument("--width", type=int, help="the only width it takes")
 
     convert = verb("convert", "turn published weights into a checkpoint, or back", _convert)
     convert.add_argument("--source", required=True, help=".pth .safetensors .npz .mat, or .ckpt")

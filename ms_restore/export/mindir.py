@@ -1,32 +1,46 @@
-"""MINDIR: MindSpore's own graph file, for Ascend, Atlas and CPU, with any height and width."""
+"""MINDIR: MindSpore's own graph file, for Ascend, Atlas and CPU, of any height and width or one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
 from ms_restore.errors import InputError
+from ms_restore.export.metadata import KEY, Metadata
 from ms_restore.files import replacing
-from ms_restore.inference.engines import AnySize
+from ms_restore.inference.engines import AnySize, MindIREngine
 
 _TOLERANCE = 1e-4
-_SIZES = ((16, 16), (37, 23), (64, 48))
 
 
-def export(network: nn.Cell, path: Path) -> float:
+def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
     """Write the network and return the largest difference from it, over three sizes.
 
     InputError, and no file, if that is above 1e-4.
     """
     network.set_train(False)
-    any_size = AnySize(network)
+    sizes = [metadata.shape] if metadata.shape else metadata.geometry.sizes()
+    if metadata.shape:
+        shaped, example = network, _example(network, metadata.shape)
+    else:
+        shaped = AnySize(network)
+        example = Tensor(shape=[None, network.channels, None, None], dtype=ms.float32)
+
+    def add(model: Any) -> None:
+        model.user_info[KEY] = metadata.to_text()
+
     with replacing(path) as temporary:
-        shape = Tensor(shape=[None, network.channels, None, None], dtype=ms.float32)
-        ms.export(any_size, shape, file_name=str(temporary), file_format="MINDIR")
-        difference = _difference(temporary, any_size, network.channels)
+        ms.export(shaped, example, file_name=str(temporary), file_format="MINDIR", custom_func=add)
+        engine = MindIREngine(temporary)
+        differences = []
+        for size in sizes:
+            y = _example(network, size)
+            differences.append(np.abs(engine(y.asnumpy()) - network(y).asnumpy()).max())
+        difference = float(np.max(differences))
         if not difference <= _TOLERANCE:
             raise InputError(
                 f"{path}: the exported network differs from the checkpoint by {difference:.1e}, "
@@ -35,11 +49,23 @@ def export(network: nn.Cell, path: Path) -> float:
     return difference
 
 
-def _difference(path: Path, network: nn.Cell, channels: int) -> float:
-    loaded = nn.GraphCell(ms.load(str(path)))
-    rng = np.random.default_rng(0)
-    differences = []
-    for height, width in _SIZES:
-        y = Tensor(rng.random((1, channels, height, width), np.float32))
-        differences.append(np.abs(loaded(y).asnumpy() - network(y).asnumpy()).max())
-    return float(np.max(differences))
+def read(path: Path) -> tuple[Metadata, MindIREngine]:
+    """What an exported file says of itself, and its engine."""
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+        text = model.user_info.get(KEY)
+        metadata = Metadata.from_text(text, str(path))
+        return metadata, MindIREngine(path, metadata.shape)
+    except InputError:
+        raise
+    except Exception:  # protobuf and MindSpore raise many types for a file they cannot parse
+        raise InputError(f"{path}: not a MINDIR file, or a damaged one; export it again") from None
+
+
+def _example(network: nn.Cell, size: tuple[int, int]) -> Tensor:
+    return Tensor(np.random.default_rng(0).random((1, network.channels, *size), np.float32))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from pathlib import Path
+from typing import Optional, Protocol
 
 import mindspore as ms
 import numpy as np
@@ -10,6 +11,8 @@ from mindspore import Tensor, nn
 
 
 class Engine(Protocol):
+    """An engine with an attribute ``shape`` takes images of that (height, width) alone."""
+
     def __call__(self, y: np.ndarray) -> np.ndarray: ...
 
 
@@ -39,6 +42,17 @@ class MindSporeEngine:
             return self._compiled(Tensor(y)).asnumpy()
         finally:
             self._network.set_train(training)
+
+
+class MindIREngine:
+    """An exported MINDIR file; ``shape`` is the only (height, width) that it takes, where so."""
+
+    def __init__(self, path: Path, shape: Optional[tuple[int, int]] = None) -> None:
+        self.shape = shape
+        self._graph = nn.GraphCell(ms.load(str(path)))
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        return self._graph(Tensor(y)).asnumpy()
 
 
 class SelfEnsemble:

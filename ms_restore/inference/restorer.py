@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from typing import Any, Optional
 
 import cv2
@@ -11,30 +11,12 @@ import numpy as np
 from ms_restore.data.images import Picture, from_float, to_channels, to_float
 from ms_restore.errors import InputError
 from ms_restore.inference.engines import Engine, MindSporeEngine, SelfEnsemble
-from ms_restore.inference.tiling import Span, automatic_window, windows
+from ms_restore.inference.geometry import Geometry
+from ms_restore.inference.tiling import Span, automatic_window, spans
 from ms_restore.recipe import Recipe, coloured
 from ms_restore.report.terminal import progress
 
 _HOST_COPIES = 8  # of a window's output, between the engine and the picture
-
-
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-    """What a caller must know of a network, see ms_restore.networks."""
-
-    scale: int
-    channels: int
-    output_channels: int
-    side: Optional[int]
-    receptive_radius: int
-    floats_per_pixel: int
-    size_multiple: int
-
-    @classmethod
-    def of(cls, network: Any) -> Geometry:
-        defaults = {"output_channels": network.channels, "side": None}
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{n: getattr(network, n, *(defaults[n],) * (n in defaults)) for n in names})
 
 
 class Restorer:
@@ -44,7 +26,7 @@ class Restorer:
     multiple of what the network needs are reflected at the border, and cut back.
 
     Args:
-        network: a trained network.
+        network: a trained network, or with an ``engine`` its Geometry.
         recipe: its recipe.
         engine: what computes the network; by default MindSpore.
         tile: side of the square window in input pixels, the context on its borders included;
@@ -72,6 +54,16 @@ class Restorer:
         self._engine: Engine = engine or MindSporeEngine(network)
         if self_ensemble:
             self._engine = SelfEnsemble(self._engine)
+        shape = getattr(engine, "shape", None)
+        self._exact = shape is not None
+        if shape is not None:
+            if tile is not None or (self_ensemble and shape[0] != shape[1]):
+                raise InputError(
+                    f"{recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height x "
+                    "width): no other tile fits, and no turned image unless it is square"
+                )
+            self._window: tuple[int, int] = shape
+            return
         if tile is None:
             floats = (
                 geometry.floats_per_pixel + _HOST_COPIES * geometry.output_channels * self.scale**2
@@ -83,7 +75,7 @@ class Restorer:
                 f"tile {tile}: {recipe.model} needs {self._radius} pixels of context on each side, "
                 f"so at least {least}, and a multiple of {self._multiple}; use 0 for no tiles"
             )
-        self._window = tile
+        self._window = (tile, tile)
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         if y.ndim != 3 or y.shape[2] != self.channels:
@@ -103,8 +95,19 @@ class Restorer:
         height, width, scale = *y.shape[:2], self.scale
         x_hat = np.empty((scale * height, scale * width, channels), dtype)
         padded = [-(-side // self._multiple) * self._multiple for side in (height, width)]
-        window = self._window or max(padded)
-        jobs = list(windows(padded[0], padded[1], window, self._radius, self._multiple))
+        window = tuple(side or max(padded) for side in self._window)
+        if self._exact:
+            padded = [max(sides) for sides in zip(padded, window)]
+            least = 2 * self._radius + self._multiple
+            if any(p > w and w < least for p, w in zip(padded, window)):
+                raise InputError(
+                    f"{self.recipe.model} was exported for {window[0]}x{window[1]} pixels (height "
+                    f"x width), too small to put an image of {height}x{width} together of such "
+                    f"tiles; export it for sides from {least} up, or for any size"
+                )
+        rows_of = spans(padded[0], window[0], self._radius, self._multiple)
+        columns_of = spans(padded[1], window[1], self._radius, self._multiple)
+        jobs = list(itertools.product(rows_of, columns_of))
         for rows, columns in progress(jobs, "restoring"):
             cut = _window(y, rows, columns)
             if cut.shape[2] != self.channels:

@@ -7,7 +7,6 @@ All windows of an image have one size, so an engine of fixed shape serves too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 _BYTES = 320 << 20  # of float32 that the engine may hold for one window
@@ -45,13 +44,3 @@ def spans(length: int, window: int, radius: int, multiple: int = 1) -> list[Span
         result.append(Span(start, stop, done, last))
         done = last
     return result
-
-
-def windows(
-    height: int, width: int, window: int, radius: int, multiple: int = 1
-) -> Iterator[tuple[Span, Span]]:
-    """All pairs of rows and columns, row by row."""
-    columns = spans(width, window, radius, multiple)
-    for rows in spans(height, window, radius, multiple):
-        for column in columns:
-            yield rows, column

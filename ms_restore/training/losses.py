@@ -49,7 +49,7 @@ class AnnealedL0(nn.Cell):
 
     def __init__(self) -> None:
         super().__init__()
-        self.step = None
+        self.step = Parameter(Tensor([0], ms.int32), name="annealed", requires_grad=False)
         self.steps = 1
 
     def follow(self, step: Parameter, steps: int) -> None:

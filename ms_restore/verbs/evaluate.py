@@ -12,12 +12,11 @@ from ms_restore.data import sources
 from ms_restore.data.images import to_float
 from ms_restore.errors import InputError, listed, nearest
 from ms_restore.files import replacing
-from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics import evaluate as evaluation
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.report.pictures import comparison
 from ms_restore.report.terminal import say, score_table
-from ms_restore.verbs.loading import PathLike, Settings, merged, network_of
+from ms_restore.verbs.loading import PathLike, Settings, merged, restorer_of
 from ms_restore.weights import checkpoint as checkpoints
 
 
@@ -46,8 +45,8 @@ def evaluate(
         raise InputError(f"unknown protocol {protocol!r}{hint}")
     found = checkpoints.locate(Path(checkpoint))
     runtime.start(device_target, device_id, mode)
-    network, recipe = network_of(found, model, merged(settings, seed=seed))
-    restorer = Restorer(network, recipe, tile=tile, self_ensemble=self_ensemble)
+    restorer = restorer_of(found, model, merged(settings, seed=seed), tile, self_ensemble)
+    recipe = restorer.recipe
     degradation = parts.build("degradation", recipe.degradation)
     name = protocol or recipe.eval.protocol
     chosen = PROTOCOLS[name]

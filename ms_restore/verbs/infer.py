@@ -8,9 +8,8 @@ from typing import Optional
 from ms_restore import runtime
 from ms_restore.data.images import check_output, list_pictures, read_picture, write_picture
 from ms_restore.errors import InputError, listed
-from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
-from ms_restore.verbs.loading import PathLike, Settings, network_of
+from ms_restore.verbs.loading import PathLike, Settings, restorer_of
 
 
 def infer(
@@ -33,8 +32,7 @@ def infer(
     """
     pairs = _pairs(Path(input), Path(output))
     runtime.start(device_target, device_id, mode)
-    network, recipe = network_of(checkpoint, model, settings)
-    restorer = Restorer(network, recipe, tile=tile, self_ensemble=self_ensemble)
+    restorer = restorer_of(checkpoint, model, settings, tile, self_ensemble)
     for source, target in pairs:
         picture = read_picture(source)
         check_output(target, picture)

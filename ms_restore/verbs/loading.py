@@ -8,6 +8,7 @@ from typing import Any, Optional, Union
 from ms_restore import parts, runtime
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError
+from ms_restore.export import mindir
 from ms_restore.inference.restorer import Restorer
 from ms_restore.recipe import Recipe
 from ms_restore.weights import checkpoint as checkpoints
@@ -26,14 +27,15 @@ def load_model(
     device_id: int = 0,
     mode: str = "graph",
 ) -> Restorer:
-    """The restorer of a checkpoint (a file or a run folder): ``x_hat = restorer(y)``.
+    """The restorer of a checkpoint (a file or a run folder, or an exported .mindir).
+
+    ``x_hat = restorer(y)``, see Restorer.
 
     ``model`` is needed for a checkpoint that carries no recipe; ``tile`` and ``self_ensemble``
     are explained at Restorer.
     """
     runtime.start(device_target, device_id, mode)
-    network, recipe = network_of(checkpoint, model, None)
-    return Restorer(network, recipe, tile=tile, self_ensemble=self_ensemble)
+    return restorer_of(checkpoint, model, None, tile, self_ensemble)
 
 
 def merged(settings: Optional[Settings], **named: Any) -> Settings:
@@ -43,6 +45,25 @@ def merged(settings: Optional[Settings], **named: Any) -> Settings:
         **(settings or {}),
         **{k: str(v) if isinstance(v, Path) else v for k, v in given.items()},
     }
+
+
+def restorer_of(
+    checkpoint: PathLike,
+    model: Optional[str],
+    settings: Optional[Settings],
+    tile: Optional[int],
+    self_ensemble: bool,
+) -> Restorer:
+    """The restorer of a checkpoint or an exported file; its ``recipe`` has the settings."""
+    options: dict[str, Any] = {"tile": tile, "self_ensemble": self_ensemble}
+    if Path(checkpoint).suffix == ".mindir":
+        metadata, engine = mindir.read(Path(checkpoint))
+        recipe = recipes.parse(metadata.recipe.to_yaml(), settings)
+        if model is not None and model != recipe.model:
+            raise InputError(f"{checkpoint} is an export of {recipe.model}, not of {model}")
+        return Restorer(metadata.geometry, recipe, engine=engine, **options)
+    network, recipe = network_of(checkpoint, model, settings)
+    return Restorer(network, recipe, **options)
 
 
 def network_of(
