@@ -11,7 +11,9 @@ import numpy as np
 
 from ms_restore.data import photos
 from ms_restore.data.images import list_pictures, names_of, read_picture, to_channels
-from ms_restore.data.mindrecord.records import PreparedSet, RecordSource, is_prepared
+from ms_restore.data.mindrecord.patches import PatchSource, holds_patches
+from ms_restore.data.mindrecord.records import PreparedSet, RecordSource
+from ms_restore.data.mindrecord.sets import is_prepared
 from ms_restore.degradations.bicubic import imresize
 from ms_restore.errors import InputError, listed
 
@@ -34,6 +36,9 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+TrainingSource = Union[ImageSource, PatchSource]
 
 
 class PhotoSource:
@@ -145,15 +150,26 @@ def open_training(
     patch_size: int,
     smallest: int,
     scales: Sequence[float] = (1.0,),
-) -> tuple[ImageSource, ImageSource]:
+    stride: Optional[int] = None,
+) -> tuple[TrainingSource, ImageSource]:
     """The training and the validation source; ``smallest`` is the least side that can be scored.
 
     Training images also come resized by the ``scales``.
 
     A folder holds images or is one that prepare wrote. Without a validation folder, the ``valid``
     part of a known layout, every tenth image of a plain folder, or the held-out embedded photos
-    take its place.
+    take its place; the latter also for prepared patches, of which none can be held out.
+
+    Raises InputError for prepared patches of another size, ``stride`` or other ``scales``.
     """
+    train_folder, valid_part = split_layout(Path(folder)) if folder else (None, None)
+    if train_folder and is_prepared(train_folder) and holds_patches(train_folder):
+        wanted = {"patch_size": patch_size, "stride": stride, "scales": list(scales)}
+        patches = PatchSource(train_folder, _CACHE_BYTES, channels=channels, **wanted)
+        part = Path(valid_folder) if valid_folder else valid_part
+        if part is None:
+            return patches, PhotoSource("held_out", channels, smallest)
+        return patches, _open(_contents(part), channels, smallest)
     train, valid = _both(folder, valid_folder, channels, patch_size, smallest)
     return (train if tuple(scales) == (1.0,) else Rescaled(train, scales, patch_size)), valid
 
@@ -206,7 +222,14 @@ _Contents = Union[PreparedSet, list[Path]]
 
 
 def _contents(folder: Path) -> _Contents:
-    return PreparedSet(folder) if is_prepared(folder) else list_pictures(folder)
+    if not is_prepared(folder):
+        return list_pictures(folder)
+    if holds_patches(folder):
+        raise InputError(
+            f"{folder} holds training patches, but whole images are needed here; "
+            "name a folder of images, or one that was prepared with a valid/ part"
+        )
+    return PreparedSet(folder)
 
 
 def _open(

@@ -77,6 +77,7 @@ def train(
         recipe.data.patch_size,
         PROTOCOLS[recipe.eval.protocol].smallest(degradation.factor),
         recipe.data.scales,
+        recipe.data.stride,
     )
     if pretrained is not None:
         say(checkpoint.load_pretrained(network, checkpoint.read(pretrained)))
