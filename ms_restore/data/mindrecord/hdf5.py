@@ -62,10 +62,11 @@ class _File(Inputs):
         try:
             dataset = self._file[name]
             if not isinstance(dataset, h5py.Dataset):
-                raise InputError("a group, expected a dataset (C, H, W) of floats")
+                raise InputError("a group, expected floats (C, H, W); leave it out of the file")
             if dataset.dtype.kind != "f" or dataset.ndim != 3 or 0 in dataset.shape:
                 raise InputError(
-                    f"{dataset.dtype} of shape {dataset.shape}, expected floats (C, H, W)"
+                    f"{dataset.dtype} of shape {dataset.shape}, expected floats (C, H, W); "
+                    "leave it out of the file"
                 )
             if dataset.shape[0] != self._channels:
                 raise InputError(self._wrong_channels(dataset.shape[0]))
@@ -74,7 +75,9 @@ class _File(Inputs):
             raise InputError(f"cannot be read ({_line(error)})") from None
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN is neither
-            raise InputError(f"values from {low:g} to {high:g}, expected 0 to 1 (8 bit / 255)")
+            raise InputError(
+                f"values from {low:g} to {high:g}, expected 0 to 1 (8 bit values divided by 255)"
+            )
         return values
 
     def _wrong_channels(self, found: int) -> str:
@@ -91,7 +94,7 @@ class HDF5Patches(_File):
     Raises InputError where the first is not of ``patch_size``.
     """
 
-    unit = "patches"
+    unit = "blocks"
 
     def __init__(self, source: Path, channels: int, patch_size: int) -> None:
         super().__init__(source, channels)

@@ -54,6 +54,7 @@ class PatchSource:
             side = manifest["patch_size"]
             self._shape = (side, side, manifest["channels"])
             self._dtype = np.dtype(DTYPES[manifest["dtype"]])
+            nbytes = manifest["records"] * int(np.prod(self._shape)) * self._dtype.itemsize
             self._model: str = manifest["model"]
             images = [image for shard in manifest["shards"] for image in shard["images"]]
             self._shards = Shards(folder, manifest, ["x"])
@@ -62,7 +63,6 @@ class PatchSource:
         self.check(**wanted)
         self._shards.check()
         self.description = f"{len(self):,} patches of {folder} (MindRecord)"
-        nbytes = len(self) * int(np.prod(self._shape)) * self._dtype.itemsize
         self.streamed = nbytes > memory
         if not self.streamed:
             self._held = np.empty((len(self), *self._shape), self._dtype)

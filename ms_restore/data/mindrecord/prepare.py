@@ -264,10 +264,8 @@ class _Job:
                 path.unlink()
 
     def _size(self, manifest: Entry) -> str:
-        count, records = manifest["count"], f"{manifest['records']:,} patches"
-        if self.inputs.unit == "patches":
-            return records
-        return f"{count} images" + (f", {records}" if "layout" in manifest else "")
+        patches = f", {manifest['records']:,} patches" if "layout" in manifest else ""
+        return f"{manifest['count']} {self.inputs.unit}{patches}"
 
     def _write_shards(
         self,
@@ -300,7 +298,7 @@ class _Job:
                 notes.append(shard.finish())
         seconds = time.perf_counter() - began
         say(
-            f"{inputs.source}: {len(numbers)} images, {nbytes / 1e6:.0f} MB of pixels in "
+            f"{inputs.source}: {len(numbers)} {inputs.unit}, {nbytes / 1e6:.0f} MB of pixels in "
             f"{seconds:.1f} s ({nbytes / 1e6 / seconds:.0f} MB/s)"
         )
 
