@@ -247,7 +247,7 @@ def odd(kind, folder):
         ("oblong", "patches of 12x16, but data.patch_size is 16; expected square patches"),
         (
             "range",
-            "dataset '2': values from 0 to 249, expected 0 to 1 .8 bit values divided by 255",
+            "dataset '2': values from 0 to 249, expected 0 to 1 .8 bit values div",
         ),
         ("negative", "dataset '2': values from -1 to -0.02.*, expected 0 to 1"),
         ("nan", "dataset '2': values from nan to nan, expected 0 to 1"),

@@ -6,6 +6,7 @@ One dataset a patch (train.h5) or a whole image (val.h5), named "0", "1", ..., o
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,7 +54,10 @@ class _File(Inputs):
         self._channels = channels
         self._file = _open(source)
         self._names = _sorted(source, self._file)
-        self._sha256 = sha256(source)
+
+    @functools.cached_property
+    def _sha256(self) -> Optional[str]:
+        return sha256(self.source)
 
     def _read(self, name: str) -> np.ndarray:
         """(C, H, W) float; InputError for anything else."""

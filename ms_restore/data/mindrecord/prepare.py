@@ -84,23 +84,23 @@ def prepare(
             "--lr_source: patches on a grid (data.stride) and HDF5 have no low-resolution partners "
             "in a prepared set; leave it out"
         )
-    train, valid = file or split_layout(source)
-    inputs: list[Inputs]
     if file and stride is None:
         raise InputError(
-            f"{train}: patches from HDF5 are for a model with data.stride, which {model} has not; "
+            f"{file[0]}: patches from HDF5 are for a model with data.stride, which {model} has not; "
             "choose another --model, or add --data.stride"
         )
+    train, valid = file or split_layout(source)
+    inputs: list[Inputs] = []
     if file:
-        inputs = [hdf5.HDF5Patches(train, channels, patch_size)]
-        inputs += [hdf5.HDF5Images(valid, channels, grid)] if valid else []
+        inputs.append(hdf5.HDF5Patches(train, channels, patch_size))
+    elif stride:
+        inputs.append(ImagePatches(train, channels, patch_size, stride, scales))
     else:
-        inputs = [
-            ImagePatches(train, channels, patch_size, stride, scales)
-            if stride
-            else _tiles(train, low, bool(valid), scale, patch_size, grid)
-        ]
-        inputs += [_tiles(valid, low, True, scale, scale, grid)] if valid else []
+        inputs.append(_tiles(train, low, bool(valid), scale, patch_size, grid))
+    if valid and file:
+        inputs.append(hdf5.HDF5Images(valid, channels, grid))
+    elif valid:
+        inputs.append(_tiles(valid, low, True, scale, scale, grid))
     folders = [output / "train", output / "valid"] if valid else [output]
     noted = {"model": model, "shard_bytes": shard_bytes}
     _write([_Job(*both, noted) for both in zip(inputs, folders)], output, skip_bad, workers)
