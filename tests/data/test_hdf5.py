@@ -105,6 +105,13 @@ def test_batches_hold_the_floats_of_the_file(tmp_path):
         np.testing.assert_array_equal(array, np.stack([levels, levels]))
 
 
+def test_other_values_are_rounded(tmp_path):
+    values = np.random.default_rng(0).random((1, 16, 16), np.float32)
+    prepare(write(tmp_path / "a.h5", {"0": values}), tmp_path / "set", **SETTINGS)
+    stored = open_patches(tmp_path / "set")[0].take([0])[0]
+    assert np.abs(stored.transpose(2, 0, 1) - values * 65535.0).max() <= 0.51
+
+
 def test_train_and_val(train, tmp_path, capsys):
     """val.h5 holds whole images of any size, named by their keys."""
     images = {str(k): patch(k, 1, 20 + k)[:, :, : 15 + k] for k in (10, 2, 0)}

@@ -86,8 +86,8 @@ def prepare(
         )
     if file and stride is None:
         raise InputError(
-            f"{file[0]}: patches from HDF5 are for a model with data.stride, which {model} has not; "
-            "choose another --model, or add --data.stride"
+            f"{file[0]}: patches from HDF5 are for a model with data.stride, which {model} has "
+            "not; choose another --model, or add --data.stride"
         )
     train, valid = file or split_layout(source)
     inputs: list[Inputs] = []
