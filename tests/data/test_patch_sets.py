@@ -9,7 +9,7 @@ import pytest
 
 from ms_restore.data import photos, sources
 from ms_restore.data.images import Picture, read_picture, to_channels, write_picture
-from ms_restore.data.mindrecord import sets, shards
+from ms_restore.data.mindrecord import inputs, sets, shards
 from ms_restore.data.mindrecord.patches import PatchSource
 from ms_restore.data.mindrecord.prepare import prepare
 from ms_restore.data.patches import TrainingBatches, as_dataset
@@ -155,6 +155,16 @@ def test_same_bytes_for_any_number_of_workers(layout, tmp_path, workers):
     for name, count in (("one", 2), ("other", workers)):
         prepare(layout / "train", tmp_path / name, **SETTINGS, workers=count)
     assert tree(tmp_path / "one") == tree(tmp_path / "other")
+
+
+@pytest.mark.parametrize("at_once", [1, 30])
+def test_any_number_of_patches_written_at_once(layout, tmp_path, monkeypatch, at_once):
+    """Also where none are left at the end of an image."""
+    monkeypatch.setattr(inputs, "_AT_ONCE", at_once)
+    prepare(layout / "train", tmp_path / "set", **SETTINGS)
+    expected = np.concatenate(by_hand(layout / "train"))
+    source, _ = open_both(tmp_path / "set")
+    np.testing.assert_array_equal(source.take(list(range(len(source)))), expected)
 
 
 @pytest.fixture

@@ -180,7 +180,8 @@ class ImagePatches(_Folder):
                 if len(ready) >= _AT_ONCE:
                     yield ready
                     ready = []
-        yield ready
+        if ready:
+            yield ready
 
 
 def tile_settings(grid: Grid, scale: int, low_resolution: bool) -> Entry:
