@@ -1,4 +1,4 @@
-"""Writing prepared sets: a folder of images as MindRecord shards with a manifest.
+"""Writing prepared sets: images or HDF5 as MindRecord shards with a manifest.
 
 Threads read and decode the images (which releases Python's lock), a few ahead of the main thread,
 which cuts them and writes the records in the order of their names. A shard is written in the

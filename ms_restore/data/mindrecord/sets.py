@@ -23,6 +23,7 @@ UNFINISHED = "unfinished"  # subfolder of a set that is being prepared
 SUFFIX = ".mindrecord"
 DTYPES = {"uint8": np.uint8, "uint16": np.uint16}
 _CHUNK = 4096  # records that one pass over the files reads, in any order
+_CHUNK_ALIKE = 16384  # of small records, of which opening takes longer than reading
 _BATCH = 128  # records of one size that are handed over at a time
 
 
@@ -71,7 +72,8 @@ class Shards:
         ``alike``, of one size.
         """
         numbers = iter(numbers)
-        most = min(_CHUNK, len(self))  # a sampler takes no more than there are records
+        chunk_size = _CHUNK_ALIKE if alike else _CHUNK
+        most = min(chunk_size, len(self))  # a sampler takes no more than there are records
         chunks = iter(lambda: list(itertools.islice(numbers, most)), [])
         try:
             passes = (self._pass(chunk, alike) for chunk in chunks)
