@@ -20,7 +20,7 @@ from ms_restore import seeds
 from ms_restore.data.assembling import assemble
 from ms_restore.data.mindrecord.patches import PatchSource
 from ms_restore.data.mindrecord.records import RecordSource
-from ms_restore.data.mindrecord.tiles import Place, Tile, steps
+from ms_restore.data.mindrecord.tiles import Place, Tile, count_along
 from ms_restore.data.sources import ImageSource, TrainingSource, degraded
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class TrainingBatches:
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of patches in an image of this height and width."""
-        rows, columns = (steps(side, self._patch_size, self._stride or 1) for side in size)
+        rows, columns = (count_along(side, self._patch_size, self._stride or 1) for side in size)
         return rows, columns
 
     def _of_patches(self, samples: range, x: np.ndarray) -> _Batch:

@@ -14,7 +14,7 @@ from ms_restore.data.mindrecord import pairs
 from ms_restore.data.mindrecord.pairs import Pair
 from ms_restore.data.mindrecord.sets import PATCHES
 from ms_restore.data.mindrecord.shards import Entry, Loaded, Record
-from ms_restore.data.mindrecord.tiles import Grid, steps
+from ms_restore.data.mindrecord.tiles import Grid, count_along
 from ms_restore.data.sources import rescaled_size
 from ms_restore.degradations.bicubic import imresize
 from ms_restore.errors import InputError
@@ -158,13 +158,13 @@ class ImagePatches(_Folder):
                 f"{bits} bit, but the first image has {first}; patches are all of one depth"
             )
         sizes = [rescaled_size(_size(x), scale) for scale in self._scales]
-        count = sum(np.prod([self._steps(side) for side in size]) for size in sizes)
+        count = sum(np.prod([self._count(side) for side in size]) for size in sizes)
         entry["patches"] = int(count)
         x = to_channels(x, self._channels)
         return Loaded(entry, x.nbytes, entry["patches"] * self.largest, self._patches(x, sizes))
 
-    def _steps(self, side: int) -> int:
-        return steps(side, self._patch_size, self._stride)
+    def _count(self, side: int) -> int:
+        return count_along(side, self._patch_size, self._stride)
 
     def _patches(self, x: np.ndarray, sizes: list[tuple[int, int]]) -> Iterator[list[Record]]:
         ready: list[Record] = []

@@ -43,7 +43,7 @@ class Tile(NamedTuple):
         return self.pixels[rows[:, None], columns]
 
 
-def steps(side: int, patch: int, stride: int) -> int:
+def count_along(side: int, patch: int, stride: int) -> int:
     """How many patches lie along a side on a grid of this stride."""
     return max(side - patch + stride, 0) // stride
 
