@@ -1,20 +1,22 @@
 """Measure the data pipeline: prepare, and patches a second from what it wrote.
 
-    python benchmarks/data_pipeline.py [--source DIR] [--images 60] [--output FILE.json]
+    python benchmarks/data_pipeline.py [--model NAME] [--source DIR] [--images N] [--output FILE]
 
-Without --source it makes photographs of 2040x1356 by turning and enlarging the embedded ones, with
-a little noise, so that PNG packs them like photographs of a camera (about 2:1). Prints a table and
-writes JSON with the machine and the versions.
+Without --source it makes photographs by turning and enlarging the embedded ones, with a little
+noise, so that PNG packs them like photographs of a camera (about 2:1): 60 of 2040x1356, or for a
+model that trains on patches of a grid (data.stride), such as dncnn_s25, 400 of 180x180. Augmented,
+degraded and in batches as the model's recipe says, by as many threads as it says. Prints a table
+and writes JSON with the machine and the versions.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +26,32 @@ from common import publish, watched
 from ms_restore import parts
 from ms_restore import recipe as recipes
 from ms_restore.data import photos, sources
-from ms_restore.data.images import Picture, write_picture
+from ms_restore.data.images import Picture, read_picture, write_picture
 from ms_restore.data.patches import TrainingBatches, as_dataset
 
-_HEIGHT, _WIDTH = 1356, 2040
+_MADE = {False: (60, 1356, 2040), True: (400, 180, 180)}  # with a grid: how many, height, width
 _MEMORY = sources._CACHE_BYTES
-_BATCH = 16
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--source", type=Path, help="folder of images (none: made for this)")
-    parser.add_argument("--images", type=int, default=60, help="how many to make (default 60)")
+    parser.add_argument("--images", type=int, help="how many to make (default 60 or 400)")
     parser.add_argument("--model", default="edsr_baseline_x2", help="whose patches")
     parser.add_argument("--batches", type=int, default=200, help="to read (default 200)")
     parser.add_argument("--output", type=Path, default=Path("data_pipeline.json"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="data_pipeline_") as name:
         folder = Path(name)
-        source = options.source or make_photos(folder / "photos", options.images)
+        count, height, width = _MADE[recipes.load(options.model).data.stride is not None]
+        source = options.source or make_photos(
+            folder / "photos", options.images or count, height, width
+        )
         figures = measure(source, folder / "prepared", options.model, options.batches)
     publish(figures, options.output)
 
 
-def make_photos(folder: Path, count: int) -> Path:
+def make_photos(folder: Path, count: int, height: int, width: int) -> Path:
     import cv2
 
     folder.mkdir()
@@ -57,13 +61,13 @@ def make_photos(folder: Path, count: int) -> Path:
     for number in range(count):
         photo = coloured[number % len(coloured)]
         angle = rng.uniform(-0.2, 0.2)
-        zoom = _WIDTH / photo.shape[1] * rng.uniform(0.5, 1.2)
+        zoom = width / photo.shape[1] * rng.uniform(0.5, 1.2)
         turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        shift = rng.uniform(-100, 100, (2, 1))
+        shift = rng.uniform(-0.05, 0.05, (2, 1)) * width
         large = cv2.warpAffine(
             photo,
             np.hstack([turn, shift]),
-            (_WIDTH, _HEIGHT),
+            (width, height),
             flags=cv2.INTER_CUBIC,
             borderMode=cv2.BORDER_REFLECT,
         )
@@ -77,11 +81,8 @@ def measure(source: Path, prepared: Path, model: str, batches: int) -> dict[str,
     seconds, peak = run_prepare(source, prepared, model)
     manifests = [json.loads(path.read_text()) for path in prepared.glob("**/manifest.json")]
     shards = [shard for manifest in manifests for shard in manifest["shards"]]
-    images = [image for shard in shards for image in shard["images"]]
-    pixels = sum(
-        image["height"] * image["width"] * image["channels"] * np.dtype(image["dtype"]).itemsize
-        for image in images
-    )
+    with ThreadPoolExecutor() as pool:
+        pixels = sum(pool.map(pixel_bytes, (path for path in source.rglob("*") if path.is_file())))
     files = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
     written = sum(shard["bytes"] + shard["index_bytes"] for shard in shards)
     rates = {
@@ -90,7 +91,8 @@ def measure(source: Path, prepared: Path, model: str, batches: int) -> dict[str,
         "folder": rate(source, model, batches, memory=_MEMORY),
     }
     return {
-        "images": len(images),
+        "images": sum(manifest["count"] for manifest in manifests),
+        "records": sum(manifest["records"] for manifest in manifests),
         "pixels_mb": round(pixels / 1e6, 1),
         "packing_of_files": round(pixels / files, 2),
         "prepared_size_over_pixels": round(written / pixels, 2),
@@ -99,6 +101,10 @@ def measure(source: Path, prepared: Path, model: str, batches: int) -> dict[str,
         "prepare_peak_rss_mb": round(peak / 1e6),
         "patches_per_second": {name: round(value, 1) for name, value in rates.items()},
     }
+
+
+def pixel_bytes(path: Path) -> int:
+    return read_picture(path).pixels.nbytes
 
 
 def run_prepare(source: Path, output: Path, model: str) -> tuple[float, int]:
@@ -111,22 +117,31 @@ def rate(folder: Path, model: str, batches: int, memory: int) -> float:
     """Training patches a second, as the training loop gets them, after the first batch."""
     sources._CACHE_BYTES = memory
     recipe = recipes.load(model)
-    size = recipe.data.patch_size
-    train, _ = sources.open_training(str(folder), None, 3, size, size)
+    data, batch_size = recipe.data, recipe.train.batch_size
+    train, _ = sources.open_training(
+        str(folder),
+        None,
+        recipe.network["channels"],
+        data.patch_size,
+        data.patch_size,
+        data.scales,
+        data.stride,
+    )
     made = TrainingBatches(
         train,
         parts.build("degradation", recipe.degradation),
-        patch_size=size,
-        batch_size=_BATCH,
-        augment="flips_rotations",
+        patch_size=data.patch_size,
+        stride=data.stride,
+        batch_size=batch_size,
+        augment=data.augment,
         seed=0,
         steps=batches + 1,
     )
-    rows = as_dataset(made, os.cpu_count() or 1).create_tuple_iterator(num_epochs=1)
+    rows = as_dataset(made, data.workers).create_tuple_iterator(num_epochs=1)
     next(rows)
     began = time.perf_counter()
     count = sum(1 for _ in rows)
-    return count * _BATCH / (time.perf_counter() - began)
+    return count * batch_size / (time.perf_counter() - began)
 
 
 if __name__ == "__main__":

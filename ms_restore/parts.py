@@ -32,6 +32,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "bernoulli": "ms_restore.degradations.corruptions:Bernoulli",
         "impulse": "ms_restore.degradations.corruptions:Impulse",
         "text": "ms_restore.degradations.corruptions:Text",
+        "undersampled": "ms_restore.degradations.kspace:Undersampled",
         "jpeg": "ms_restore.degradations.jpeg:JPEG",
         "mixture": "ms_restore.degradations.mixture:Mixture",
     },

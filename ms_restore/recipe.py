@@ -38,6 +38,11 @@ class DataSettings:
         default_factory=lambda: [1.0]
     )
     """Patches come from the images and from copies of them, resized by these factors."""
+    embedded: Literal["photos", "phantoms"] = "photos"
+    """What is taken where `dir` names nothing: photos, or synthetic slices through a head."""
+    translation: pydantic.NonNegativeInt = 0
+    """Patches are moved by up to so many pixels, what leaves them on one side comes back on the
+    other."""
     target: Literal["clean", "degraded"] = "clean"
     """What the network learns to give: the clean patch, or an independent corruption of it."""
     augment: Literal["none", "flips", "flips_rotations"] = "flips_rotations"

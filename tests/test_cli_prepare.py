@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import PIL.Image
 import pytest
+import yaml
 
 import ms_restore
 from ms_restore.cli import main
@@ -33,6 +35,41 @@ def test_prepare_train_and_score(command_line, tiny, pictures, run, tmp_path):
     ours, its = (ms_restore.evaluate(run.folder, data_dir=data, output_dir=tmp_path / "eval")
                  for data in (output, pictures))  # fmt: skip
     assert ours == its
+
+
+GRID = {
+    "description": "the smallest DnCNN, for tests",
+    "network": {"name": "dncnn", "channels": 1, "layers": 3, "filters": 4},
+    "degradation": {"name": "gaussian", "sigma_255": 25},
+    "data": {"patch_size": 16, "stride": 8, "scales": [1.0, 0.7]},
+    "train": {"steps": 6, "batch_size": 4, "loss": "sum_squared", "validate_every": 3},
+    "eval": {"protocol": "gray"},
+}
+
+
+def test_patches_of_a_grid_train_as_their_images(pictures, tmp_path):
+    """The same run from the folder as from what prepare wrote of it."""
+    recipe = tmp_path / "grid.yaml"
+    recipe.write_text(yaml.safe_dump(GRID))
+    for part, names in (("train", ("a_rgb", "b_gray")), ("valid", ("c_rgba",))):
+        (tmp_path / "images" / part).mkdir(parents=True)
+        for name in names:
+            shutil.copy(pictures / f"{name}.png", tmp_path / "images" / part)
+    made = ms_restore.prepare(recipe.as_posix(), tmp_path / "images", tmp_path / "set")
+    assert [folder.name for folder in made] == ["train", "valid"]
+    logs = []
+    for data in ("images", "set"):
+        run = ms_restore.train(
+            recipe.as_posix(),
+            data_dir=tmp_path / data,
+            output_dir=tmp_path / f"run_{data}",
+            device_target="CPU",
+        )
+        entries = map(json.loads, (run.folder / "log.jsonl").read_text().splitlines())
+        logs.append([(e["step"], e.get("loss"), e.get("valid_psnr")) for e in entries])
+    assert len(logs[0]) >= 6
+    assert any(psnr for _, _, psnr in logs[0])
+    assert logs[0] == logs[1]
 
 
 def test_prepare_is_a_function(tiny, pictures, tmp_path):

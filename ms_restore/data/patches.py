@@ -8,42 +8,46 @@ again at any of them.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional
 
 import numpy as np
 
 from ms_restore import seeds
-from ms_restore.data.images import to_float
+from ms_restore.data.assembling import Assembler
+from ms_restore.data.mindrecord.patches import PatchSource
 from ms_restore.data.mindrecord.records import RecordSource
-from ms_restore.data.mindrecord.tiles import Place, Tile
-from ms_restore.data.sources import ImageSource, degraded
+from ms_restore.data.mindrecord.tiles import Place, Tile, count_along
+from ms_restore.data.sources import ImageSource, TrainingSource, degraded
 
 if TYPE_CHECKING:
     from mindspore.dataset import GeneratorDataset
 
 _SYMMETRIES = {"none": 1, "flips": 4, "flips_rotations": 8}
+_Batch = tuple[np.ndarray, np.ndarray]
 
 
 class _Pair(NamedTuple):
     """The degraded patch where it is stored, and the clean one; else the clean one with its margin.
 
-    Both (H, W, C), turned. ``rng`` is for what is random about the degradation.
+    Both (H, W, C), not yet turned.
     """
 
     y: Optional[np.ndarray]
     x: np.ndarray
-    rng: np.random.Generator
+    place: Place
 
 
 class TrainingBatches:
-    """Item b is (y, x): float32 (N, C, h, w) degraded and (N, C, H, W) clean, both in [0, 1].
+    """Item b is (y, target): float32 (N, C, h, w) degraded and (N, C, H, W), both in [0, 1].
 
     Args:
         stride: an epoch is every patch on a grid of this stride, of every image; None: a patch
-            anywhere in every image.
+            anywhere in every image. Of prepared patches, an epoch is all.
+        target, translation: see Assembler.
         first_sample: the sample with which the first batch begins.
         rank, ranks: of the ``ranks`` batches that are computed at once, this is number ``rank``:
             item b holds ``batch_size`` samples from first_sample + (b ranks + rank) batch_size on.
@@ -53,29 +57,34 @@ class TrainingBatches:
 
     def __init__(
         self,
-        source: ImageSource,
+        source: TrainingSource,
         degradation: Any,
         *,
         patch_size: int,
         stride: Optional[int] = None,
         batch_size: int,
         augment: str,
+        target: Literal["clean", "degraded"] = "clean",
+        translation: int = 0,
         seed: int,
         steps: int,
         first_sample: int = 0,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        if isinstance(source, RecordSource):
-            source.check_patches(patch_size, degradation.margin, degradation.scale)
-        sizes = source.sizes
         self.source = source
         self._degradation = degradation
+        self._assemble = Assembler(degradation, target, translation)
         self._patch_size = patch_size
         self._stride = stride
-        self._ends = np.cumsum(
-            [1 if stride is None else rows * columns for rows, columns in map(self._grid, sizes)]
-        )
+        if isinstance(source, PatchSource):
+            source.check(patch_size=patch_size, stride=stride)
+            counts = [len(source)]
+        else:
+            if isinstance(source, RecordSource):
+                source.check_patches(patch_size, degradation.margin, degradation.scale)
+            counts = [int(np.prod(self._grid(size))) if stride else 1 for size in source.sizes]
+        self._ends = np.cumsum(counts)
         self._batch_size = batch_size
         self._symmetries = _SYMMETRIES[augment]
         self._seed = seed
@@ -87,26 +96,41 @@ class TrainingBatches:
     def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._join([self._pair(sample) for sample in self._samples(int(batch))])
+    def __getitem__(self, batch: int) -> _Batch:
+        samples = self._samples(int(batch))
+        if isinstance(self.source, PatchSource):
+            return self._of_patches(samples, self.source.take([*map(self._number, samples)]))
+        return self._join([self._pair(self.source, sample) for sample in samples])
 
-    def stream(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """All items in their order, from a RecordSource that reads ahead the tiles they need."""
+    def stream(self) -> Iterator[_Batch]:
+        """All items in their order, from a prepared set that reads ahead what they need."""
+        batches = [self._samples(batch) for batch in range(self._steps)]
+        samples = itertools.chain.from_iterable(batches)
+        if isinstance(self.source, PatchSource):
+            patches = self.source.read(map(self._number, samples))
+            for batch in batches:
+                x = np.stack([*itertools.islice(patches, self._batch_size)])
+                yield self._of_patches(batch, x)
+            return
         assert isinstance(self.source, RecordSource)
-        samples = (sample for batch in range(self._steps) for sample in self._samples(batch))
-        tiles = self.source.tiles(self._place(sample) for sample in samples)
-        for _ in range(self._steps):
-            pairs = [self._cut(*next(tiles)) for _ in range(self._batch_size)]
-            yield self._join(pairs)
+        tiles = self.source.tiles(map(self._place, samples))
+        for batch in batches:
+            yield self._join([self._cut(*next(tiles)) for _ in batch])
 
     def _samples(self, batch: int) -> range:
         first = self._first_sample + (batch * self._ranks + self._rank) * self._batch_size
         return range(first, first + self._batch_size)
 
+    def _number(self, sample: int) -> int:
+        """Of the image, or with a stride of the patch, that sample number ``sample`` is."""
+        count = int(self._ends[-1])
+        epoch, position = divmod(sample, count)
+        return int(_permutation(self._seed, epoch, count)[position])
+
     def _place(self, sample: int) -> Place:
         """Where sample number ``sample`` lies, on the grid of the degradation's scale."""
-        epoch, position = divmod(sample, int(self._ends[-1]))
-        number = int(_permutation(self._seed, epoch, int(self._ends[-1]))[position])
+        assert not isinstance(self.source, PatchSource)
+        number = self._number(sample)
         image = int(np.searchsorted(self._ends, number, side="right"))
         rng = seeds.of_sample(self._seed, sample)
         if self._stride is None:
@@ -123,30 +147,38 @@ class TrainingBatches:
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of patches in an image of this height and width."""
-        stride = self._stride or 1
-        rows, columns = (max(side - self._patch_size + stride, 0) // stride for side in size)
+        rows, columns = (count_along(side, self._patch_size, self._stride or 1) for side in size)
         return rows, columns
 
-    def _pair(self, sample: int) -> _Pair:
+    def _of_patches(self, samples: range, x: np.ndarray) -> _Batch:
+        """The batch of prepared patches (N, H, W, C), which end where they end: no margin."""
+        rngs = [seeds.of_sample(self._seed, sample) for sample in samples]
+        symmetries = [int(rng.integers(self._symmetries)) for rng in rngs]
+        margin = (self._degradation.margin,) * 2
+        if any(margin):
+            x = np.pad(x, ((0, 0), margin, margin, (0, 0)), mode="symmetric")
+        return self._assemble(x, None, symmetries, rngs)
+
+    def _pair(self, source: ImageSource, sample: int) -> _Pair:
         place = self._place(sample)
-        y = degraded(self.source, place.image)
-        x = self.source[place.image]
-        return self._cut(place, Tile(x), None if y is None else Tile(y))
+        y = degraded(source, place.image)
+        return self._cut(place, Tile(source[place.image]), None if y is None else Tile(y))
 
     def _cut(self, place: Place, x: Tile, y: Optional[Tile]) -> _Pair:
+        assert not isinstance(self.source, PatchSource)
         scale = self._degradation.scale
         height, width = (side - side % scale for side in self.source.sizes[place.image])
         margin = self._degradation.margin if y is None else 0
         side = self._patch_size
-        patch = place.turn(x.cut(place.top, place.left, side, margin, height, width))
+        patch = x.cut(place.top, place.left, side, margin, height, width)
         if y is None:
-            return _Pair(None, patch, place.rng)
+            return _Pair(None, patch, place)
         top, left, side, height, width = (
             value // scale for value in (place.top, place.left, side, height, width)
         )
-        return _Pair(place.turn(y.cut(top, left, side, 0, height, width)), patch, place.rng)
+        return _Pair(y.cut(top, left, side, 0, height, width), patch, place)
 
-    def _join(self, pairs: list[_Pair]) -> tuple[np.ndarray, np.ndarray]:
+    def _join(self, pairs: list[_Pair]) -> _Batch:
         groups = [pairs]
         if len({(x.dtype, y is None or y.dtype) for y, x, _ in pairs}) > 1:  # 8 and 16 bit
             groups = [[pair] for pair in pairs]
@@ -156,20 +188,13 @@ class TrainingBatches:
         ys, xs = zip(*made)
         return np.concatenate(ys), np.concatenate(xs)
 
-    def _batch(self, pairs: list[_Pair]) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of one dtype as float batches; y is made where it was not stored."""
-        x = _planes([pair.x for pair in pairs])
-        stored = [pair.y for pair in pairs if pair.y is not None]
-        if stored:
-            return to_float(_planes(stored)), to_float(x)
-        margin = self._degradation.margin
-        y = self._degradation.patches(x, [pair.rng for pair in pairs])
-        return to_float(y), to_float(x[:, :, margin:-margin, margin:-margin] if margin else x)
-
-
-def _planes(patches: list[np.ndarray]) -> np.ndarray:
-    """(H, W, C) patches as one (N, C, H, W) array."""
-    return np.ascontiguousarray(np.stack(patches).transpose(0, 3, 1, 2))
+    def _batch(self, pairs: list[_Pair]) -> _Batch:
+        """Pairs of one dtype as float batches."""
+        ys, xs, places = zip(*pairs)
+        y = None if ys[0] is None else np.stack(ys)
+        symmetries = [place.symmetry for place in places]
+        rngs = [place.rng for place in places]
+        return self._assemble(np.stack(xs), y, symmetries, rngs)
 
 
 @lru_cache(maxsize=4)
@@ -197,7 +222,8 @@ def as_dataset(batches: TrainingBatches, workers: int) -> GeneratorDataset:
     """
     from mindspore.dataset import GeneratorDataset
 
-    streamed = isinstance(batches.source, RecordSource) and batches.source.streamed
+    source = batches.source
+    streamed = isinstance(source, (PatchSource, RecordSource)) and source.streamed
     return GeneratorDataset(
         _Stream(batches) if streamed else batches,
         ["y", "x"],

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional, Protocol, Union
+from typing import Literal, Optional, Protocol, Union
 
 import numpy as np
 
-from ms_restore.data import photos
+from ms_restore.data import phantoms, photos
 from ms_restore.data.images import list_pictures, names_of, read_picture, to_channels
-from ms_restore.data.mindrecord.records import PreparedSet, RecordSource, is_prepared
+from ms_restore.data.mindrecord.patches import PatchSource, holds_patches
+from ms_restore.data.mindrecord.records import PreparedSet, RecordSource
+from ms_restore.data.mindrecord.sets import is_prepared
 from ms_restore.degradations.bicubic import imresize
 from ms_restore.errors import InputError, listed
 
@@ -21,6 +23,7 @@ _LAYOUTS = (  # training and validation subfolders that are recognised
     ("train", "val"),
 )
 _HELD_OUT_SHARE = 10  # one image in so many validates where no validation folder is there
+Embedded = Literal["photos", "phantoms"]
 _CACHE_BYTES = 8 << 30  # DIV2K, decoded, fits
 
 
@@ -36,6 +39,9 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+TrainingSource = Union[ImageSource, PatchSource]
 
 
 class PhotoSource:
@@ -60,6 +66,23 @@ class PhotoSource:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self._pixels[index]
+
+
+class PhantomSource:
+    """The phantoms of one split, ``side`` pixels high and wide."""
+
+    def __init__(self, split: photos.Split, side: int) -> None:
+        self.names = phantoms.names(split)
+        self.description = f"{len(self.names)} synthetic slices"
+        self.sizes = [(side, side)] * len(self.names)
+        self.coloured: list[str] = []
+        self._slices = [phantoms.load(name, side) for name in self.names]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._slices[index]
 
 
 class Rescaled:
@@ -153,31 +176,51 @@ def open_training(
     patch_size: int,
     smallest: int,
     scales: Sequence[float] = (1.0,),
-) -> tuple[ImageSource, ImageSource]:
+    stride: Optional[int] = None,
+    embedded: Embedded = "photos",
+) -> tuple[TrainingSource, ImageSource]:
     """The training and the validation source; ``smallest`` is the least side that can be scored.
 
-    Training images also come resized by the ``scales``.
+    Training images also come resized by the ``scales``. Without a folder they are the ``embedded``
+    ones: photos, or phantoms of the patch's size.
 
     A folder holds images or is one that prepare wrote. Without a validation folder, the ``valid``
     part of a known layout, every tenth image of a plain folder, or the held-out embedded photos
-    take its place.
+    take its place; the latter also for prepared patches, of which none can be held out.
+
+    Raises InputError for prepared patches of another size, ``stride`` or other ``scales``.
     """
+    if folder is None:
+        train: ImageSource
+        if embedded == "phantoms":
+            train = PhantomSource("train", patch_size)
+        else:
+            train = PhotoSource("train", channels, max(patch_size, smallest))
+        valid = open_evaluation(valid_folder, channels, smallest, embedded, patch_size)
+        return _rescaled(train, scales, patch_size), valid
+    train_folder, valid_part = split_layout(Path(folder))
+    if is_prepared(train_folder) and holds_patches(train_folder):
+        wanted = {"patch_size": patch_size, "stride": stride, "scales": list(scales)}
+        patches = PatchSource(train_folder, _CACHE_BYTES, channels=channels, **wanted)
+        part = Path(valid_folder) if valid_folder else valid_part
+        if part is None:
+            return patches, PhotoSource("held_out", channels, smallest)
+        return patches, _open(_contents(part), channels, smallest)
     train, valid = _both(folder, valid_folder, channels, patch_size, smallest)
-    return (train if tuple(scales) == (1.0,) else Rescaled(train, scales, patch_size)), valid
+    return _rescaled(train, scales, patch_size), valid
+
+
+def _rescaled(source: ImageSource, scales: Sequence[float], smallest: int) -> ImageSource:
+    return source if tuple(scales) == (1.0,) else Rescaled(source, scales, smallest)
 
 
 def _both(
-    folder: Optional[str],
+    folder: str,
     valid_folder: Optional[str],
     channels: int,
     patch_size: int,
     smallest: int,
 ) -> tuple[ImageSource, ImageSource]:
-    if folder is None:
-        train: ImageSource = PhotoSource("train", channels, max(patch_size, smallest))
-        if valid_folder is None:
-            return train, PhotoSource("held_out", channels, smallest)
-        return train, _open(_contents(Path(valid_folder)), channels, smallest)
     train_folder, valid_part = split_layout(Path(folder))
     contents = _contents(train_folder)
     if valid_folder is not None:
@@ -197,8 +240,16 @@ def _both(
     return train, _open(contents, channels, smallest, held_out)
 
 
-def open_evaluation(folder: Optional[str], channels: int, smallest: int) -> ImageSource:
-    """The images to score: the folder's, its validation part's, or the held-out embedded photos."""
+def open_evaluation(
+    folder: Optional[str],
+    channels: int,
+    smallest: int,
+    embedded: Embedded = "photos",
+    side: int = 0,
+) -> ImageSource:
+    """The images to score: the folder's, its validation part's, or the held-out embedded ones."""
+    if folder is None and embedded == "phantoms":
+        return PhantomSource("held_out", side)
     if folder is None:
         return PhotoSource("held_out", channels, smallest)
     _, valid_part = split_layout(Path(folder))
@@ -214,7 +265,14 @@ _Contents = Union[PreparedSet, list[Path]]
 
 
 def _contents(folder: Path) -> _Contents:
-    return PreparedSet(folder) if is_prepared(folder) else list_pictures(folder)
+    if not is_prepared(folder):
+        return list_pictures(folder)
+    if holds_patches(folder):
+        raise InputError(
+            f"{folder} holds training patches, but whole images are needed here; "
+            "name a folder of images, or one that was prepared with a valid/ part"
+        )
+    return PreparedSet(folder)
 
 
 def _open(

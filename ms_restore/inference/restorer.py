@@ -47,7 +47,7 @@ class Restorer:
         self.recipe = recipe
         self.scale = geometry.scale
         self.channels = geometry.channels
-        self._output_channels = geometry.output_channels
+        self.output_channels = geometry.output_channels
         self._side = geometry.side
         self._radius = geometry.receptive_radius
         self._multiple = geometry.size_multiple
@@ -83,7 +83,7 @@ class Restorer:
                 f"{self.recipe.model} takes arrays (height, width, {self.channels}), "
                 f"this one is {y.shape}"
             )
-        return self._restore(y, np.dtype(np.float32), self._output_channels)
+        return self._restore(y, np.dtype(np.float32), self.output_channels)
 
     def _restore(self, y: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
         """Restore y (H, W, C) of any dtype, window by window, into an array of ``dtype``."""
@@ -129,7 +129,7 @@ class Restorer:
     def picture(self, picture: Picture) -> Picture:
         """Restore a picture; gray stays gray, 16 bit stays 16 bit, alpha is resized bicubically."""
         pixels = picture.pixels
-        if self._output_channels != self.channels:
+        if self.output_channels != self.channels:
             raise InputError(
                 f"{self.recipe.model} does not restore pictures: it takes {self.channels} planes"
             )

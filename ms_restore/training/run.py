@@ -14,6 +14,7 @@ from mindspore import nn
 from ms_restore import parts
 from ms_restore.data import patches, sources
 from ms_restore.errors import InputError
+from ms_restore.inference.geometry import Geometry
 from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.recipe import Recipe, TrainSettings
@@ -106,10 +107,12 @@ def open_data(
     train_source, valid_source = sources.open_training(
         recipe.data.dir,
         recipe.data.valid_dir,
-        network.channels,
+        Geometry.of(network).output_channels,
         recipe.data.patch_size,
         PROTOCOLS[recipe.eval.protocol].smallest(degradation.factor),
         recipe.data.scales,
+        recipe.data.stride,
+        recipe.data.embedded,
     )
     images = recipe.train.batch_size * recipe.train.accumulate
     batches = patches.TrainingBatches(
@@ -119,6 +122,7 @@ def open_data(
         stride=recipe.data.stride,
         batch_size=images,
         target=recipe.data.target,
+        translation=recipe.data.translation,
         augment=recipe.data.augment,
         seed=recipe.seed,
         steps=steps.last - steps.first,

@@ -51,7 +51,11 @@ def evaluate(
     name = protocol or recipe.eval.protocol
     chosen = PROTOCOLS[name]
     source = sources.open_evaluation(
-        str(data_dir) if data_dir else None, restorer.channels, chosen.smallest(degradation.factor)
+        str(data_dir) if data_dir else None,
+        restorer.output_channels,
+        chosen.smallest(degradation.factor),
+        recipe.data.embedded,
+        recipe.data.patch_size,
     )
     if data_dir and source.coloured:
         raise InputError(

@@ -28,6 +28,8 @@ def prepare(
     was interrupted goes on where it stopped. Returns the prepared folders.
 
     Args:
+        source: folder of images; or an HDF5 file of patches (train.h5), or a folder with train.h5
+            and val.h5.
         lr_source: folder of low-resolution images, paired by name; none: they are made on reading.
         skip_bad: leave out images that cannot be used, and say which.
         workers: threads that decode; by default one for each processor.
@@ -44,6 +46,9 @@ def prepare(
         scale=degradation.scale,
         patch_size=recipe.data.patch_size,
         margin=degradation.margin,
+        stride=recipe.data.stride,
+        scales=recipe.data.scales,
+        channels=recipe.network["channels"],
         low=Path(lr_source) if lr_source else None,
         skip_bad=skip_bad,
         workers=workers,

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from ms_restore.data import sources
+from ms_restore.data.assembling import turned
 from ms_restore.data.images import Picture, read_picture, write_picture
-from ms_restore.data.mindrecord import records
+from ms_restore.data.mindrecord import sets
 from ms_restore.data.mindrecord.prepare import prepare
 from ms_restore.data.mindrecord.records import PreparedSet, RecordSource
-from ms_restore.data.mindrecord.tiles import Grid, Place, Tile
+from ms_restore.data.mindrecord.tiles import Grid, Tile
 from ms_restore.data.patches import TrainingBatches, as_dataset
 from ms_restore.data.sources import open_evaluation, open_training
 from ms_restore.degradations.bicubic import BicubicDownsample, mirror
@@ -59,7 +60,7 @@ def prepared(request, folder, tmp_path_factory):
     """A prepared set of several shards, and its scale."""
     output = tmp_path_factory.mktemp("prepared") / "set"
     prepare(folder, output, **settings(request.param))
-    assert len(PreparedSet(output).files) > 1
+    assert len(PreparedSet(output).shards.files) > 1
     return output, request.param
 
 
@@ -68,7 +69,7 @@ def memory(request, monkeypatch):
     """Where the images are read from; a chunk is small, so that there are many."""
     streamed = request.param == "streamed"
     monkeypatch.setattr(sources, "_CACHE_BYTES", 0 if streamed else 1 << 30)
-    monkeypatch.setattr(records, "_CHUNK", 7)
+    monkeypatch.setattr(sets, "_CHUNK", 7)
     return streamed
 
 
@@ -407,7 +408,9 @@ def test_records_of_other_sizes_than_the_manifest_says(copied, memory):
         source[0]
 
 
-def test_place_turns_by_all_symmetries_of_the_square():
-    patch = np.arange(9).reshape(3, 3, 1)
-    turned = {Place(0, 0, 0, k, np.random.default_rng(0)).turn(patch).tobytes() for k in range(8)}
-    assert len(turned) == 8
+def test_patches_are_turned_by_all_symmetries_of_the_square():
+    patch = np.arange(9).reshape(1, 3, 3, 1)
+    made = turned(np.repeat(patch, 8, axis=0), range(8))
+    assert len({plane.tobytes() for plane in made}) == 8
+    for symmetry in range(8):
+        np.testing.assert_array_equal(turned(patch, [symmetry])[0], made[symmetry])

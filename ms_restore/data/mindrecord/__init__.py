@@ -1,4 +1,6 @@
-"""Images as MindRecord: ``prepare`` writes shards of raw tiles, ``records`` reads them.
+"""Images as MindRecord: ``prepare`` writes shards of raw tiles or patches.
 
-``pairs`` finds what to prepare, ``tiles`` says how an image is cut, ``shards`` writes one file.
+``inputs`` and ``hdf5`` say what is prepared and how it is cut (``pairs`` finds the images,
+``tiles`` has the grids), ``shards`` writes one file. ``sets`` opens what was written, ``records``
+reads tiles, ``patches`` training patches.
 """

@@ -1,10 +1,10 @@
-"""Writing prepared sets: a folder of images as MindRecord shards with a manifest.
+"""Writing prepared sets: images or HDF5 as MindRecord shards with a manifest.
 
 Threads read and decode the images (which releases Python's lock), a few ahead of the main thread,
-which writes their tiles in the order of their names. A shard is written in the subfolder
-``unfinished``, moved out when it is whole, and noted there in a small JSON file; a run that begins
-again keeps every shard whose note, files and source images still agree. So the result has the same
-bytes whether or not it was interrupted.
+which cuts them and writes the records in the order of their names. A shard is written in the
+subfolder ``unfinished``, moved out when it is whole, and noted there in a small JSON file; a run
+that begins again keeps every shard whose note, files and source images still agree. So the result
+has the same bytes whether or not it was interrupted.
 """
 
 from __future__ import annotations
@@ -15,36 +15,34 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
-import numpy as np
 from mindspore.mindrecord.common.exceptions import MindRecordException
 
 from ms_restore import __version__
-from ms_restore.data.images import read_picture
-from ms_restore.data.mindrecord import pairs
-from ms_restore.data.mindrecord.pairs import Pair
-from ms_restore.data.mindrecord.records import FORMAT, MANIFEST, SUFFIX, UNFINISHED, read_manifest
+from ms_restore.data.mindrecord import hdf5, pairs
+from ms_restore.data.mindrecord.inputs import ImagePatches, ImageTiles, Inputs
+from ms_restore.data.mindrecord.sets import FORMAT, MANIFEST, SUFFIX, UNFINISHED, read_manifest
 from ms_restore.data.mindrecord.shards import (
     SETTINGS,
     Entry,
     Loaded,
     Shard,
     damage_of,
-    kind,
     read_json,
     write_json,
 )
+from ms_restore.data.mindrecord.tiles import Grid
 from ms_restore.data.sources import split_layout
 from ms_restore.errors import InputError, listed
-from ms_restore.files import held, sha256
+from ms_restore.files import held
 from ms_restore.report.terminal import PreparingProgress, say
 
 _STRIDE = 384  # pixels of x from one tile to the next, about
-_SHARD_BYTES = 256 << 20  # of tiles in a shard, about
+_SHARD_BYTES = 256 << 20  # of records in a shard, about
 _LEAST_FREE = 64 << 20  # bytes below which a failed write is put down to a full disk
 _OURS = re.compile(rf"{re.escape(MANIFEST)}|{UNFINISHED}|\d{{5}}{re.escape(SUFFIX)}(\.db)?")
 
@@ -57,45 +55,75 @@ def prepare(
     scale: int,
     patch_size: int,
     margin: int,
+    stride: Optional[int] = None,
+    scales: Sequence[float] = (1.0,),
+    channels: int = 3,
     low: Optional[Path] = None,
     skip_bad: bool = False,
     workers: Optional[int] = None,
     shard_bytes: int = _SHARD_BYTES,
 ) -> list[Path]:
-    """Prepare a folder of images, or both parts of a known layout; return the prepared folders.
+    """Prepare images, or both parts of a known layout; return the prepared folders.
 
     Args:
+        source: folder of images, or HDF5 of patches (see ``hdf5``).
         model: whose training the set is for; only noted.
         scale: pixels of x for each pixel of y along a side.
         patch_size, margin: of the largest training patch, in pixels of x.
+        stride: write the training images as all patches on this grid, not as tiles.
+        scales, channels: of those patches; each image is also resized by these factors.
         low: folder of low-resolution images, see ``pairs``; none: they are made on reading.
         skip_bad: leave out images that cannot be used, instead of an error.
         workers: threads that decode, by default one for each processor.
-        shard_bytes: of tiles in a shard, about.
+        shard_bytes: of records in a shard, about.
     """
-    train, valid = split_layout(source)
-    parts = [(train, output, patch_size)]
-    if valid is not None:
-        parts = [(train, output / "train", patch_size), (valid, output / "valid", scale)]
-    settings = {
-        "format": FORMAT,
-        "model": model,
-        "scale": scale,
-        "patch_size": patch_size,
-        "margin": margin,
-        "stride": max(_STRIDE // scale, 1) * scale,
-        "low_resolution": low is not None,
-        "shard_bytes": shard_bytes,
-    }
-    jobs, problems = [], []
-    for folder, to, smallest in parts:
-        partners = pairs.low_folder(low, folder.name if valid else None, scale) if low else None
-        unused = None if low else pairs.unused_low_folder(folder, scale)
-        if unused:
-            say(f"{unused} is not used (no --lr_source): low-resolution images are made on reading")
-        found, wrong = pairs.find(folder, partners, scale, smallest)
-        problems += wrong
-        jobs.append(_Job(folder, to, found, smallest, settings))
+    grid = Grid(patch_size, margin, max(_STRIDE // scale, 1) * scale)
+    file = hdf5.find(source)
+    if low and (stride or file):
+        raise InputError(
+            "--lr_source: patches on a grid (data.stride) and HDF5 have no low-resolution partners "
+            "in a prepared set; leave it out"
+        )
+    if file and stride is None:
+        raise InputError(
+            f"{file[0]}: patches from HDF5 are for a model with data.stride, which {model} has "
+            "not; choose another --model, or add --data.stride"
+        )
+    train, valid = file or split_layout(source)
+    inputs: list[Inputs] = []
+    if file:
+        inputs.append(hdf5.HDF5Patches(train, channels, patch_size))
+    elif stride:
+        inputs.append(ImagePatches(train, channels, patch_size, stride, scales))
+    else:
+        inputs.append(_tiles(train, low, bool(valid), scale, patch_size, grid))
+    if valid and file:
+        inputs.append(hdf5.HDF5Images(valid, channels, grid))
+    elif valid:
+        inputs.append(_tiles(valid, low, True, scale, scale, grid))
+    folders = [output / "train", output / "valid"] if valid else [output]
+    noted = {"model": model, "shard_bytes": shard_bytes}
+    _write([_Job(*both, noted) for both in zip(inputs, folders)], output, skip_bad, workers)
+    if stride and not valid:
+        say(
+            f"{output}: no image is held out; training validates on the embedded photos, "
+            "or on those of --data.valid_dir"
+        )
+    return folders
+
+
+def _tiles(
+    folder: Path, low: Optional[Path], is_part: bool, scale: int, smallest: int, grid: Grid
+) -> ImageTiles:
+    partners = pairs.low_folder(low, folder.name if is_part else None, scale) if low else None
+    unused = None if low else pairs.unused_low_folder(folder, scale)
+    if unused:
+        say(f"{unused} is not used (no --lr_source): low-resolution images are made on reading")
+    return ImageTiles(folder, partners, scale, smallest, grid)
+
+
+def _write(jobs: list[_Job], output: Path, skip_bad: bool, workers: Optional[int]) -> None:
+    problems = [line for job in jobs for line in job.inputs.problems]
     if skip_bad:
         for line in problems:
             say(line)
@@ -107,7 +135,6 @@ def prepare(
             claims.enter_context(job.claimed())
         for job in jobs:
             job.run(skip_bad, workers or os.cpu_count() or 1)
-    return [job.output for job in jobs]
 
 
 def _check_free(output: Path, folders: list[Path]) -> None:
@@ -127,17 +154,19 @@ def _check_free(output: Path, folders: list[Path]) -> None:
 
 
 class _Job:
-    """One folder of images and the prepared folder that is made of it."""
+    """What a prepared folder is made of, and the folder."""
 
-    def __init__(
-        self, folder: Path, output: Path, found: list[Pair], smallest: int, settings: Entry
-    ) -> None:
+    def __init__(self, inputs: Inputs, output: Path, noted: Entry) -> None:
+        self.inputs = inputs
         self.output = output
-        self._folder = folder
         self._unfinished = output / UNFINISHED
-        self._found = found
-        self._smallest = smallest
-        self._settings = settings
+        self._shard_bytes = noted["shard_bytes"]
+        self._settings = {
+            "format": FORMAT,
+            "model": noted["model"],
+            **inputs.settings,
+            "shard_bytes": self._shard_bytes,
+        }
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
@@ -177,10 +206,10 @@ class _Job:
                 return
             notes = self._notes()
             done = sum(len(note["images"]) + len(note["skipped"]) for note in notes)
-            self._check_sources(pool, notes, self._found[:done])
+            self._check_sources(pool, notes, range(min(done, len(self.inputs))))
             self._remove_all_but(notes)
             try:
-                self._write_shards(pool, notes, self._found[done:], skip_bad, workers)
+                self._write_shards(pool, notes, range(done, len(self.inputs)), skip_bad, workers)
             except (InputError, RuntimeError, OSError, MindRecordException) as error:
                 full = shutil.disk_usage(self.output).free < _LEAST_FREE
                 self._remove_all_but(notes)  # half a shard, which takes up space
@@ -200,29 +229,31 @@ class _Job:
             notes.append(note)
 
     def _check_sources(
-        self, pool: ThreadPoolExecutor, shards: list[Entry], found: list[Pair], skipped: Any = ()
+        self, pool: ThreadPoolExecutor, shards: list[Entry], numbers: range, skipped: Any = ()
     ) -> None:
         """InputError unless the shards were made of exactly these images."""
         entries = [entry for shard in shards for entry in shard["images"]]
         entries += [entry for shard in shards for entry in shard.get("skipped", ())]
         before = {entry["name"]: _identity(entry) for entry in (*entries, *skipped)}
-        now = {entry["name"]: _identity(entry) for entry in pool.map(_identify, found)}
+        found = pool.map(self.inputs.identify, numbers)
+        now = {entry["name"]: _identity(entry) for entry in found}
         changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
         if changed:
             raise InputError(
-                f"{self._folder}: changed since {self.output} was prepared from it "
+                f"{self.inputs.source}: changed since {self.output} was prepared from it "
                 f"({listed(changed)}); choose another --output, or remove it first"
             )
 
     def _check_finished(self, pool: ThreadPoolExecutor) -> None:
         manifest = read_manifest(self.output)
-        self._check_sources(pool, manifest["shards"], self._found, manifest["skipped"])
+        numbers = range(len(self.inputs))
+        self._check_sources(pool, manifest["shards"], numbers, manifest["skipped"])
         for shard in manifest["shards"]:
             damage = damage_of(self.output, shard)
             if damage:
                 raise InputError(f"{damage}; remove {self.output} and prepare again")
         shutil.rmtree(self._unfinished, ignore_errors=True)
-        say(f"{self.output}: already prepared, {manifest['count']} images, every shard checked")
+        say(f"{self.output}: already prepared, {self._size(manifest)}, every shard checked")
 
     def _remove_all_but(self, notes: list[Entry]) -> None:
         """Remove what an interrupted run left behind."""
@@ -232,63 +263,44 @@ class _Job:
             if path.is_file() and path.name not in kept:
                 path.unlink()
 
+    def _size(self, manifest: Entry) -> str:
+        patches = f", {manifest['records']:,} patches" if "layout" in manifest else ""
+        return f"{manifest['count']} {self.inputs.unit}{patches}"
+
     def _write_shards(
         self,
         pool: ThreadPoolExecutor,
         notes: list[Entry],
-        found: list[Pair],
+        numbers: range,
         skip_bad: bool,
         ahead: int,
     ) -> None:
         """Append the shards of the images that are left, and their notes."""
         began, nbytes = time.perf_counter(), 0
-        total = len(self._found)
+        inputs = self.inputs
         shard = None
-        with PreparingProgress(total, total - len(found)) as progress:
-            for loaded in _in_order(pool, self._load, found, ahead):
+        with PreparingProgress(len(inputs), len(inputs) - len(numbers)) as progress:
+            for loaded in _in_order(pool, inputs, numbers, ahead):
                 reason = loaded.entry.get("reason")
                 if reason and not skip_bad:
                     raise InputError(
-                        f"{self._folder / loaded.entry['name']}: {reason}; mend it and go on with "
+                        f"{inputs.source / loaded.entry['name']}: {reason}; mend it and go on with "
                         "the same command, or leave such images out with --skip_bad"
                     )
-                if shard and not reason and shard.full(loaded):
+                if shard and not reason and shard.full(loaded, self._shard_bytes):
                     notes.append(shard.finish())
                     shard = None
-                shard = shard or Shard(self.output, len(notes), self._settings)
+                shard = shard or Shard(self.output, len(notes), inputs.columns, inputs.largest)
                 shard.add(loaded)
-                nbytes += loaded.nbytes
+                nbytes += loaded.pixel_bytes
                 progress.advance(nbytes / (time.perf_counter() - began))
             if shard and shard.images:
                 notes.append(shard.finish())
         seconds = time.perf_counter() - began
         say(
-            f"{self._folder}: {len(found)} images, {nbytes / 1e6:.0f} MB of pixels in "
+            f"{inputs.source}: {len(numbers)} {inputs.unit}, {nbytes / 1e6:.0f} MB of pixels in "
             f"{seconds:.1f} s ({nbytes / 1e6 / seconds:.0f} MB/s)"
         )
-
-    def _load(self, pair: Pair) -> Loaded:
-        """Decode an image and its partner; an entry with a ``reason`` where it cannot be used."""
-        entry = _identify(pair)
-        scale = self._settings["scale"]
-        try:
-            if pair.problem:
-                raise InputError(pair.problem)
-            x = read_picture(pair.x).pixels
-            y = read_picture(pair.y).pixels if pair.y else None
-            low_size = None if y is None else _size(y)
-            problem = pairs.unfit(_size(x), low_size, scale, self._smallest)
-            if problem:
-                raise InputError(problem)
-        except InputError as error:
-            reason = str(error).replace(f"{pair.x}: ", "")
-            partner = f"its partner {pair.y.name}: " if pair.y else ""
-            entry["reason"] = reason.replace(f"{pair.y}: ", partner)
-            return Loaded(entry)
-        entry.update(kind(x))
-        if y is not None:
-            entry["low_resolution"].update(kind(y))
-        return Loaded(entry, x, y)
 
     def _finish(self, notes: list[Entry]) -> None:
         from mindspore import __version__ as mindspore_version
@@ -296,7 +308,9 @@ class _Job:
         skipped = [entry for note in notes for entry in note.pop("skipped")]
         count = sum(len(note["images"]) for note in notes)
         if not count:
-            raise InputError(f"{self._folder}: none of its images can be used, nothing is prepared")
+            raise InputError(
+                f"{self.inputs.source}: none of its images can be used, nothing is prepared"
+            )
         manifest = {
             "ms_restore": __version__,
             "mindspore": mindspore_version,
@@ -311,39 +325,23 @@ class _Job:
         path.replace(self.output / MANIFEST)
         shutil.rmtree(self._unfinished, ignore_errors=True)
         size = sum(note["bytes"] + note["index_bytes"] for note in notes)
-        say(f"{self.output}: {count} images in {len(notes)} shards, {size / 1e6:.0f} MB")
+        say(f"{self.output}: {self._size(manifest)} in {len(notes)} shards, {size / 1e6:.0f} MB")
         if skipped:
             names = listed((f"{entry['name']} ({entry['reason']})" for entry in skipped), 20)
             say(f"{len(skipped)} images were left out: {names}")
 
 
 def _in_order(
-    pool: ThreadPoolExecutor,
-    load: Callable[[Pair], Loaded],
-    found: list[Pair],
-    ahead: int,
+    pool: ThreadPoolExecutor, inputs: Inputs, numbers: range, ahead: int
 ) -> Iterator[Loaded]:
-    """What ``load`` makes of each pair, at most ``ahead`` of them before they are asked for."""
+    """These pieces, at most ``ahead`` of them loaded before they are asked for."""
     waiting: collections.deque[Future[Loaded]] = collections.deque()
-    for pair in found:
+    for number in numbers:
         if len(waiting) == ahead:
             yield waiting.popleft().result()
-        waiting.append(pool.submit(load, pair))
+        waiting.append(pool.submit(inputs.load, number))
     while waiting:
         yield waiting.popleft().result()
-
-
-def _size(pixels: np.ndarray) -> tuple[int, int]:
-    height, width = pixels.shape[:2]
-    return height, width
-
-
-def _identify(pair: Pair) -> Entry:
-    """The names and hashes of an image's files."""
-    entry: Entry = {"name": pair.x.name, "sha256": sha256(pair.x)}
-    if pair.y:
-        entry["low_resolution"] = {"name": pair.y.name, "sha256": sha256(pair.y)}
-    return entry
 
 
 def _identity(entry: Entry) -> tuple[Any, ...]:

@@ -10,26 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from ms_restore.data.images import names_of, to_channels
+from ms_restore.data.mindrecord.sets import DTYPES, Shards, as_written, contradiction, read_manifest
 from ms_restore.data.mindrecord.tiles import Grid, Place, Tile
 from ms_restore.errors import InputError, listed
-from ms_restore.files import sha256
-
-FORMAT = 1
-MANIFEST = "manifest.json"
-HEADER_BYTES = 1 << 20  # of a shard; holds its list of pages
-UNFINISHED = "unfinished"  # subfolder of a set that is being prepared
-SUFFIX = ".mindrecord"
-_CHUNK = 4096  # records that one pass over the files reads, in any order
-_DTYPES = {"uint8": np.uint8, "uint16": np.uint16}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +55,7 @@ class PreparedSet:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         manifest = read_manifest(folder)
-        try:
+        with as_written(folder):
             self.model: str = manifest["model"]
             self.scale: int = manifest["scale"]
             grid = Grid(manifest["patch_size"], manifest["margin"], manifest["stride"])
@@ -73,21 +63,11 @@ class PreparedSet:
             self.low_grid = grid.lower(self.scale)
             self.paired: bool = manifest["low_resolution"]
             self.images = list(self._images(manifest["shards"]))
-            shards = [_Shard(**{f: s[f] for f in _Shard._fields}) for s in manifest["shards"]]
-            whole = manifest["count"] == len(self.images) and manifest["records"] == sum(
-                shard.records for shard in shards
-            )
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise InputError(
-                f"{folder / MANIFEST}: not as prepare wrote it ({error!r}); prepare again"
-            ) from None
-        if not whole or not self.images or self._end() != manifest["records"]:
-            raise InputError(
-                f"{folder / MANIFEST}: its counts contradict each other; prepare again"
-            )
-        self.files = [str(folder / shard.file) for shard in shards]
-        for shard in shards:
-            _check_shard(folder, shard)
+            self.shards = Shards(folder, manifest, ["x", "y"] if self.paired else ["x"])
+        count = len(self.images)
+        if count != manifest["count"] or not count or self._end() != len(self.shards):
+            raise contradiction(folder)
+        self.shards.check()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -105,36 +85,8 @@ class PreparedSet:
         return last.first + self.grid.count(last.x.height) * self.grid.count(last.x.width)
 
     def read(self, numbers: Iterable[int]) -> Iterator[list[np.ndarray]]:
-        """The records of these numbers as flat uint8 arrays, x and, where it is stored, y.
-
-        The files are read in C++ threads ahead of what is asked for.
-        """
-        numbers = iter(numbers)
-        most = min(_CHUNK, self._end())  # a sampler takes no more than there are records
-        chunks = iter(lambda: list(itertools.islice(numbers, most)), [])
-        try:
-            passes = (self._pass(chunk) for chunk in chunks)
-            current = next(passes, None)
-            while current is not None:
-                following = next(passes, None)  # opens its files and begins to read
-                for row in current:
-                    yield [np.asarray(column).view(np.uint8) for column in row]
-                current = following
-        except RuntimeError as error:
-            raise InputError(
-                f"{self.folder}: cannot be read ({_reason(error)}); prepare again"
-            ) from None
-
-    def _pass(self, numbers: list[int]) -> Iterator[list[np.ndarray]]:
-        from mindspore import dataset
-
-        rows = dataset.MindDataset(
-            self.files,
-            ["x", "y"] if self.paired else ["x"],
-            sampler=dataset.SubsetSampler(numbers),
-            num_parallel_workers=min(2, os.cpu_count() or 1),
-        )
-        return rows.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
+        """The records of these numbers as flat uint8 arrays, x and, where it is stored, y."""
+        return self.shards.read(numbers)
 
 
 class RecordSource:
@@ -224,7 +176,7 @@ class RecordSource:
     def _tile(self, data: np.ndarray, plane: Plane, grid: Grid, i: int, j: int) -> Tile:
         (top, bottom), (left, right) = grid.span(plane.height, i), grid.span(plane.width, j)
         try:
-            pixels = data.view(_DTYPES[plane.dtype])
+            pixels = data.view(DTYPES[plane.dtype])
             pixels = pixels.reshape(bottom - top, right - left, plane.channels)
         except ValueError:
             raise InputError(
@@ -248,7 +200,7 @@ class RecordSource:
             yield x, y
 
     def _join(self, tiles: list[np.ndarray], plane: Plane, grid: Grid) -> np.ndarray:
-        whole = np.empty((plane.height, plane.width, self._channels), _DTYPES[plane.dtype])
+        whole = np.empty((plane.height, plane.width, self._channels), DTYPES[plane.dtype])
         columns = grid.count(plane.width)
         for number, data in enumerate(tiles):
             pixels, top, left = self._tile(data, plane, grid, *divmod(number, columns))
@@ -256,89 +208,8 @@ class RecordSource:
         return whole
 
 
-def is_prepared(folder: Path) -> bool:
-    """Whether the folder holds a prepared set; InputError where it holds part of one."""
-    if (folder / MANIFEST).is_file():
-        return True
-    if (folder / UNFINISHED).is_dir():
-        raise InputError(
-            f"{folder}: its preparation was not finished; run the same ms-restore prepare again"
-        )
-    if folder.is_dir() and any(folder.glob(f"*{SUFFIX}")):
-        raise InputError(
-            f"{folder}: MindRecord files without a {MANIFEST}; expected a folder that ms-restore "
-            "prepare wrote: prepare the images again"
-        )
-    return False
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a prepared folder; InputError if it is not one of this format."""
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); prepare again") from None
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if version != FORMAT:
-        raise InputError(
-            f"{path}: format {version!r}, expected {FORMAT}; prepare again with this version"
-        )
-    return manifest
-
-
 def _plane(image: dict[str, Any]) -> Plane:
     plane = Plane(image["height"], image["width"], image["channels"], image["dtype"])
-    if plane.dtype not in _DTYPES or plane.channels not in (1, 3):
+    if plane.dtype not in DTYPES or plane.channels not in (1, 3):
         raise ValueError(f"{plane.channels} channels of {plane.dtype}")
     return plane
-
-
-class _Shard(NamedTuple):
-    """What the manifest says of a shard, as far as it is checked when the set is opened."""
-
-    file: str
-    bytes: int
-    header_sha256: str
-    index_bytes: int
-    index_sha256: str
-    records: int
-
-
-def _check_shard(folder: Path, shard: _Shard) -> None:
-    """InputError for a shard that MindSpore could not read; a damaged header would abort it."""
-    from mindspore import dataset
-
-    path = folder / shard.file
-    index = folder / f"{shard.file}.db"
-    for file, size, checked, digest in (
-        (path, shard.bytes, HEADER_BYTES, shard.header_sha256),
-        (index, shard.index_bytes, None, shard.index_sha256),
-    ):
-        try:
-            found = file.stat().st_size
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error.strerror}); prepare again") from None
-        if found != size:
-            raise InputError(f"{file}: {found} bytes, but the manifest says {size}; prepare again")
-        if sha256(file, checked) != digest:
-            raise InputError(f"{file}: damaged, its hash is not the manifest's; prepare again")
-    try:
-        count = dataset.MindDataset(str(path)).get_dataset_size()
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: not a whole MindRecord ({_reason(error)}); prepare again"
-        ) from None
-    if count != shard.records:
-        raise InputError(
-            f"{path}: {count} records, but the manifest says {shard.records}; prepare again"
-        )
-
-
-def _reason(error: RuntimeError) -> str:
-    """The line of a MindSpore error that says what is wrong."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("-", "Exception thrown"))]
-    return lines[0].removeprefix("[ERROR] ") if lines else "unknown error"

@@ -8,47 +8,45 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
 
-import numpy as np
-
-from ms_restore.data.mindrecord.records import HEADER_BYTES, SUFFIX, UNFINISHED
-from ms_restore.data.mindrecord.tiles import Grid
+from ms_restore.data.mindrecord.sets import HEADER_BYTES, SUFFIX, UNFINISHED
 from ms_restore.errors import InputError
 from ms_restore.files import replacing, sha256
 
 _PAGE_BYTES = 8 << 20  # of a MindRecord file, at least; holds whole records
 SETTINGS = "settings.json"
 Entry = dict[str, Any]
+Record = dict[str, bytes]
 
 
 @dataclasses.dataclass
 class Loaded:
-    """An image as the manifest describes it, with its pixels; none where it cannot be used."""
+    """An image (or what else is prepared as one piece) as the manifest describes it.
+
+    Args:
+        entry: for the manifest; with a ``reason`` where it cannot be used.
+        pixel_bytes: of what was read.
+        record_bytes: of all its records.
+        records: some at a time, made when they are asked for.
+    """
 
     entry: Entry
-    x: Optional[np.ndarray] = None
-    y: Optional[np.ndarray] = None
-
-    @property
-    def nbytes(self) -> int:
-        return sum(pixels.nbytes for pixels in (self.x, self.y) if pixels is not None)
+    pixel_bytes: int = 0
+    record_bytes: int = 0
+    records: Iterable[list[Record]] = ()
 
 
 class Shard:
-    """A MindRecord file that is being written."""
+    """A MindRecord file that is being written; ``largest`` is the most bytes of a record."""
 
-    def __init__(self, output: Path, number: int, settings: Entry) -> None:
+    def __init__(self, output: Path, number: int, columns: Iterable[str], largest: int) -> None:
         self.number = number
         self._output = output
         self._path = output / UNFINISHED / f"{number:05}{SUFFIX}"
-        self._most = settings["shard_bytes"]
-        self._paired = settings["low_resolution"]
-        grid = Grid(settings["patch_size"], settings["margin"], settings["stride"])
-        self._grid, self._low_grid = grid, grid.lower(settings["scale"])
-        largest = 2 * 6 * grid.largest() ** 2  # bytes of a record: RGB of 16 bit, x and y
+        self._columns = columns
         self._page_bytes = max(_PAGE_BYTES, 1 << (largest - 1).bit_length())
         self._writer: Any = None
         self._nbytes = 0
@@ -56,30 +54,20 @@ class Shard:
         self.images: list[Entry] = []
         self._skipped: list[Entry] = []
 
-    def full(self, loaded: Loaded) -> bool:
+    def full(self, loaded: Loaded, most: int) -> bool:
         """Whether this image belongs into the next shard."""
-        return bool(self.images) and self._nbytes + self._tile_bytes(loaded) > self._most
-
-    def _tile_bytes(self, loaded: Loaded) -> int:
-        grids = ((loaded.x, self._grid), (loaded.y, self._low_grid))
-        return sum(
-            grid.total(*x.shape[:2]) * x.shape[2] * x.itemsize for x, grid in grids if x is not None
-        )
+        return bool(self.images) and self._nbytes + loaded.record_bytes > most
 
     def add(self, loaded: Loaded) -> None:
-        if loaded.x is None:
+        if "reason" in loaded.entry:
             self._skipped.append(loaded.entry)
             return
         if self._writer is None:
             self._writer = self._open()
-        lows = iter(()) if loaded.y is None else cut(loaded.y, self._low_grid)
-        for tiles in cut(loaded.x, self._grid):
-            records = [{"x": tile} for tile in tiles]
-            for record, low in zip(records, next(lows, ())):
-                record["y"] = low
+        for records in loaded.records:
             self._writer.write_raw_data(records)
             self._records += len(records)
-        self._nbytes += self._tile_bytes(loaded)
+        self._nbytes += loaded.record_bytes
         self.images.append(loaded.entry)
 
     def _open(self) -> Any:
@@ -88,8 +76,7 @@ class Shard:
         writer = FileWriter(str(self._path), shard_num=1, overwrite=True)
         writer.set_header_size(HEADER_BYTES)
         writer.set_page_size(self._page_bytes)
-        fields = ("x", "y") if self._paired else ("x",)
-        writer.add_schema({name: {"type": "bytes"} for name in fields}, "tiles of images")
+        writer.add_schema({name: {"type": "bytes"} for name in self._columns}, "tiles of images")
         return writer
 
     def finish(self) -> Entry:
@@ -112,20 +99,6 @@ class Shard:
             path.replace(self._output / path.name)
         write_json(self._path.with_suffix(".json"), note)
         return note
-
-
-def cut(pixels: np.ndarray, grid: Grid) -> Iterator[list[bytes]]:
-    """The tiles of an image, a row of them at a time."""
-    for top, bottom in grid.spans(pixels.shape[0]):
-        yield [
-            np.ascontiguousarray(pixels[top:bottom, left:right]).tobytes()
-            for left, right in grid.spans(pixels.shape[1])
-        ]
-
-
-def kind(pixels: np.ndarray) -> Entry:
-    height, width, channels = pixels.shape
-    return {"height": height, "width": width, "channels": channels, "dtype": str(pixels.dtype)}
 
 
 def damage_of(folder: Path, note: Entry) -> Optional[str]:

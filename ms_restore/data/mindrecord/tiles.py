@@ -22,14 +22,6 @@ class Place(NamedTuple):
     symmetry: int
     rng: np.random.Generator
 
-    def turn(self, patch: np.ndarray) -> np.ndarray:
-        """One of the eight symmetries of the square, (H, W, C) to (H, W, C)."""
-        if self.symmetry & 1:
-            patch = patch[:, ::-1]
-        if self.symmetry & 2:
-            patch = patch[::-1]
-        return patch.transpose(1, 0, 2) if self.symmetry & 4 else patch
-
 
 class Tile(NamedTuple):
     """Part of an image, (H, W, C), and the row and column of the image at which it begins."""
@@ -49,6 +41,11 @@ class Tile(NamedTuple):
         rows = mirror(top + span, height) - self.top
         columns = mirror(left + span, width) - self.left
         return self.pixels[rows[:, None], columns]
+
+
+def count_along(side: int, patch: int, stride: int) -> int:
+    """How many patches lie along a side on a grid of this stride."""
+    return max(side - patch + stride, 0) // stride
 
 
 @dataclasses.dataclass(frozen=True)

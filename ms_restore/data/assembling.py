@@ -1,0 +1,77 @@
+"""From patches as they are stored to a batch: turned, degraded, as float32 planes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal, Optional
+
+import numpy as np
+
+from ms_restore.data.images import to_float
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembler:
+    """Makes (y, target), float32 (N, C, h, w) and (N, C, H, W) in [0, 1].
+
+    Args:
+        degradation: makes y of x.
+        target: "clean": x; "degraded": another degradation of x, independent of y.
+        translation: x is moved by up to so many pixels in each direction, what leaves it on one
+            side comes back on the other.
+    """
+
+    degradation: Any
+    target: Literal["clean", "degraded"] = "clean"
+    translation: int = 0
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        y: Optional[np.ndarray],
+        symmetries: Sequence[int],
+        rngs: Sequence[np.random.Generator],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A batch.
+
+        Args:
+            x: clean patches (N, H, W, C), with the degradation's margin around them where ``y`` is
+                to be made of them.
+            y: degraded patches (N, h, w, C) that were stored; None: they are made.
+            symmetries: how each patch is turned, see ``turned``.
+            rngs: for what else is random about each patch.
+        """
+        x = turned(x, symmetries)
+        if y is not None:
+            return to_float(turned(y, symmetries)), to_float(x)
+        if self.translation:
+            reach = self.translation
+            for patch, rng in zip(x, rngs):
+                patch[:] = np.roll(patch, rng.integers(-reach, reach + 1, 2), axis=(1, 2))
+        degradation = self.degradation
+        y = degradation.patches(x, rngs)
+        if self.target == "degraded":
+            made = getattr(degradation, "targets", degradation.patches)(x, rngs)
+            return to_float(y), to_float(made)
+        margin = degradation.margin
+        return to_float(y), to_float(x[:, :, margin:-margin, margin:-margin] if margin else x)
+
+
+def turned(patches: np.ndarray, symmetries: Sequence[int]) -> np.ndarray:
+    """Square patches (N, H, W, C) as planes (N, C, H, W), each turned by a symmetry of the square.
+
+    Bit 0 of the symmetry exchanges left and right, bit 1 top and bottom, bit 2 then transposes.
+    """
+    count, height, width, channels = patches.shape
+    planes = np.empty((count, channels, height, width), patches.dtype)
+    chosen = np.asarray(symmetries)
+    for symmetry in set(symmetries):  # all patches of one at a time: few calls
+        group = np.flatnonzero(chosen == symmetry)
+        part = patches[group].transpose(0, 3, 1, 2)
+        if symmetry & 1:
+            part = part[:, :, :, ::-1]
+        if symmetry & 2:
+            part = part[:, :, ::-1]
+        planes[group] = part.swapaxes(2, 3) if symmetry & 4 else part
+    return planes
