@@ -62,6 +62,7 @@ def test_defaults_of_parts_are_resolved():
         "beta2": 0.999,
         "eps": 1e-8,
         "weight_decay": 0.0,
+        "beta1_end": None,
     }
     assert loaded.network["normalisation"] == "div2k"
 

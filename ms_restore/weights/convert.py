@@ -165,6 +165,8 @@ def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     arrays = {e.theirs: e.to_theirs(parameters[e.ours]) for e in layout.entries(settings)}
     arrays.update(layout.constants(settings))
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    for name in [name for name in arrays if name.endswith(".running_var")]:  # PyTorch asks for it
+        arrays[name.replace("running_var", _COUNTERS)] = np.array(0, np.int64)
     with replacing(path) as temporary:
         save_file(arrays, str(temporary), metadata={"model": recipe.model, "layout": layout.name})
     return layout.name

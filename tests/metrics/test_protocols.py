@@ -20,11 +20,11 @@ def eight_bit(values):
 
 
 def border_of(name, scale):
-    return {"sr-y": scale, "sr-rgb-div2k": scale + 6, "gray": 0, "rgb": 0, "rgb-float": 0}[name]
+    return {"sr-y": scale, "sr-rgb-div2k": scale + 6, "gray": 0, "rgb": 0, "rgb-float": 0, "n2n-rgb": 0}[name]
 
 
 def test_the_protocols():
-    assert sorted(PROTOCOLS) == ["gray", "rgb", "rgb-float", "sr-rgb-div2k", "sr-y"]
+    assert sorted(PROTOCOLS) == ["gray", "n2n-rgb", "rgb", "rgb-float", "sr-rgb-div2k", "sr-y"]
     for protocol in PROTOCOLS.values():
         assert protocol.description
 
