@@ -27,6 +27,7 @@ def _fail(prog: str, *problems: str) -> NoReturn:
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Run one verb; InputError becomes one line for each problem and exit code 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    given, passed_on = _split(given)
     parser, verbs = _parser()
     if given and not given[0].startswith("-") and given[0] not in verbs:
         _fail(parser.prog, f"unknown verb {given[0]!r}{nearest(given[0], verbs)}; see --help")
@@ -36,8 +37,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         return
     verb = verbs[options.verb]
     try:
+        if passed_on is not None:
+            options.passed_on = passed_on
         named = {key: value for key, value in vars(options).items() if key not in ("verb", "run")}
-        if options.verb != "models":
+        if options.verb not in _WITHOUT_RECIPE:
             named["settings"] = _settings(rest, verb)
         elif rest:
             raise InputError(f"unknown option {rest[0]}")
@@ -129,11 +132,28 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     for added in (train, evaluate, infer):
         added.add_argument("--mode", choices=("graph", "pynative"), default="graph")
 
+    launch = verb("launch", "train on several devices, one process each", _launch)
+    launch.add_argument("--rank_table", help="HCCL rank table: its devices of this server")
+    launch.add_argument("--workers", type=int, help="by msrun: so many processes on this host")
+    launch.add_argument("--server_id", help="this server's name in the table (default: found)")
+    launch.add_argument("--nodes", type=int, default=1, help="msrun: hosts in all (default 1)")
+    launch.add_argument("--node_rank", type=int, default=0, help="msrun: number of this host")
+    launch.add_argument("--master_addr", default="127.0.0.1", help="msrun: address of host 0")
+    launch.add_argument("--master_port", type=int, default=8118, help="msrun: port of host 0")
+    launch.add_argument("--log_dir", default="runs/ranks", help="folder of the ranks' logs")
+    launch.add_argument("--dry_run", action="store_true", help="print what would be started")
+
+    table = verb("rank-table", "write the HCCL rank table of this server", _rank_table)
+    table.add_argument("--devices", default="0-7", help="such as 0-7 or 0,2 (default 0-7)")
+    table.add_argument("--output", default="rank_table.json", help="file to write")
+    table.add_argument("--server_id", help="this server's address (default: found)")
+
     models = verb("models", "list the models, or print one's recipe", _models)
     models.add_argument("--model", help="print this model's whole recipe")
     return parser, dict(subparsers.choices)
 
 
+_WITHOUT_RECIPE = ("models", "launch", "rank-table")  # verbs that take no recipe's keys
 _UNMEASURED = ("pretrained", "resume", "allow_changes")  # options of train alone
 
 
@@ -214,6 +234,30 @@ def _convert(**options: Any) -> None:
     from ms_restore import api
 
     api.convert(options.pop("source"), options.pop("output"), **options)
+
+
+def _split(given: list[str]) -> tuple[list[str], Optional[list[str]]]:
+    """Of ``launch``, what comes before a word ``--``, and what comes after: train's own options."""
+    if given[:1] != ["launch"]:
+        return given, None
+    at = given.index("--") if "--" in given else len(given)
+    return given[:at], given[at + 1 :]
+
+
+def _launch(**options: Any) -> None:
+    from ms_restore.verbs.launch import launch
+
+    code = launch(options.pop("passed_on"), **options)
+    if code:
+        raise SystemExit(code)
+
+
+def _rank_table(devices: str, output: str, server_id: Optional[str]) -> None:
+    from pathlib import Path
+
+    from ms_restore.launch import rank_table
+
+    print(rank_table.write(Path(output), devices, server_id))
 
 
 def _models(model: Optional[str]) -> None:

@@ -58,16 +58,20 @@ class TrainSettings:
     steps: pydantic.PositiveInt = 1000
     """Optimizer updates of the whole schedule."""
     batch_size: pydantic.PositiveInt = 16
-    """Patches computed at a time."""
+    """Patches computed at a time, by each rank."""
+    global_batch: Optional[pydantic.PositiveInt] = None
+    """Patches in a step of all ranks together, where that must be kept; none: as it comes."""
+    scale_lr: Literal["none", "linear"] = "none"
+    """linear: the learning rate is multiplied by the number of ranks."""
     accumulate: pydantic.PositiveInt = 1
     """Batches in a step, their gradients averaged: a larger batch in the memory of a small one."""
-    loss: Part = dataclasses.field(default_factory=lambda: {"name": "l1"})
+    loss: Part = dataclasses.field(default_factory=dict)
     """l1, mse, sum_squared, masked_mse or annealed_l0."""
-    optimizer: Part = dataclasses.field(default_factory=lambda: {"name": "adam"})
+    optimizer: Part = dataclasses.field(default_factory=dict)
     """adam or sgd, with its arguments."""
     lr: pydantic.PositiveFloat = 1e-4
     """Learning rate at the start of the schedule."""
-    schedule: Part = dataclasses.field(default_factory=lambda: {"name": "constant"})
+    schedule: Part = dataclasses.field(default_factory=dict)
     """constant, step, multi_step, exponential, cosine, ramp_down or epoch_ramps."""
     warm_up: pydantic.NonNegativeInt = 0
     """Steps over which the learning rate rises linearly to the schedule's."""
@@ -126,6 +130,7 @@ _PARTS = {  # where a recipe names a part, and of which kind it is
     "train.optimizer": "optimizer",
     "train.schedule": "schedule",
 }
+_DEFAULTS = {"train.loss": "l1", "train.optimizer": "adam", "train.schedule": "constant"}
 
 
 def files() -> dict[str, Path]:
@@ -209,6 +214,8 @@ def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
         section = data
         for name in sections:
             section = section.setdefault(name, {})
+        if isinstance(section, dict) and where in _DEFAULTS:
+            section.setdefault(key, _DEFAULTS[where])
         if isinstance(section, dict) and key in section:
             section[key], found = parts.check(kind, section[key], where)
             problems += found

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Optional
 
+from ms_restore import parallel
 from ms_restore.errors import InputError
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
@@ -42,7 +43,8 @@ def start(
 ) -> str:
     """Choose the device and the execution mode, seed MindSpore; return the device target in use.
 
-    ``device_target`` None takes an Ascend where there is one, else the CPU.
+    ``device_target`` None takes an Ascend where there is one, else the CPU. In a process that a
+    launcher started, the device is the launcher's, and the other ranks are joined.
     ``mode`` is ``"graph"`` (compiled) or ``"pynative"`` (operation by operation, for debugging).
     """
     import mindspore as ms
@@ -53,6 +55,8 @@ def start(
         raise InputError(
             f"device_target {device_target!r} is not known; choose {', '.join(DEVICE_TARGETS)}"
         )
+    if parallel.launched():
+        device_id = int(os.environ.get("DEVICE_ID", device_id))
     device_id = device_id if device_target != "CPU" else 0
     in_use = (ms.get_context("device_target"), ms.get_context("device_id"))
     try:
@@ -62,6 +66,7 @@ def start(
         raise InputError(_no_device(device_target, device_id, str(error))) from None
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
     ms.set_seed(seed)
+    parallel.start()
     return device_target
 
 

@@ -2,7 +2,7 @@
 # shellcheck source-path=SCRIPTDIR
 # Installs, trains a small EDSR on the embedded photos, scores it on held-out ones, writes pictures.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" ""
 
 run=runs/quickstart
 for ((i = 2; ; i++)); do

@@ -8,11 +8,13 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ms_restore import seeds
+from ms_restore import parallel, seeds
 from ms_restore.data.images import to_float
 from ms_restore.data.sources import ImageSource, degraded
 from ms_restore.errors import InputError
 from ms_restore.metrics.protocols import Protocol
+
+_FIGURES = ["psnr", "ssim", "baseline_psnr", "baseline_ssim"]  # of ``score``
 
 
 @dataclasses.dataclass
@@ -30,11 +32,13 @@ def trials(
 ) -> Iterator[Trial]:
     """Degrade and restore every image; x and x_hat are float32 in [0, 1].
 
+    Of several ranks each takes its share of the images; ``gathered`` puts the scores together.
     A low-resolution image that is stored with the source takes the place of a made one.
     What is random about it depends on ``seed`` and the image's name alone.
     Images are cropped at the right and bottom to multiples of the degradation's scale.
     """
-    for index, name in enumerate(source.names):
+    ranks = parallel.ranks()
+    for index, name in list(enumerate(source.names))[ranks.rank :: ranks.count]:
         pixels = source[index]
         height, width = (side - side % degradation.scale for side in pixels.shape[:2])
         pixels = pixels[:height, :width]
@@ -56,6 +60,15 @@ def score(trial: Trial, baseline: np.ndarray, protocol: Protocol, scale: int) ->
     customary = protocol.measure(baseline, trial.x, scale)
     renamed = {f"baseline_{figure}": value for figure, value in customary.items()}
     return {"name": trial.name, **ours, **renamed}
+
+
+def gathered(scores: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+    """The scores of all ranks, in the order of the names, on every rank; none is counted twice."""
+    own = {row["name"]: row for row in scores}
+    figures = _FIGURES if not scores else [key for key in scores[0] if key != "name"]
+    table = np.array([[own[n][k] if n in own else 0.0 for k in figures] for n in names])
+    rows = parallel.total(table)
+    return [{"name": name, **dict(zip(figures, row.tolist()))} for name, row in zip(names, rows)]
 
 
 def mean(scores: list[dict[str, Any]]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional, TypeVar
 
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True)
+# of several ranks the first one speaks
+console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK_ID", "0") != "0")
 
 
 def say(line: str) -> None:

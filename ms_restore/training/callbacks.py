@@ -19,6 +19,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 from mindspore.train import Callback, RunContext
 
+from ms_restore import parallel
 from ms_restore.data.sources import ImageSource
 from ms_restore.errors import InputError
 from ms_restore.inference.restorer import Restorer
@@ -154,20 +155,32 @@ class Validation(Callback):
         self._done = step
         self._refresh()
         recipe = self._restorer.recipe
+        ranks = parallel.ranks()
         shown = trials(self._restorer, self._degradation, self._source, recipe.seed)
+        most = recipe.data.valid_images
+        own = None if most is None else len(range(ranks.rank, most, ranks.count))
         protocol = PROTOCOLS[recipe.eval.protocol]
         scores: list[float] = []
-        for trial in itertools.islice(shown, recipe.data.valid_images):
+        for trial in itertools.islice(shown, own):
             if not scores:
                 for logger in self._loggers:
                     logger.picture(step, trial.name, trial.x_hat)
             scores.append(protocol.psnr(trial.x_hat, trial.x, self._degradation.factor))
-        psnr = float(np.mean(scores))
+        count = min(len(self._source), recipe.data.valid_images or len(self._source))
+        psnr = float(np.mean(_together(scores, count)))
         if psnr > self.best:
             self.best = psnr
             self._keep(step, psnr)
         self._figures.validated(step, psnr, self.best)
         self._figures.resume_clock()
+
+
+def _together(scores: list[float], count: int) -> np.ndarray:
+    """The scores of all ranks, of which each has every so manyth of ``count`` images."""
+    ranks = parallel.ranks()
+    table = np.zeros(count)
+    table[ranks.rank :: ranks.count] = scores
+    return parallel.total(table)
 
 
 class Checkpoints(Callback):
@@ -216,7 +229,8 @@ class Stop(Callback):
 
     def on_train_step_end(self, run_context: RunContext) -> None:
         self.last_step = self._steps.now(run_context)
-        if self.signal is not None:
+        if parallel.any_rank(self.signal is not None):
+            self.signal = self.signal or signal.SIGTERM
             self._checkpoints.save(self.last_step)
             run_context.request_stop()
 

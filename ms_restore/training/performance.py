@@ -15,7 +15,7 @@ from ms_restore.files import replacing
 from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import TrainingProgress, say
 from ms_restore.training import callbacks
-from ms_restore.training.run import build_step, fit, learning_rates, open_data
+from ms_restore.training.run import build_step, fit, images_per_step, learning_rates, open_data
 
 STEPS = 30
 _WARM_UP = 5  # steps that compile, and fill the queues
@@ -58,7 +58,7 @@ def run(
     batches, _ = open_data(recipe, network, degradation, steps)
     say(f"{recipe.model}: {steps.last} steps on {batches.source.description}, {device_target}")
     rates, progress = _Rates(), TrainingProgress(steps.first, steps.last)
-    images = settings.batch_size * settings.accumulate
+    images = images_per_step(recipe)
     figures = callbacks.Figures(
         steps,
         [rates],

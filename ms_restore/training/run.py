@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from ms_restore import parts
+from ms_restore import parallel, parts
 from ms_restore.data import patches, sources
 from ms_restore.errors import InputError
 from ms_restore.inference.geometry import Geometry
@@ -58,7 +59,8 @@ def train(
     ``resumed`` is the checkpoint of the same folder to go on from.
     """
     names = loggers.check_names(logger_names)
-    if resumed is None:
+    ranks = parallel.ranks()
+    if resumed is None and ranks.first:
         folder.check_free(output)
     settings = recipe.train
     steps = callbacks.Steps(
@@ -71,7 +73,8 @@ def train(
         return Run(output, checkpoint.locate(output), steps.first, best)
     network = parts.build("network", recipe.network)
     degradation = parts.build("degradation", recipe.degradation)
-    batches, valid_source = open_data(recipe, network, degradation, steps)
+    done = resumed.facts.get("samples", steps.first * images_per_step(recipe)) if resumed else 0
+    batches, valid_source = open_data(recipe, network, degradation, steps, done)
     if pretrained is not None:
         say(checkpoint.load_pretrained(network, checkpoint.read(pretrained)))
     step_cell = build_step(network, recipe)
@@ -82,17 +85,19 @@ def train(
     say(f"{recipe.model}: {count:,} parameters, {device_target}, {start}to step {steps.last}")
     note = "" if recipe.data.dir else " (no --data_dir)"
     say(f"training on {batches.source.description}{note}, validating on {valid_source.description}")
-    with folder.in_use(output, recipe):
-        folder.cut_log(output, steps.first)
+    with folder.in_use(output, recipe) if ranks.first else contextlib.nullcontext():
+        if ranks.first:
+            folder.cut_log(output, steps.first)
         began = time.perf_counter()
-        session = _Session(recipe, output, steps, network, step_cell, names, best)
+        session = _Session(recipe, output, steps, network, step_cell, names, best, done)
         stop = session.run(degradation, valid_source, batches, sink=device_target == "Ascend")
         seconds = time.perf_counter() - began
     if stop is not None:
-        done = checkpoint.newest(output)[0].stem
-        say(f"stopped, saved as {done}; go on with: train --resume {output}")
+        last = checkpoint.newest(output)[0].stem
+        say(f"stopped, saved as {last}; go on with: train --resume {output}")
         raise Stopped(128 + stop)
-    run = Run(output, checkpoint.locate(output), steps.last, session.best)
+    kept = checkpoint.locate(output) if ranks.first else output / checkpoint.BEST
+    run = Run(output, kept, steps.last, session.best)
     say(
         f"{steps.last - steps.first} steps in {seconds:.0f} s, best PSNR {run.psnr:.2f} dB, "
         f"in {run.checkpoint}"
@@ -101,9 +106,12 @@ def train(
 
 
 def open_data(
-    recipe: Recipe, network: nn.Cell, degradation: Any, steps: callbacks.Steps
+    recipe: Recipe, network: nn.Cell, degradation: Any, steps: callbacks.Steps, done: int = 0
 ) -> tuple[patches.TrainingBatches, sources.ImageSource]:
-    """The batches of these steps of the recipe's run, and the source of its validation images."""
+    """This rank's batches of these steps of the recipe's run, and the source of its validation.
+
+    The run goes on after ``done`` samples, of however many ranks.
+    """
     train_source, valid_source = sources.open_training(
         recipe.data.dir,
         recipe.data.valid_dir,
@@ -114,21 +122,44 @@ def open_data(
         recipe.data.stride,
         recipe.data.embedded,
     )
-    images = recipe.train.batch_size * recipe.train.accumulate
+    ranks = parallel.ranks()
     batches = patches.TrainingBatches(
         train_source,
         degradation,
         patch_size=recipe.data.patch_size,
         stride=recipe.data.stride,
-        batch_size=images,
+        batch_size=images_per_step(recipe) // ranks.count,
         target=recipe.data.target,
         translation=recipe.data.translation,
         augment=recipe.data.augment,
         seed=recipe.seed,
         steps=steps.last - steps.first,
-        first_sample=steps.first * images,
+        first_sample=done,
+        rank=ranks.rank,
+        ranks=ranks.count,
     )
     return batches, valid_source
+
+
+def images_per_step(recipe: Recipe) -> int:
+    """Of all ranks together.
+
+    InputError where that is not what the recipe demands.
+    """
+    count = parallel.ranks().count
+    images = recipe.train.batch_size * recipe.train.accumulate * count
+    wanted = recipe.train.global_batch
+    if wanted is not None and images != wanted:
+        raise InputError(
+            f"{count} ranks with batches of {recipe.train.batch_size * recipe.train.accumulate} "
+            f"are {images} images a step, but train.global_batch is {wanted}; "
+            + (
+                f"set train.batch_size to {wanted // count // recipe.train.accumulate}"
+                if wanted % (count * recipe.train.accumulate) == 0
+                else "start a number of ranks that divides it"
+            )
+        )
+    return images
 
 
 class _Session:
@@ -143,6 +174,7 @@ class _Session:
         step_cell: TrainStep,
         logger_names: list[str],
         best: float,
+        samples: int,
     ) -> None:
         self._recipe = recipe
         self._output = output
@@ -153,6 +185,7 @@ class _Session:
         # float32 whatever the training's precision, and it takes the averaged weights
         self._judged = parts.build("network", recipe.network)
         self.best = best
+        self._samples = samples  # used before this session
 
     def run(
         self,
@@ -163,14 +196,15 @@ class _Session:
     ) -> Optional[int]:
         """Train; the number of the signal that ended it early, if one did."""
         recipe, settings = self._recipe, self._recipe.train
-        outlets = [loggers.LOGGERS[name](self._output) for name in self._logger_names]
+        names = self._logger_names if parallel.ranks().first else []
+        outlets = [loggers.LOGGERS[name](self._output) for name in names]
         progress = TrainingProgress(self._steps.first, self._steps.last)
         figures = callbacks.Figures(
             self._steps,
             outlets,
             progress,
             learning_rates(settings),
-            settings.batch_size * settings.accumulate,
+            images_per_step(recipe),
             dynamic=settings.loss_scale == "dynamic",
             skipped=int(self._step_cell.skipped),
         )
@@ -213,13 +247,18 @@ class _Session:
 
     def _keep_best(self, step: int, psnr: float) -> None:
         self.best = psnr
+        if not parallel.ranks().first:
+            return
         facts = {"step": step, "valid_psnr": psnr, "protocol": self._recipe.eval.protocol}
         checkpoint.save(self._output / checkpoint.BEST, self._judged, self._recipe, facts)
 
     def _save(self, step: int) -> None:
         """Everything that the run needs to go on, and only so many files of it."""
+        if not parallel.ranks().first:
+            return
         path = checkpoint.numbered(self._output, step)
-        facts = {"step": step, "best_psnr": self.best}
+        samples = self._samples + (step - self._steps.first) * images_per_step(self._recipe)
+        facts = {"step": step, "samples": samples, "best_psnr": self.best}
         state = _state(self._network, self._step_cell)
         checkpoint.save(path, self._network, self._recipe, facts, state)
         for old in checkpoint.newest(self._output)[self._recipe.train.keep :]:
@@ -245,10 +284,11 @@ def fit(
 
 def learning_rates(settings: TrainSettings) -> list[float]:
     """The learning rate of every step of the whole run."""
+    lr = settings.lr * (parallel.ranks().count if settings.scale_lr == "linear" else 1)
     rates = []
     for step in range(settings.steps):
         factor = parts.build("schedule", settings.schedule, step, settings.steps)
-        rates.append(settings.lr * factor * min(1.0, (step + 1) / (settings.warm_up + 1)))
+        rates.append(lr * factor * min(1.0, (step + 1) / (settings.warm_up + 1)))
     return rates
 
 
@@ -268,6 +308,7 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
         clip_norm=settings.clip_norm,
         accumulate=settings.accumulate,
         ema_decay=settings.ema_decay,
+        ranks=parallel.ranks().count,
     )
 
 

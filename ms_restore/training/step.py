@@ -69,6 +69,8 @@ class TrainStep(nn.Cell):
         accumulate: the batch is computed in so many parts, whose gradients are averaged.
         ema_decay: keeps an exponential moving average of the weights in ``averages``; 0: none.
             Update n decays by min(ema_decay, (1 + n) / (4 + n)): at first the last third counts.
+        ranks: processes whose gradients are averaged. One that overflows makes the average not
+            finite, so all of them skip the step.
 
     Every state is a parameter of this cell, so its parameters are all that a run must save.
     """
@@ -82,6 +84,7 @@ class TrainStep(nn.Cell):
         clip_norm: Optional[float] = None,
         accumulate: int = 1,
         ema_decay: float = 0.0,
+        ranks: int = 1,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.network_with_loss = network_with_loss
@@ -91,6 +94,10 @@ class TrainStep(nn.Cell):
         self.clip_norm = clip_norm
         self.accumulate = accumulate
         self.ema_decay = ema_decay
+        self.ranks = ranks
+        if ranks > 1:
+            self.reducer = nn.DistributedGradReducer(self.weights, True, ranks)
+            self.sum = ops.AllReduce()
         self.averages = self.weights.clone("ema", "same") if ema_decay else ParameterTuple(())
         self.updates = Parameter(Tensor(0, ms.int32), name="updates", requires_grad=False)
         self.skipped = Parameter(Tensor(0, ms.int32), name="skipped_steps", requires_grad=False)
@@ -114,6 +121,9 @@ class TrainStep(nn.Cell):
         shrink = 1.0 / (scale * self.accumulate)
         loss = loss * shrink
         gradients = self.hyper_map(ops.partial(_times, shrink), gradients)
+        if self.ranks > 1:
+            gradients = self.reducer(gradients)
+            loss = self.sum(loss) / self.ranks
         finite = amp.all_finite(gradients)
         if finite:
             self.update(gradients)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
-from ms_restore import parts, runtime
+from ms_restore import parallel, parts, runtime
 from ms_restore import recipe as recipes
 from ms_restore.data import sources
 from ms_restore.data.images import to_float
@@ -77,6 +77,7 @@ def evaluate(
             (f"original: {trial.name}", trial.x),
         ]
         comparison(folder / "comparisons" / f"{trial.name}.png", panels)
+    scores = evaluation.gathered(scores, source.names)
     mean = evaluation.mean(scores)
     metrics = {
         "model": recipe.model,
@@ -85,8 +86,9 @@ def evaluate(
         "mean": mean,
         "images": scores,
     }
-    with replacing(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    if parallel.ranks().first:
+        with replacing(folder / "metrics.json") as temporary:
+            temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     score_table(scores, mean, degradation.baseline_name)
     gain = mean["psnr"] - mean["baseline_psnr"]
     say(

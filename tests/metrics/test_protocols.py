@@ -20,7 +20,14 @@ def eight_bit(values):
 
 
 def border_of(name, scale):
-    return {"sr-y": scale, "sr-rgb-div2k": scale + 6, "gray": 0, "rgb": 0, "rgb-float": 0, "n2n-rgb": 0}[name]
+    return {
+        "sr-y": scale,
+        "sr-rgb-div2k": scale + 6,
+        "gray": 0,
+        "rgb": 0,
+        "rgb-float": 0,
+        "n2n-rgb": 0,
+    }[name]
 
 
 def test_the_protocols():

@@ -1,0 +1,232 @@
+"""Running several ranks: started together, ended together, the first that fails is named."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, Optional
+
+import psutil
+
+from ms_restore.errors import InputError
+from ms_restore.launch import rank_table
+from ms_restore.report.terminal import say
+
+_POLL = 0.2  # seconds between two looks at the ranks
+_GRACE = 10.0  # seconds that a rank has to end after SIGTERM
+_SAVING = 600.0  # seconds that ranks have to save when the user ends the job
+
+
+@dataclasses.dataclass
+class Rank:
+    """A process to be started; ``environment`` comes on top of this one's.
+
+    ``msrun``: it is no rank itself but starts some, whose logs are worker_N.log beside its own.
+    """
+
+    number: int
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    msrun: bool = False
+
+    def shown(self) -> str:
+        words = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
+        return f"{' '.join(words)} {shlex.join(self.command)} > {shlex.quote(str(self.log))} 2>&1"
+
+
+def by_table(
+    path: Path, command: list[str], logs: Path, server: Optional[str] = None
+) -> list[Rank]:
+    """The ranks of this server, as the table has them."""
+    devices = rank_table.read(path)
+    return [
+        Rank(
+            device.rank,
+            command,
+            {
+                "RANK_TABLE_FILE": str(path.resolve()),
+                "RANK_SIZE": str(len(devices)),
+                "RANK_ID": str(device.rank),
+                "DEVICE_ID": str(device.device),
+            },
+            logs / f"rank_{device.rank}.log",
+        )
+        for device in rank_table.here(devices, server)
+    ]
+
+
+def run(ranks: list[Rank]) -> int:
+    """Run all until they end; the exit code of the first that fails, whose log is named.
+
+    When one fails, or a signal comes, the others are ended. After a signal the ranks have ten
+    minutes to save what they have.
+    """
+    for rank in ranks:
+        rank.log.parent.mkdir(parents=True, exist_ok=True)
+    processes = []
+    with contextlib.ExitStack() as files, _signals() as asked:
+        try:
+            for rank in ranks:
+                log = files.enter_context(rank.log.open("wb"))
+                processes.append(
+                    subprocess.Popen(
+                        rank.command,
+                        env={**os.environ, **rank.environment},
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,  # Ctrl-C comes through this process alone
+                    )
+                )
+            return _watch(ranks, processes, asked)
+        finally:
+            _end(processes, _GRACE)
+
+
+def _watch(ranks: list[Rank], processes: list[Any], asked: list[int]) -> int:
+    started: dict[int, int] = {}  # process and number of the ranks that msrun started
+    while True:
+        for rank, process in zip(ranks, processes):
+            if rank.msrun:
+                started.update({child.pid: n for n, child in _workers(process.pid).items()})
+        codes = [process.poll() for process in processes]
+        failed = [n for n, code in enumerate(codes) if code not in (None, 0)]
+        if asked:
+            say("ending all ranks, which save first")
+            for rank, process in zip(ranks, processes):
+                for worker in _workers(process.pid).values() if rank.msrun else (process,):
+                    worker.terminate()
+            _wait(processes, _SAVING)
+            return 128 + asked[0]
+        if failed:
+            rank, code = ranks[failed[0]], codes[failed[0]]
+            if rank.msrun:
+                rank, code = _first_failed(rank, started, code)
+            say(f"rank {rank.number} failed ({_meaning(code)}); its log: {rank.log}")
+            for line in _last_lines(rank.log):
+                say(f"  {line}")
+            return code if code > 0 else 128 - code
+        if all(code == 0 for code in codes):
+            return 0
+        time.sleep(_POLL)
+
+
+def _workers(msrun: int) -> dict[int, psutil.Process]:
+    """The ranks that msrun started on this host, by number."""
+    found = {}
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(msrun).children():
+            environment = child.environ()
+            if environment.get("MS_ROLE") == "MS_WORKER":
+                found[int(environment["RANK_ID"])] = child
+    return found
+
+
+def _first_failed(rank: Rank, started: dict[int, int], code: int) -> tuple[Rank, int]:
+    """The rank that failed first and its exit code, as msrun's own log has them."""
+    text = rank.log.read_text(encoding="utf-8", errors="replace")
+    match = re.search(r"process (\d+) exit with exception\. Error code: (-?\d+)", text)
+    if match is None or int(match.group(1)) not in started:
+        return rank, code
+    number = started[int(match.group(1))]
+    log = rank.log.with_name(f"worker_{number}.log")
+    return dataclasses.replace(rank, number=number, log=log), int(match.group(2))
+
+
+def _wait(processes: list[Any], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.1, until - time.monotonic()))
+
+
+def _end(processes: list[Any], grace: float) -> None:
+    """Ask the processes to end, and after the grace end them and what they started."""
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    _wait(processes, grace)
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The signals that came in this block and would have ended this process."""
+    came: list[int] = []
+
+    def note(number: int, frame: Optional[FrameType]) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _meaning(code: int) -> str:
+    return f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
+
+
+def _last_lines(log: Path, count: int = 3) -> list[str]:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in lines if line.strip()][-count:]
+
+
+def by_msrun(
+    workers: int,
+    command: list[str],
+    logs: Path,
+    *,
+    nodes: int = 1,
+    node_rank: int = 0,
+    master_addr: str = "127.0.0.1",
+    master_port: int = 8118,
+) -> list[Rank]:
+    """msrun as the one process to watch; it starts ``workers`` ranks on each of ``nodes`` hosts."""
+    if workers < 1 or nodes < 1 or not 0 <= node_rank < nodes:
+        raise InputError(
+            f"{workers} workers, {nodes} nodes, node_rank {node_rank}: expected at least 1 of each "
+            "and a node_rank below the number of nodes"
+        )
+    if node_rank == 0 and not _free(master_port):
+        raise InputError(
+            f"port {master_port} is in use (another job?); choose another with --master_port"
+        )
+    msrun = [
+        str(Path(sys.executable).with_name("msrun")),
+        f"--worker_num={workers * nodes}",
+        f"--local_worker_num={workers}",
+        f"--master_addr={master_addr}",
+        f"--master_port={master_port}",
+        f"--node_rank={node_rank}",
+        f"--log_dir={logs}",
+        "--join=True",
+    ]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return [Rank(0, [*msrun, *command], {"PATH": path}, logs / "msrun.log", msrun=True)]
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("", port))
+        except OSError:
+            return False
+    return True

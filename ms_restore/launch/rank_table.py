@@ -1,0 +1,166 @@
+"""HCCL rank tables, version 1.0: which device of which server is which rank.
+
+https://www.mindspore.cn/docs/en/master/model_train/parallel/rank_table.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import re
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any, Optional
+
+from ms_restore.errors import InputError, listed
+from ms_restore.files import replacing
+
+VERSION = "1.0"
+HCCN = Path("/etc/hccn.conf")  # where Ascend's driver keeps the devices' addresses
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """One rank: its number, the server it is on, and its device there."""
+
+    rank: int
+    server: str
+    device: int
+
+
+def read(path: Path) -> list[Device]:
+    """The ranks of a table, by number; InputError, a line for each thing that is wrong with it."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"rank table {path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"rank table {path}: not valid JSON ({error})") from None
+    if not isinstance(table, dict) or table.get("version") != VERSION:
+        found = table.get("version") if isinstance(table, dict) else type(table).__name__
+        raise InputError(f"rank table {path}: version {found!r}, expected {VERSION!r}")
+    try:
+        devices = [
+            Device(int(entry["rank_id"]), str(server["server_id"]), int(entry["device_id"]))
+            for server in table["server_list"]
+            for entry in server["device"]
+        ]
+        count = int(table["server_count"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"rank table {path}: not of the layout server_count, server_list, device with rank_id "
+            f"and device_id ({type(error).__name__}: {error})"
+        ) from None
+    problems = _problems(devices, count, len(table["server_list"]))
+    if problems:
+        raise InputError(*(f"rank table {path}: {problem}" for problem in problems))
+    return sorted(devices, key=lambda device: device.rank)
+
+
+def _problems(devices: list[Device], server_count: int, servers: int) -> list[str]:
+    found = []
+    if server_count != servers:
+        found.append(f"server_count is {server_count}, but server_list has {servers}")
+    ranks = [device.rank for device in devices]
+    if not devices:
+        found.append("no device in it")
+    elif sorted(ranks) != list(range(len(ranks))):
+        found.append(
+            f"rank_id {listed(map(str, ranks), 16)}, expected each of 0 to {len(ranks) - 1}"
+        )
+    places = [f"{device.device} of {device.server}" for device in devices]
+    twice = sorted({place for place in places if places.count(place) > 1})
+    if twice:
+        found.append(f"device {listed(twice)} is there twice")
+    return found
+
+
+def here(devices: list[Device], server: Optional[str] = None) -> list[Device]:
+    """The ranks of this server, which is known by one of its addresses or by name."""
+    names = {server} if server else addresses()
+    own = [device for device in devices if device.server in names]
+    if not own:
+        raise InputError(
+            f"this server ({listed(sorted(names))}) is not in the rank table, which has "
+            f"{listed(sorted({device.server for device in devices}))}; name it with --server_id"
+        )
+    return own
+
+
+def addresses() -> set[str]:
+    """This machine's names and addresses."""
+    names = {"localhost", "127.0.0.1", socket.gethostname()}
+    try:
+        listing = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True)
+        names |= set(listing.stdout.split())
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    return names
+
+
+def write(path: Path, devices: str, server: Optional[str] = None, hccn: Path = HCCN) -> Path:
+    """Write the table of this server's devices, such as "0-7" or "0,2", and return its path."""
+    numbers = _numbers(devices)
+    try:
+        text = hccn.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{hccn}: cannot be read ({error.strerror}); it holds the devices' addresses where "
+            "Ascend's driver is installed"
+        ) from None
+    known = dict(re.findall(r"^address_(\d+)=(\S+)$", text, re.MULTILINE))
+    missing = [str(number) for number in numbers if str(number) not in known]
+    if missing:
+        raise InputError(
+            f"{hccn} has no address for device {listed(missing)}; it has {listed(known, 16)}"
+        )
+    table: dict[str, Any] = {
+        "version": VERSION,
+        "server_count": "1",
+        "server_list": [
+            {
+                "server_id": server or _address(),
+                "device": [
+                    {
+                        "device_id": str(number),
+                        "device_ip": known[str(number)],
+                        "rank_id": str(rank),
+                    }
+                    for rank, number in enumerate(numbers)
+                ],
+                "host_nic_ip": "reserve",
+            }
+        ],
+        "status": "completed",
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _numbers(text: str) -> list[int]:
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        if match is None:
+            raise InputError(f"devices {text!r}: expected such as 0-7 or 0,2,4")
+        first = int(match.group(1))
+        numbers += range(first, int(match.group(2) or first) + 1)
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise InputError(f"devices {text!r}: a device is there twice, or none is")
+    return numbers
+
+
+def _address() -> str:
+    """An address of this machine that others can reach, if it has one."""
+    found = []
+    for name in addresses():
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            continue
+        if address.version == 4 and not address.is_loopback:
+            found.append(name)
+    return min(found, default="127.0.0.1")

@@ -1,0 +1,143 @@
+"""Data parallelism with real ranks: msrun on the CPU, over loopback."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ms_restore import api, parallel
+from ms_restore.metrics import evaluate as evaluation
+from ms_restore.weights import checkpoint
+
+TOP = Path(__file__).parents[1]
+WORKER = Path(__file__).parent / "fixtures" / "rank_worker.py"
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def msrun(count, folder, script, *arguments, timeout=120):
+    """Run a script in so many ranks; the finished process, its logs in ``folder``."""
+    binaries = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    options = [f"--worker_num={count}", f"--local_worker_num={count}", "--join=True"]
+    options += [f"--master_port={free_port()}", f"--log_dir={folder / 'ranks'}"]
+    return subprocess.run(
+        [str(binaries / "msrun"), *options, str(script), *map(str, arguments)],
+        cwd=TOP,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def logs(folder):
+    return "\n".join(path.read_text() for path in sorted((folder / "ranks").glob("worker_*.log")))
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """What the worker script found with two ranks; it says what it does."""
+    folder = tmp_path_factory.mktemp("two")
+    done = msrun(2, folder, WORKER, folder)
+    assert done.returncode == 0, logs(folder)
+    return [np.load(folder / f"rank{rank}.npz") for rank in range(2)]
+
+
+def test_ranks_have_the_same_weights_bit_for_bit(two_ranks):
+    first, second = ({k: r[k] for k in r if k.startswith("weights/")} for r in two_ranks)
+    assert first
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+def test_two_ranks_of_a_batch_equal_one_of_twice_as_much(two_ranks):
+    from tests.fixtures import rank_worker
+
+    single = rank_worker.train(steps=5, batch_size=4)
+    for name, value in single.items():
+        np.testing.assert_allclose(two_ranks[0][f"weights/{name}"], value, atol=1e-5)
+    moved = rank_worker.train(steps=1, batch_size=4)
+    assert any(np.abs(single[name] - moved[name]).max() > 1e-4 for name in single)
+
+
+def test_an_overflow_on_one_rank_makes_both_skip(two_ranks):
+    for rank in two_ranks:
+        assert rank["overflow/skipped"] == 1
+        assert rank["overflow/moved"] == 0
+        assert rank["overflow/scale"] == 2.0**15
+
+
+def test_totals_are_exact_to_the_last_bit(two_ranks):
+    values = np.random.default_rng(0).standard_normal(7) * 10.0 ** np.arange(-3, 4)
+    expected = [*values, np.inf]
+    for rank in two_ranks:
+        assert (rank["total"] == expected).all()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_sharded_evaluation_equals_that_of_one_rank(count, run, tmp_path):
+    """Seven images; the mean is the same to the last bit, and each image counts once."""
+    from ms_restore.data import photos
+    from ms_restore.data.images import Picture, write_picture
+
+    for number in range(7):
+        photo = photos.load("chelsea")[20 * number :, 20 * number :][:40, :50]
+        write_picture(tmp_path / "images" / f"{number}.png", Picture(photo))
+    arguments = ["--checkpoint", run.folder, "--data_dir", tmp_path / "images"]
+    arguments += ["--device_target", "CPU", "--output_dir", tmp_path / "many"]
+    done = msrun(count, tmp_path, TOP / "eval.py", *arguments)
+    assert done.returncode == 0, logs(tmp_path)
+    api.evaluate(run.folder, data_dir=tmp_path / "images", output_dir=tmp_path / "one")
+    assert json.loads((tmp_path / "many" / "metrics.json").read_text()) == json.loads(
+        (tmp_path / "one" / "metrics.json").read_text()
+    )
+    spoken = logs(tmp_path)
+    assert spoken.count("metrics.json and comparisons/") == 1
+    assert len(list((tmp_path / "many" / "comparisons").iterdir())) == 7
+
+
+def test_a_run_of_two_ranks_is_resumed_by_one(tiny, pictures, tmp_path):
+    """The position in the data counts in samples; only the first rank writes."""
+    arguments = ["--model", tiny, "--data_dir", pictures, "--output_dir", tmp_path / "run"]
+    arguments += ["--device_target", "CPU", "--max_steps", 3]
+    done = msrun(2, tmp_path, TOP / "train.py", *arguments)
+    assert done.returncode == 0, logs(tmp_path)
+    saved = checkpoint.newest(tmp_path / "run")
+    assert checkpoint.read(saved[0]).facts["samples"] == 3 * 2 * 2
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log if "loss" in entry] == [1, 2, 3]
+    again = api.train(tiny, data_dir=pictures, resume=tmp_path / "run", device_target="CPU")
+    assert again.steps == 6
+    assert checkpoint.read(checkpoint.newest(again.folder)[0]).facts["samples"] == 12 + 3 * 2
+
+
+def test_alone_nothing_is_shared():
+    assert parallel.ranks() == parallel.Ranks(0, 1)
+    values = np.array([1.5, np.nan])
+    assert parallel.total(values) is values
+    rows = [{"name": "b", "psnr": 2.0}, {"name": "a", "psnr": 1.0}]
+    assert evaluation.gathered(rows, ["a", "b"]) == rows[::-1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, False),
+        ({"MS_ROLE": "MS_WORKER"}, True),
+        ({"MS_ROLE": "MS_SCHED"}, True),
+        ({"RANK_TABLE_FILE": "table.json", "RANK_SIZE": "8"}, True),
+        ({"RANK_TABLE_FILE": "table.json", "RANK_SIZE": "1"}, False),
+        ({"RANK_SIZE": "8"}, False),
+    ],
+)
+def test_who_is_launched(environment, expected):
+    assert parallel.launched(environment) is expected
