@@ -4,9 +4,11 @@
 
 Without --source it makes photographs by turning and enlarging the embedded ones, with a little
 noise, so that PNG packs them like photographs of a camera (about 2:1): 60 of 2040x1356, or for a
-model that trains on patches of a grid (data.stride), such as dncnn_s25, 400 of 180x180. Augmented,
-degraded and in batches as the model's recipe says, by as many threads as it says. Prints a table
-and writes JSON with the machine and the versions.
+model that trains on patches of a grid (data.stride), such as dncnn_s25, 400 of 180x180, or for
+noise2noise_gaussian and its kind 400 of 500x400, about ImageNet's size; for noise2noise_mri 800
+synthetic slices. Augmented, degraded, with the target that the recipe names and in batches as it
+says, by as many threads as it says. Prints a table and writes JSON with the machine and the
+versions.
 """
 
 from __future__ import annotations
@@ -18,37 +20,60 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 from common import publish, watched
 
 from ms_restore import parts
 from ms_restore import recipe as recipes
-from ms_restore.data import photos, sources
+from ms_restore.data import phantoms, photos, sources
 from ms_restore.data.images import Picture, read_picture, write_picture
 from ms_restore.data.patches import TrainingBatches, as_dataset
+from ms_restore.recipe import Recipe
 
-_MADE = {False: (60, 1356, 2040), True: (400, 180, 180)}  # with a grid: how many, height, width
+_LARGE, _GRID, _CROPS = (
+    (60, 1356, 2040),
+    (400, 180, 180),
+    (400, 400, 500),
+)  # how many, height, width
+_SLICES = 800
 _MEMORY = sources._CACHE_BYTES
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--source", type=Path, help="folder of images (none: made for this)")
-    parser.add_argument("--images", type=int, help="how many to make (default 60 or 400)")
+    parser.add_argument("--images", type=int, help="how many to make (default 60, 400 or 800)")
     parser.add_argument("--model", default="edsr_baseline_x2", help="whose patches")
     parser.add_argument("--batches", type=int, default=200, help="to read (default 200)")
     parser.add_argument("--output", type=Path, default=Path("data_pipeline.json"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="data_pipeline_") as name:
         folder = Path(name)
-        count, height, width = _MADE[recipes.load(options.model).data.stride is not None]
-        source = options.source or make_photos(
-            folder / "photos", options.images or count, height, width
-        )
+        recipe = recipes.load(options.model)
+        source = options.source or make_images(folder / "images", recipe, options.images)
         figures = measure(source, folder / "prepared", options.model, options.batches)
     publish(figures, options.output)
+
+
+def make_images(folder: Path, recipe: Recipe, count: Optional[int]) -> Path:
+    """Images such as the model trains on."""
+    side = recipe.network.get("side")
+    if side:
+        return make_slices(folder, count or _SLICES, side)
+    kind = _GRID if recipe.data.stride else _LARGE
+    if recipe.network["name"] == "noise2noise":
+        kind = _CROPS
+    return make_photos(folder, count or kind[0], *kind[1:])
+
+
+def make_slices(folder: Path, count: int, side: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        pixels = phantoms.load(f"phantom_{number:04}", side)
+        write_picture(folder / f"{number + 1:04}.png", Picture(pixels))
+    return folder
 
 
 def make_photos(folder: Path, count: int, height: int, width: int) -> Path:
@@ -121,7 +146,7 @@ def rate(folder: Path, model: str, batches: int, memory: int) -> float:
     train, _ = sources.open_training(
         str(folder),
         None,
-        recipe.network["channels"],
+        recipe.network.get("channels", 1),
         data.patch_size,
         data.patch_size,
         data.scales,
@@ -133,6 +158,8 @@ def rate(folder: Path, model: str, batches: int, memory: int) -> float:
         patch_size=data.patch_size,
         stride=data.stride,
         batch_size=batch_size,
+        target=data.target,
+        translation=data.translation,
         augment=data.augment,
         seed=0,
         steps=batches + 1,

@@ -87,7 +87,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     prepare = verb("prepare", "write images as MindRecord, for faster training", _prepare)
     prepare.add_argument("--model", required=True, help="whose training the images are for")
     prepare.add_argument(
-        "--source", required=True, help="folder of images or a layout, or train.h5"
+        "--source", required=True, help="folder of images, volumes or a layout; train.h5, .pkl"
     )
     prepare.add_argument("--output", required=True, help="folder to write")
     prepare.add_argument("--lr_source", help="folder of low-resolution images (none: made on read)")

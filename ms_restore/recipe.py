@@ -274,6 +274,12 @@ def _contradictions(recipe: Recipe) -> list[str]:
             found.append(
                 f"data.stride {recipe.data.stride} is no multiple of network.scale {scale}"
             )
+    side = recipe.network.get("side")
+    if side not in (None, recipe.data.patch_size):
+        found.append(
+            f"data.patch_size {recipe.data.patch_size} is not network.side {side}: the network "
+            "takes images of that size alone"
+        )
     if recipe.eval.protocol not in PROTOCOLS:
         hint = nearest(recipe.eval.protocol, PROTOCOLS) or f"; known: {listed(PROTOCOLS, 12)}"
         found.append(f"eval.protocol: unknown protocol {recipe.eval.protocol!r}{hint}")

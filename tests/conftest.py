@@ -31,6 +31,7 @@ _REDUCED = {
     "edsr": {"blocks": 1, "filters": 4},
     "dncnn": {"layers": 3, "filters": 4},
     "noise2noise": {"width": 3},
+    "noise2noise_mri": {"width": 3, "side": 31},
 }
 
 

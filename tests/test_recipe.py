@@ -22,15 +22,16 @@ def test_every_shipped_recipe_trains_one_step(model, tmp_path, pictures):
     """At reduced size: the recipe's own parts, put together."""
     from ms_restore import api
 
-    side = 32 if model.startswith("noise") else 4 * recipe.load(model).network.get("scale", 3)
-    settings = {**reduced(model), "train.batch_size": 1, "data.patch_size": side}
+    small = reduced(model)
+    scale = recipe.load(model).network.get("scale", 3)
+    side = small.get("network.side", 32 if model.startswith("noise") else 4 * scale)
     run = api.train(
         model,
-        data_dir=pictures,
+        data_dir=None if "network.side" in small else pictures,
         output_dir=tmp_path / "run",
         max_steps=1,
         device_target="CPU",
-        settings=settings,
+        settings={**small, "train.batch_size": 1, "data.patch_size": side},
     )
     assert run.steps == 1
     assert run.checkpoint.is_file()

@@ -22,6 +22,7 @@ from ms_restore.data.mindrecord.patches import PatchSource
 from ms_restore.data.mindrecord.records import RecordSource
 from ms_restore.data.mindrecord.tiles import Place, Tile, count_along
 from ms_restore.data.sources import ImageSource, TrainingSource, degraded
+from ms_restore.errors import InputError
 
 if TYPE_CHECKING:
     from mindspore.dataset import GeneratorDataset
@@ -83,6 +84,7 @@ class TrainingBatches:
         else:
             if isinstance(source, RecordSource):
                 source.check_patches(patch_size, degradation.margin, degradation.scale)
+                _check_unpaired(source, target, translation)
             counts = [int(np.prod(self._grid(size))) if stride else 1 for size in source.sizes]
         self._ends = np.cumsum(counts)
         self._batch_size = batch_size
@@ -195,6 +197,16 @@ class TrainingBatches:
         symmetries = [place.symmetry for place in places]
         rngs = [place.rng for place in places]
         return self._assemble(np.stack(xs), y, symmetries, rngs)
+
+
+def _check_unpaired(source: RecordSource, target: str, translation: int) -> None:
+    """InputError where degraded images are stored, but others would have to be made."""
+    if source.paired and (target != "clean" or translation):
+        asked = f"data.target {target}" if target != "clean" else f"data.translation {translation}"
+        raise InputError(
+            f"{source.description} has degraded images of its own, but {asked} needs such that "
+            "are made on reading; prepare the clean images alone"
+        )
 
 
 @lru_cache(maxsize=4)

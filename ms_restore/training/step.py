@@ -23,8 +23,8 @@ class NetworkWithLoss(nn.Cell):
     def __init__(self, network: nn.Cell, loss: nn.Cell, amp_level: Literal["O0", "O2"] = "O0"):
         super().__init__(auto_prefix=False)
         if hasattr(network, "float16_part"):
-            part = amp.auto_mixed_precision(network.float16_part, amp_level, ms.float16)
-            network.float16_part = part
+            if amp_level == "O2":  # in place: a cell around it would rename its parameters
+                network.float16_part.to_float(ms.float16)
             self.network = network
         else:
             self.network = amp.auto_mixed_precision(network, amp_level, ms.float16)

@@ -29,7 +29,7 @@ def prepare(
 
     Args:
         source: folder of images; or an HDF5 file of patches (train.h5), or a folder with train.h5
-            and val.h5.
+            and val.h5; for a model of MRI a folder of NIfTI volumes, or pickled slices.
         lr_source: folder of low-resolution images, paired by name; none: they are made on reading.
         skip_bad: leave out images that cannot be used, and say which.
         workers: threads that decode; by default one for each processor.
@@ -48,7 +48,8 @@ def prepare(
         margin=degradation.margin,
         stride=recipe.data.stride,
         scales=recipe.data.scales,
-        channels=recipe.network["channels"],
+        channels=recipe.network.get("channels", 1),
+        side=recipe.network.get("side"),
         low=Path(lr_source) if lr_source else None,
         skip_bad=skip_bad,
         workers=workers,

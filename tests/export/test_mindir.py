@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from ms_restore import api, recipe
+from ms_restore import api, parts, recipe
 from ms_restore.errors import InputError
 from ms_restore.export import mindir
 from ms_restore.export.metadata import Metadata
 from ms_restore.inference.geometry import Geometry
 from ms_restore.networks.edsr import EDSR
+from tests.conftest import reduced
 
 
 @pytest.mark.parametrize("size", [(5, 7), (32, 32), (41, 50)])
@@ -102,3 +103,26 @@ def test_other_files(run, tmp_path):
     path.write_bytes(path.read_bytes()[:-700])
     with pytest.raises(InputError, match="not a MINDIR file, or a damaged one"):
         api.load_model(path, device_target="CPU")
+
+
+@pytest.mark.parametrize("shape", [None, "fixed"])
+@pytest.mark.parametrize("model", ["noise2noise_gaussian", "noise2noise_mri"])
+def test_noise2noise(model, shape, tmp_path):
+    """mindir.export itself compares the file with the network, here at every size it says."""
+    settings = reduced(model)
+    if "network.side" in settings:
+        settings["data.patch_size"] = settings["network.side"]
+    loaded = recipe.load(model, settings)
+    network = parts.build("network", loaded.network)
+    geometry = Geometry.of(network)
+    size = geometry.sizes()[-1]
+    metadata = Metadata(loaded, geometry, size if shape else None, None)
+    assert mindir.export(network, tmp_path / "net.mindir", metadata) <= 1e-4
+    restorer = api.load_model(tmp_path / "net.mindir", device_target="CPU")
+    y = np.random.default_rng(0).random((*size, network.channels), np.float32)
+    x_hat = network(ms.Tensor(y.transpose(2, 0, 1)[None])).asnumpy()[0].transpose(1, 2, 0)
+    assert x_hat.shape == (*size, 3 if model == "noise2noise_gaussian" else 1)
+    np.testing.assert_allclose(restorer(y), np.clip(x_hat, 0, 1), atol=1e-5)
+    if model == "noise2noise_mri":
+        with pytest.raises(InputError, match="takes images of 31x31 alone, this one is 30x31"):
+            restorer(y[:, :-1])

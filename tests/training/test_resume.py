@@ -59,7 +59,11 @@ def _assert_same_run(folder, other):
     assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, EVERYTHING, {"train.loss": "annealed_l0"}],
+    ids=["plain", "everything", "a loss that follows the run"],
+)
 def test_two_halves_equal_the_whole(tiny, pictures, tmp_path, settings):
     whole = _train(tiny, pictures, tmp_path / "whole", settings=settings)
     _train(tiny, pictures, tmp_path / "halves", settings=settings, max_steps=whole.steps // 2)

@@ -1,4 +1,4 @@
-"""Writing prepared sets: images or HDF5 as MindRecord shards with a manifest.
+"""Writing prepared sets: images, HDF5 or slices of MRI as MindRecord shards with a manifest.
 
 Threads read and decode the images (which releases Python's lock), a few ahead of the main thread,
 which cuts them and writes the records in the order of their names. A shard is written in the
@@ -23,9 +23,16 @@ from typing import Any, Optional
 from mindspore.mindrecord.common.exceptions import MindRecordException
 
 from ms_restore import __version__
-from ms_restore.data.mindrecord import hdf5, pairs
+from ms_restore.data.mindrecord import hdf5, pairs, pickles, volumes
 from ms_restore.data.mindrecord.inputs import ImagePatches, ImageTiles, Inputs
-from ms_restore.data.mindrecord.sets import FORMAT, MANIFEST, SUFFIX, UNFINISHED, read_manifest
+from ms_restore.data.mindrecord.sets import (
+    FORMAT,
+    MANIFEST,
+    SUFFIX,
+    UNFINISHED,
+    read_manifest,
+    slice_names,
+)
 from ms_restore.data.mindrecord.shards import (
     SETTINGS,
     Entry,
@@ -58,6 +65,7 @@ def prepare(
     stride: Optional[int] = None,
     scales: Sequence[float] = (1.0,),
     channels: int = 3,
+    side: Optional[int] = None,
     low: Optional[Path] = None,
     skip_bad: bool = False,
     workers: Optional[int] = None,
@@ -66,18 +74,55 @@ def prepare(
     """Prepare images, or both parts of a known layout; return the prepared folders.
 
     Args:
-        source: folder of images, or HDF5 of patches (see ``hdf5``).
+        source: folder of images, HDF5 of patches (see ``hdf5``), or where there is a ``side``,
+            slices of MRI (see ``volumes`` and ``pickles``).
         model: whose training the set is for; only noted.
         scale: pixels of x for each pixel of y along a side.
         patch_size, margin: of the largest training patch, in pixels of x.
         stride: write the training images as all patches on this grid, not as tiles.
         scales, channels: of those patches; each image is also resized by these factors.
+        side: of the slices that the model's network takes; none: it takes any image.
         low: folder of low-resolution images, see ``pairs``; none: they are made on reading.
         skip_bad: leave out images that cannot be used, instead of an error.
         workers: threads that decode, by default one for each processor.
         shard_bytes: of records in a shard, about.
     """
     grid = Grid(patch_size, margin, max(_STRIDE // scale, 1) * scale)
+    slices = _slices(source, side, grid) if side else []
+    if low and slices:
+        raise InputError("--lr_source: slices of MRI have no low-resolution images; leave it out")
+    inputs = slices or _images(source, model, scale, grid, stride, scales, channels, low)
+    folders = [output / "train", output / "valid"] if len(inputs) > 1 else [output]
+    noted = {"model": model, "shard_bytes": shard_bytes}
+    _write([_Job(*both, noted) for both in zip(inputs, folders)], output, skip_bad, workers)
+    if stride and len(inputs) == 1:
+        say(
+            f"{output}: no image is held out; training validates on the embedded photos, "
+            "or on those of --data.valid_dir"
+        )
+    return folders
+
+
+def _slices(source: Path, side: int, grid: Grid) -> list[Inputs]:
+    """The slices to train on and to validate on (if any); none where the source holds none."""
+    found = volumes.find(source)
+    if found:
+        return [volumes.Volumes(paths, side, grid) for paths in found]
+    files = pickles.find(source) or ()
+    return [pickles.PickledSlices(path, side, grid) for path in files if path]
+
+
+def _images(
+    source: Path,
+    model: str,
+    scale: int,
+    grid: Grid,
+    stride: Optional[int],
+    scales: Sequence[float],
+    channels: int,
+    low: Optional[Path],
+) -> list[Inputs]:
+    """The images, or patches of HDF5, to train on and to validate on (if any)."""
     file = hdf5.find(source)
     if low and (stride or file):
         raise InputError(
@@ -92,24 +137,16 @@ def prepare(
     train, valid = file or split_layout(source)
     inputs: list[Inputs] = []
     if file:
-        inputs.append(hdf5.HDF5Patches(train, channels, patch_size))
+        inputs.append(hdf5.HDF5Patches(train, channels, grid.patch))
     elif stride:
-        inputs.append(ImagePatches(train, channels, patch_size, stride, scales))
+        inputs.append(ImagePatches(train, channels, grid.patch, stride, scales))
     else:
-        inputs.append(_tiles(train, low, bool(valid), scale, patch_size, grid))
+        inputs.append(_tiles(train, low, bool(valid), scale, grid.patch, grid))
     if valid and file:
         inputs.append(hdf5.HDF5Images(valid, channels, grid))
     elif valid:
         inputs.append(_tiles(valid, low, True, scale, scale, grid))
-    folders = [output / "train", output / "valid"] if valid else [output]
-    noted = {"model": model, "shard_bytes": shard_bytes}
-    _write([_Job(*both, noted) for both in zip(inputs, folders)], output, skip_bad, workers)
-    if stride and not valid:
-        say(
-            f"{output}: no image is held out; training validates on the embedded photos, "
-            "or on those of --data.valid_dir"
-        )
-    return folders
+    return inputs
 
 
 def _tiles(
@@ -264,8 +301,13 @@ class _Job:
                 path.unlink()
 
     def _size(self, manifest: Entry) -> str:
-        patches = f", {manifest['records']:,} patches" if "layout" in manifest else ""
-        return f"{manifest['count']} {self.inputs.unit}{patches}"
+        pieces = sum(len(shard["images"]) for shard in manifest["shards"])
+        inside = ""
+        if "layout" in manifest:
+            inside = f", {manifest['records']:,} patches"
+        elif pieces != manifest["count"]:
+            inside = f", {manifest['count']:,} slices"
+        return f"{pieces} {self.inputs.unit}{inside}"
 
     def _write_shards(
         self,
@@ -306,7 +348,7 @@ class _Job:
         from mindspore import __version__ as mindspore_version
 
         skipped = [entry for note in notes for entry in note.pop("skipped")]
-        count = sum(len(note["images"]) for note in notes)
+        count = sum(len(slice_names(entry)) for note in notes for entry in note["images"])
         if not count:
             raise InputError(
                 f"{self.inputs.source}: none of its images can be used, nothing is prepared"

@@ -17,7 +17,14 @@ from typing import Any, Optional
 import numpy as np
 
 from ms_restore.data.images import names_of, to_channels
-from ms_restore.data.mindrecord.sets import DTYPES, Shards, as_written, contradiction, read_manifest
+from ms_restore.data.mindrecord.sets import (
+    DTYPES,
+    Shards,
+    as_written,
+    contradiction,
+    read_manifest,
+    slice_names,
+)
 from ms_restore.data.mindrecord.tiles import Grid, Place, Tile
 from ms_restore.errors import InputError, listed
 
@@ -37,7 +44,7 @@ class Plane:
 
 @dataclasses.dataclass(frozen=True)
 class StoredImage:
-    """An image of a prepared set: its file's name, its sizes, and the number of its first tile."""
+    """An image of a prepared set: its file's name or slice, its sizes, its first tile's number."""
 
     name: str
     x: Plane
@@ -77,8 +84,9 @@ class PreparedSet:
         for image in itertools.chain.from_iterable(shard["images"] for shard in shards):
             x = _plane(image)
             y = _plane(image["low_resolution"]) if self.paired else None
-            yield StoredImage(image["name"], x, y, first)
-            first += self.grid.count(x.height) * self.grid.count(x.width)
+            for name in slice_names(image):
+                yield StoredImage(name, x, y, first)
+                first += self.grid.count(x.height) * self.grid.count(x.width)
 
     def _end(self) -> int:
         last = self.images[-1]
@@ -110,6 +118,7 @@ class RecordSource:
         self._channels = channels
         self._images = [prepared.images[index] for index in indices]
         self.names = names_of([image.name for image in self._images])
+        self.paired = prepared.paired
         self.sizes = [(image.x.height, image.x.width) for image in self._images]
         self.coloured = [image.name for image in self._images if image.x.channels > channels]
         self.description = f"{len(self._images)} images of {prepared.folder} (MindRecord)"

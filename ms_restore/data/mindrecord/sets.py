@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 HEADER_BYTES = 1 << 20  # of a shard; holds its list of pages
 UNFINISHED = "unfinished"  # subfolder of a set that is being prepared
 SUFFIX = ".mindrecord"
+VOLUME_SUFFIXES = (".nii.gz", ".nii")
 DTYPES = {"uint8": np.uint8, "uint16": np.uint16}
 _CHUNK = 4096  # records that one pass over the files reads, in any order
 _CHUNK_ALIKE = 16384  # of small records, of which opening takes longer than reading
@@ -38,6 +39,21 @@ def as_written(folder: Path) -> Iterator[None]:
         raise InputError(
             f"{folder / MANIFEST}: not as prepare wrote it ({error!r}); prepare again"
         ) from None
+
+
+def volume_name(file: str) -> str:
+    """A volume file's name without its suffix."""
+    for suffix in VOLUME_SUFFIXES:
+        if file.lower().endswith(suffix):
+            return file[: -len(suffix)]
+    return file
+
+
+def slice_names(entry: dict[str, Any]) -> list[str]:
+    """The names of the images that an entry of the manifest stands for: its own, or of slices."""
+    if "slices" not in entry:
+        return [entry["name"]]
+    return [f"{volume_name(entry['name'])}_z{number:03}" for number in entry["slices"]]
 
 
 def contradiction(folder: Path) -> InputError:
