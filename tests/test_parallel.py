@@ -5,12 +5,14 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ms_restore import api, parallel
+from ms_restore.launch.jobs import _workers
 from ms_restore.metrics import evaluate as evaluation
 from ms_restore.weights import checkpoint
 
@@ -141,3 +143,52 @@ def test_alone_nothing_is_shared():
 )
 def test_who_is_launched(environment, expected):
     assert parallel.launched(environment) is expected
+
+
+def test_a_killed_rank_ends_the_job_which_goes_on_with_resume(tiny, pictures, tmp_path, request):
+    import psutil
+
+    folder = tmp_path / "run"
+    port = ["--master_port", free_port(), "--log_dir", tmp_path / "ranks"]
+    options = ["--device_target", "CPU", "--train.steps", 100000, "--train.checkpoint_every", 5]
+    start = ["--model", tiny, "--data_dir", pictures, "--output_dir", folder]
+
+    def launch(*train):
+        command = [
+            sys.executable,
+            "-m",
+            "ms_restore",
+            "launch",
+            "--workers",
+            2,
+            *port,
+            "--",
+            *train,
+        ]
+        return subprocess.Popen(
+            [*map(str, command)],
+            cwd=TOP,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    job = launch(*start, *options, "--train.validate_every", 100000)
+    request.addfinalizer(lambda: job.poll() is None and job.terminate())
+    until = time.monotonic() + 120
+    while not list((folder / "checkpoints").glob("step_*.ckpt")):
+        assert job.poll() is None, job.stdout.read()
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    (msrun_itself,) = psutil.Process(job.pid).children()
+    victim = _workers(msrun_itself.pid)[1]
+    victim.kill()
+    said, _ = job.communicate(timeout=30)  # the job ends by itself within half a minute
+    assert job.returncode not in (0, None)
+    assert "rank 1 failed (killed by SIGKILL)" in said
+    assert "worker_1.log" in said
+    done = checkpoint.read(checkpoint.newest(folder)[0]).facts["step"]
+    again = launch("--resume", folder, "--max_steps", done + 2, "--device_target", "CPU")
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, said + logs(tmp_path)
+    assert checkpoint.read(checkpoint.newest(folder)[0]).facts["step"] == done + 2

@@ -109,10 +109,9 @@ def _watch(ranks: list[Rank], processes: list[Any], asked: list[int]) -> int:
                     worker.terminate()
             _wait(processes, _SAVING)
             return 128 + asked[0]
-        if failed:
-            rank, code = ranks[failed[0]], codes[failed[0]]
-            if rank.msrun:
-                rank, code = _first_failed(rank, started, code)
+        found = _failed_of_msrun(ranks, started)
+        if failed or found:
+            rank, code = found or (ranks[failed[0]], codes[failed[0]])
             say(f"rank {rank.number} failed ({_meaning(code)}); its log: {rank.log}")
             for line in _last_lines(rank.log):
                 say(f"  {line}")
@@ -124,24 +123,29 @@ def _watch(ranks: list[Rank], processes: list[Any], asked: list[int]) -> int:
 
 def _workers(msrun: int) -> dict[int, psutil.Process]:
     """The ranks that msrun started on this host, by number."""
-    found = {}
+    found: dict[int, psutil.Process] = {}
     with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(msrun).children():
+        children = psutil.Process(msrun).children()
+        for child in sorted(children, key=psutil.Process.create_time):  # the logs' tails come last
             environment = child.environ()
             if environment.get("MS_ROLE") == "MS_WORKER":
-                found[int(environment["RANK_ID"])] = child
+                found.setdefault(int(environment["RANK_ID"]), child)
     return found
 
 
-def _first_failed(rank: Rank, started: dict[int, int], code: int) -> tuple[Rank, int]:
-    """The rank that failed first and its exit code, as msrun's own log has them."""
-    text = rank.log.read_text(encoding="utf-8", errors="replace")
-    match = re.search(r"process (\d+) exit with exception\. Error code: (-?\d+)", text)
-    if match is None or int(match.group(1)) not in started:
-        return rank, code
-    number = started[int(match.group(1))]
-    log = rank.log.with_name(f"worker_{number}.log")
-    return dataclasses.replace(rank, number=number, log=log), int(match.group(2))
+def _failed_of_msrun(ranks: list[Rank], started: dict[int, int]) -> Optional[tuple[Rank, int]]:
+    """The first rank of msrun that failed and its exit code, which stand in msrun's own log.
+
+    msrun itself then waits for its scheduler, which waits for the lost rank, for minutes.
+    """
+    for rank in ranks:
+        text = rank.log.read_text(encoding="utf-8", errors="replace") if rank.msrun else ""
+        match = re.search(r"process (\d+) exit with exception\. Error code: (-?\d+)", text)
+        if match is not None and int(match.group(1)) in started:
+            number = started[int(match.group(1))]
+            log = rank.log.with_name(f"worker_{number}.log")
+            return dataclasses.replace(rank, number=number, log=log), int(match.group(2))
+    return None
 
 
 def _wait(processes: list[Any], seconds: float) -> None:
