@@ -124,7 +124,8 @@ def measure(source: Path, prepared: Path, model: str, batches: int) -> dict[str,
         "prepare_seconds_with_start": round(seconds, 2),
         "prepare_mb_per_second_with_start": round(pixels / 1e6 / seconds, 1),
         "prepare_peak_rss_mb": round(peak / 1e6),
-        "patches_per_second": {name: round(value, 1) for name, value in rates.items()},
+        "patches_per_second": {name: round(rate, 1) for name, (rate, _) in rates.items()},
+        "processor_ms_per_patch": {name: round(1e3 * cost, 2) for name, (_, cost) in rates.items()},
     }
 
 
@@ -138,8 +139,12 @@ def run_prepare(source: Path, output: Path, model: str) -> tuple[float, int]:
     return watched([*command, "--source", str(source), "--output", str(output)])
 
 
-def rate(folder: Path, model: str, batches: int, memory: int) -> float:
-    """Training patches a second, as the training loop gets them, after the first batch."""
+def rate(folder: Path, model: str, batches: int, memory: int) -> tuple[float, float]:
+    """Training patches a second, as the training loop gets them, after the first batch.
+
+    Also the seconds of processor time that a patch takes, of all threads together: what remains
+    comparable on a machine that others use.
+    """
     sources._CACHE_BYTES = memory
     recipe = recipes.load(model)
     data, batch_size = recipe.data, recipe.train.batch_size
@@ -166,9 +171,9 @@ def rate(folder: Path, model: str, batches: int, memory: int) -> float:
     )
     rows = as_dataset(made, data.workers).create_tuple_iterator(num_epochs=1)
     next(rows)
-    began = time.perf_counter()
-    count = sum(1 for _ in rows)
-    return count * batch_size / (time.perf_counter() - began)
+    began, spent = time.perf_counter(), time.process_time()
+    count = batch_size * sum(1 for _ in rows)
+    return count / (time.perf_counter() - began), (time.process_time() - spent) / count
 
 
 if __name__ == "__main__":
