@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -53,6 +54,17 @@ def start() -> Ranks:
         )
         _ranks = Ranks(communication.get_rank(), count)
     return _ranks
+
+
+def fuse(all_reduce: Literal["fused", "overlapped"]) -> None:
+    """How the gradients of the graphs that are compiled from now on are averaged."""
+    if _ranks.count > 1:
+        import mindspore as ms
+
+        fusion = {"allreduce": {"mode": "auto", "config": None}}
+        ms.set_auto_parallel_context(
+            comm_fusion={"openstate": False} if all_reduce == "overlapped" else fusion
+        )
 
 
 def ranks() -> Ranks:

@@ -61,6 +61,8 @@ class TrainSettings:
     """Patches computed at a time, by each rank."""
     global_batch: Optional[pydantic.PositiveInt] = None
     """Patches in a step of all ranks together, where that must be kept; none: as it comes."""
+    all_reduce: Literal["fused", "overlapped"] = "fused"
+    """Ranks average all gradients at once after the backward pass, or each while it goes on."""
     scale_lr: Literal["none", "linear"] = "none"
     """linear: the learning rate is multiplied by the number of ranks."""
     accumulate: pydantic.PositiveInt = 1

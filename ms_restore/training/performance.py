@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore import parts
+from ms_restore import parallel, parts
 from ms_restore.data import patches
 from ms_restore.errors import InputError
 from ms_restore.files import replacing
@@ -91,7 +91,7 @@ def run(
         f"{result['steps']} after {_WARM_UP} of warm-up; {result['slowest']} to "
         f"{result['fastest']} images/s), data wait {wait:.1%}"
     )
-    if output is not None:
+    if output is not None and parallel.ranks().first:
         with replacing(output / "performance.json") as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result

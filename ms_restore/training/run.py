@@ -298,6 +298,7 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
     optimizer = parts.build(
         "optimizer", settings.optimizer, network.trainable_params(), learning_rates(settings)
     )
+    parallel.fuse(settings.all_reduce)
     loss = parts.build("loss", settings.loss)
     if hasattr(loss, "follow"):
         loss.follow(optimizer.global_step, settings.steps)
