@@ -28,6 +28,12 @@ REGISTRY: dict[str, dict[str, str]] = {
         "gaussian": "ms_restore.degradations.noise:Gaussian",
         "jpeg": "ms_restore.degradations.jpeg:JPEG",
         "mixture": "ms_restore.degradations.mixture:Mixture",
+        "blur": "ms_restore.degradations.linear:Blurred",
+        "blur_downsample": "ms_restore.degradations.linear:Downsampled",
+        "bayer": "ms_restore.degradations.linear:Mosaic",
+    },
+    "solver": {
+        "dmsp": "ms_restore.solvers.dmsp:DMSP",
     },
     "loss": {
         "l1": "ms_restore.training.losses:L1",

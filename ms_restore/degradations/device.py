@@ -1,7 +1,7 @@
 """The linear degradations for the device: the same formulas as ``operators``, as cells.
 
-``forward`` is A x (and ``construct``), ``adjoint`` A^T y, on (N, C, H, W) float32; both may be called inside another
-compiled cell. A cell serves one height and width of x, and any N and C.
+``forward`` (and ``construct``) is A x, ``adjoint`` A^T y, on (N, C, H, W) float32; both may be
+called inside another compiled cell. A cell serves one height and width of x, and any N and C.
 """
 
 from __future__ import annotations
