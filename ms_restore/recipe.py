@@ -138,12 +138,8 @@ def coloured(recipe: Recipe) -> str:
 
 
 def _takes_colours(other: Recipe, recipe: Recipe) -> bool:
-    network = other.network
-    return (
-        other.solver is None
-        and network["name"] == recipe.network["name"]
-        and network.get("channels") == 3
-    )
+    same = other.network["name"] == recipe.network["name"] and other.solver is None
+    return same and other.network.get("channels") == 3
 
 
 def _folder() -> Path:

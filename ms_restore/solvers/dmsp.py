@@ -65,6 +65,7 @@ class DMSP:
         iterations: of descent.
         step: of the descent; larger is faster, and diverges from about 0.2 on.
         momentum: share of the last update that is added to the next.
+        noise_blind: estimate the noise of y even where it is known.
         tolerance: ends early when an update is smaller than this share of the image, in the norm;
             0: never. The prior's noise keeps it above about 1e-4.
         engine: what computes: "mindspore", each iteration one compiled graph on the device; or
@@ -81,6 +82,7 @@ class DMSP:
         iterations: Annotated[int, Field(ge=1)] = 300,
         step: Annotated[float, Field(gt=0, lt=1)] = 0.1,
         momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+        noise_blind: bool = False,
         tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         engine: Literal["auto", "mindspore", "onnxruntime"] = "auto",
         amp_level: Literal["O0", "O2"] = "O0",
@@ -89,6 +91,7 @@ class DMSP:
             prior = DenoiserPrior(prior.network, prior.recipe, prior_sigma_255)
         self.prior = prior
         self.iterations = iterations
+        self.noise_blind = noise_blind
         self.tolerance = tolerance
         self.engine = _chosen(engine, amp_level)
         self._step, self._momentum = step, momentum
@@ -148,7 +151,7 @@ class DMSP:
     ) -> _Descent:
         prior_variance = (self.prior.sigma_255 / 255) ** 2
         weight = None
-        if sigma_255 is not None:
+        if sigma_255 is not None and not self.noise_blind:
             variance = (max(sigma_255, LEAST_SIGMA_255) / 255) ** 2
             weight = prior_variance / (variance + prior_variance)
         gain = operator.gain(y)

@@ -1,4 +1,4 @@
-"""The tasks that a solver restores: each an operator, the noise it assumes, and the output's size."""
+"""The tasks that a solver restores: each an operator, assumed noise, and the output's size."""
 
 from __future__ import annotations
 
