@@ -123,12 +123,7 @@ class DMSP:
             seed: of the noise that the prior is asked with.
             monitor: called after some of the iterations, the first and the last included.
         """
-        if sigma_255 is not None and not 0 <= sigma_255 <= 255:
-            raise InputError(f"sigma_255 {sigma_255:g}: expected 0 to 255")
-        y = np.ascontiguousarray(y, np.float32)
-        x = operator.start(y)
-        operator.check(*x.shape[-2:])
-        iteration = self._iteration(x, y, operator, sigma_255, seed)
+        iteration = self.descent(y, operator, sigma_255=sigma_255, seed=seed)
         times = []
         for number in range(1, self.iterations + 1):
             began = time.perf_counter()
@@ -146,9 +141,15 @@ class DMSP:
             raise InputError(f"the solver diverged with step {self._step:g}; use a smaller step")
         return Solution(x_hat, number, misfit, float(np.median(times)), self.engine)
 
-    def _iteration(
-        self, x: np.ndarray, y: np.ndarray, operator: Blur, sigma_255: Optional[float], seed: int
-    ) -> _Descent:
+    def descent(
+        self, y: np.ndarray, operator: Blur, *, sigma_255: Optional[float], seed: int = 0
+    ) -> Descent:
+        """The start of a solution, to be advanced step by step; arguments as of a call."""
+        if sigma_255 is not None and not 0 <= sigma_255 <= 255:
+            raise InputError(f"sigma_255 {sigma_255:g}: expected 0 to 255")
+        y = np.ascontiguousarray(y, np.float32)
+        x = operator.start(y)
+        operator.check(*x.shape[-2:])
         prior_variance = (self.prior.sigma_255 / 255) ** 2
         weight = None
         if sigma_255 is not None and not self.noise_blind:
@@ -224,7 +225,7 @@ class _Formulas:
         return after, v, error, change
 
 
-class _Descent:
+class Descent:
     """The state of a solution; ``advance`` is one iteration."""
 
     def __init__(self, numbers: _Numbers) -> None:
@@ -246,7 +247,7 @@ class _Descent:
         return misfit, float(np.asarray(self._change)) ** 0.5
 
 
-class _HostDescent(_Descent, _Formulas):
+class _HostDescent(Descent, _Formulas):
     """In NumPy, the prior by an engine."""
 
     def __init__(
@@ -273,7 +274,7 @@ class _HostDescent(_Descent, _Formulas):
         return self._x
 
 
-class _DeviceDescent(_Descent):
+class _DeviceDescent(Descent):
     """On the device: noise, prior and data term are one graph, compiled at the first iteration."""
 
     def __init__(
