@@ -81,7 +81,8 @@ def evaluate(
             file = label.replace("/", "_").replace(":", "_").replace(" ", "_")
             comparison(folder / "comparisons" / f"{file}.png", panels)
             say(
-                f"{label}: start {row['baseline_psnr']:.2f} dB, end {row['psnr']:.2f} dB, "
+                f"{label}: {degradation.baseline_name} {row['baseline_psnr']:.2f} dB, "
+                f"end {row['psnr']:.2f} dB, "
                 f"{iterations} iterations of {seconds:.2f} s"
             )
     mean = evaluation.mean(scores)
