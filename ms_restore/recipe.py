@@ -207,6 +207,8 @@ def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
         section = data
         for name in sections:
             section = section.setdefault(name, {})
+        if sections == ["train"] and isinstance(section, dict):
+            section.setdefault(key, _train_default(key))
         if isinstance(section, dict) and key in section and not _is_left_out(where, section[key]):
             section[key], found = parts.check(kind, section[key], where)
             problems += found
@@ -225,6 +227,11 @@ def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
     if problems:
         raise InputError(*problems)
     return recipe
+
+
+def _train_default(key: str) -> Part:
+    factories = {field.name: field.default_factory for field in dataclasses.fields(TrainSettings)}
+    return factories[key]()  # type: ignore[operator]
 
 
 def _is_left_out(where: str, part: Any) -> bool:

@@ -75,7 +75,10 @@ def command_line():
 
 @pytest.fixture(scope="session")
 def smoother(tmp_path_factory) -> Path:
-    """A checkpoint of dmsp_dae with two layers, set so that it smooths by a 3x3 kernel (and darkens the border)."""
+    """A checkpoint of dmsp_dae with two layers, set so that it smooths by a 3x3 kernel.
+
+    It darkens the border, where it takes zeros for neighbours.
+    """
     import mindspore as ms
 
     from ms_restore import parts

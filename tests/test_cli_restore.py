@@ -76,9 +76,8 @@ def test_size_and_kind_of_the_output(folder, smoother, tmp_path):
         kernel="disk:2", same_size=True, **options,
     )  # fmt: skip
     assert read_picture(tmp_path / "a.png").pixels.shape == (46, 56, 3)
-    api.restore(
-        "super_resolve", smoother, folder / "gray.png", tmp_path / "b.npy", scale=2, **options
-    )
+    gray = folder / "gray.png"
+    api.restore("super_resolve", smoother, gray, tmp_path / "b.npy", scale=2, **options)
     assert np.load(tmp_path / "b.npy").shape == (100, 120, 1)
     api.restore("demosaic", smoother, gray, tmp_path / "c.png", **options)
     assert read_picture(tmp_path / "c.png").pixels.shape == (50, 60, 3)

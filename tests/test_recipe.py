@@ -82,7 +82,7 @@ def test_all_mistakes_in_one_go():
                 "network.filters.wide": 3,
                 "degradation.scale": 3,
                 "train.schedule": "cosin",
-                "colour": "red",
+                "hue": "red",
                 "eval.protocol": "sry",
                 "data.patch_size": 49,
             },
@@ -96,7 +96,7 @@ def test_all_mistakes_in_one_go():
         "network.filters.wide: network.filters has no keys of its own",
         "degradation.scale is 3 but network.scale is 2",
         "train.schedule.name: unknown schedule 'cosin' (did you mean 'cosine'",
-        "colour: unknown key; known: model, description",
+        "hue: unknown key; known: model, description",
         "eval.protocol: unknown protocol 'sry' (did you mean 'sr-y'",
         "data.patch_size 49 is no multiple of network.scale 2",
     ):

@@ -17,8 +17,8 @@ from ms_restore.solvers.dmsp import DMSP, Progress, Solution
 Task = Literal["deblur", "super_resolve", "demosaic", "inpaint", "denoise"]
 _DEFAULT_KERNEL = "gaussian:1.6"  # of super-resolution, as in the literature
 # Of 255, where neither a level nor noise-blind is asked for: a picture that is not said to be noisy
-# is best restored as if it were a little, or the prior would have no say in 300 iterations. The best
-# of 0.3 to 6 on crops of two embedded training photos.
+# is best restored as if it were a little, or the prior would have no say in 300 iterations. These
+# were good on crops of two embedded training photos, among 0.3 to 6.
 _DEFAULT_SIGMA_255 = {"super_resolve": 2.0, "demosaic": 4.0, "inpaint": 4.0}
 _BELONGS = {
     "kernel": ("deblur", "super_resolve"),
