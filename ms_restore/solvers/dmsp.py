@@ -32,6 +32,7 @@ from ms_restore.inference.engines import Engine, OnnxRuntimeEngine
 from ms_restore.solvers.priors import DenoiserPrior
 
 LEAST_SIGMA_255 = 12**-0.5  # that of rounding to 8 bit
+_LEAST_ITERATIONS = 20  # until the momentum has built up, updates are small for that alone
 _LOOK_EVERY = 10  # iterations between two looks at the device's figures
 
 
@@ -63,11 +64,12 @@ class DMSP:
         prior: the denoiser.
         prior_sigma_255: the level that the prior must have been trained for; None: any.
         iterations: of descent.
-        step: of the descent; larger is faster, and diverges from about 0.2 on.
+        step: of the descent; larger is faster; with momentum 0.9 it swings
+            from 3.8 / gain on (gain: values of the blurred image for each value of y).
         momentum: share of the last update that is added to the next.
         noise_blind: estimate the noise of y even where it is known.
         tolerance: ends early when an update is smaller than this share of the image, in the norm;
-            0: never. The prior's noise keeps it above about 1e-4.
+            0: never. Not before iteration 20. The prior's noise keeps updates above a few 1e-4.
         engine: what computes: "mindspore", each iteration one compiled graph on the device; or
             "onnxruntime", the prior by ONNX Runtime and the rest in NumPy, faster on CPUs; "auto"
             takes that on a CPU where it is installed.
@@ -132,7 +134,7 @@ class DMSP:
                 misfit, change = iteration.figures()  # waits for the device
                 if monitor is not None:
                     monitor(Progress(number, misfit, iteration.image))
-                if change < self.tolerance:
+                if change < self.tolerance and number >= _LEAST_ITERATIONS:
                     times.append(time.perf_counter() - began)
                     break
             times.append(time.perf_counter() - began)
