@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         load_model,
         performance,
         prepare,
+        restore,
         train,
     )
 
@@ -31,6 +32,7 @@ __all__ = [
     "load_model",
     "performance",
     "prepare",
+    "restore",
     "train",
 ]
 

@@ -7,6 +7,7 @@ from ms_restore.verbs.export import export
 from ms_restore.verbs.infer import infer
 from ms_restore.verbs.loading import load_model
 from ms_restore.verbs.prepare import prepare
+from ms_restore.verbs.restore import restore
 from ms_restore.verbs.train import performance, train
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "load_model",
     "performance",
     "prepare",
+    "restore",
     "train",
 ]

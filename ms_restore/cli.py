@@ -100,11 +100,30 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     evaluate.add_argument("--protocol", help="how figures are computed (default: the recipe's)")
     evaluate.add_argument("--output_dir", help="where to write (default: eval/ by the checkpoint)")
     evaluate.add_argument("--seed", type=int, help="seed of the evaluation noise")
+    evaluate.add_argument("--kernels", help="of a solver's blur: file or name; every one in turn")
 
     infer = verb("infer", "restore a picture or a folder of pictures", _infer)
     _add_checkpoint(infer)
     infer.add_argument("--input", required=True, help="picture or folder")
     infer.add_argument("--output", required=True, help="file or folder to write")
+
+    restore = verb("restore", "undo a known degradation, with a denoiser as prior", _restore)
+    restore.add_argument(
+        "--task", required=True, help="deblur, super_resolve, demosaic, inpaint or denoise"
+    )
+    restore.add_argument("--prior", required=True, help="checkpoint or run folder of a denoiser")
+    restore.add_argument("--input", required=True, help="picture, folder, or .npy in [0, 1]")
+    restore.add_argument("--output", required=True, help="file or folder to write")
+    restore.add_argument("--kernel", help="file, gaussian:1.6, motion:15:30 or disk:3")
+    restore.add_argument("--scale", type=int, help="of super_resolve: 2, 3, 4")
+    restore.add_argument("--pattern", help="of demosaic: RGGB (default), BGGR, GRBG, GBRG")
+    restore.add_argument("--mask", help="of inpaint: picture, white where the input is known")
+    restore.add_argument("--sigma_255", type=float, help="the input's noise, of 255")
+    restore.add_argument("--noise_blind", action="store_true", help="estimate the noise")
+    restore.add_argument("--same_size", action="store_true", help="of deblur: cut to the input")
+    restore.add_argument("--truth", help="the clean picture, to print PSNR")
+    restore.add_argument("--save_trajectory", metavar="FILE", help="picture of the iterations")
+    restore.add_argument("--seed", type=int, default=0, help="seed of the solver's noise")
 
     export = verb("export", "write a trained network for deployment", _export)
     _add_checkpoint(export)
@@ -119,7 +138,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     convert.add_argument("--model", help="which model the weights are (default: by their shapes)")
     convert.add_argument("--to", choices=("mindspore", "torch"), default="mindspore")
 
-    for added in (train, evaluate, infer, export):
+    for added in (train, evaluate, infer, restore, export):
         added.add_argument("--device_target", help="CPU, Ascend or GPU (default: what is there)")
         added.add_argument("--device_id", type=int, default=0, help="which device (default 0)")
     for added in (evaluate, infer):
@@ -129,7 +148,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         added.add_argument(
             "--self_ensemble", action="store_true", help="mean over 8 flips and rotations"
         )
-    for added in (train, evaluate, infer):
+    for added in (train, evaluate, infer, restore):
         added.add_argument("--mode", choices=("graph", "pynative"), default="graph")
 
     launch = verb("launch", "train on several devices, one process each", _launch)
@@ -222,6 +241,13 @@ def _infer(**options: Any) -> None:
     from ms_restore import api
 
     api.infer(**options)
+
+
+def _restore(**options: Any) -> None:
+    from ms_restore import api
+
+    words = [options.pop(name) for name in ("task", "prior", "input", "output")]
+    api.restore(*words, **options)
 
 
 def _export(**options: Any) -> None:

@@ -35,6 +35,12 @@ REGISTRY: dict[str, dict[str, str]] = {
         "undersampled": "ms_restore.degradations.kspace:Undersampled",
         "jpeg": "ms_restore.degradations.jpeg:JPEG",
         "mixture": "ms_restore.degradations.mixture:Mixture",
+        "blur": "ms_restore.degradations.linear:Blurred",
+        "blur_downsample": "ms_restore.degradations.linear:Downsampled",
+        "bayer": "ms_restore.degradations.linear:Mosaic",
+    },
+    "solver": {
+        "dmsp": "ms_restore.solvers.dmsp:DMSP",
     },
     "loss": {
         "l1": "ms_restore.training.losses:L1",

@@ -101,6 +101,8 @@ class EvalSettings:
 
     protocol: str = "rgb"
     """Named protocol, see ms_restore.metrics."""
+    crop: Optional[pydantic.PositiveInt] = None
+    """With a solver: the centre square of this side is scored; none: the whole image."""
 
 
 @dataclass(config=_STRICT)
@@ -115,6 +117,8 @@ class Recipe:
     """Network and its arguments."""
     degradation: Part
     """How the degraded image is made from the clean one."""
+    solver: Optional[Part] = None
+    """Restores without training for it, by a trained denoiser; none: the network restores."""
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
     eval: EvalSettings = dataclasses.field(default_factory=EvalSettings)
@@ -128,6 +132,7 @@ class Recipe:
 _PARTS = {  # where a recipe names a part, and of which kind it is
     "network": "network",
     "degradation": "degradation",
+    "solver": "solver",
     "train.loss": "loss",
     "train.optimizer": "optimizer",
     "train.schedule": "schedule",
@@ -147,8 +152,8 @@ def coloured(recipe: Recipe) -> str:
 
 
 def _takes_colours(other: Recipe, recipe: Recipe) -> bool:
-    network = other.network
-    return network["name"] == recipe.network["name"] and network.get("channels") == 3
+    same = other.network["name"] == recipe.network["name"] and other.solver is None
+    return same and other.network.get("channels") == 3
 
 
 def _folder() -> Path:
@@ -218,7 +223,7 @@ def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
             section = section.setdefault(name, {})
         if isinstance(section, dict) and where in _DEFAULTS:
             section.setdefault(key, _DEFAULTS[where])
-        if isinstance(section, dict) and key in section:
+        if isinstance(section, dict) and key in section and not _is_left_out(where, section[key]):
             section[key], found = parts.check(kind, section[key], where)
             problems += found
     adapter = pydantic.TypeAdapter(Recipe)
@@ -236,6 +241,10 @@ def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
     if problems:
         raise InputError(*problems)
     return recipe
+
+
+def _is_left_out(where: str, part: Any) -> bool:
+    return where == "solver" and part is None
 
 
 def _drop(data: dict[str, Any], location: tuple[Any, ...]) -> None:

@@ -85,3 +85,29 @@ def command_line():
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def smoother(tmp_path_factory) -> Path:
+    """A checkpoint of dmsp_dae with two layers, set so that it smooths by a 3x3 kernel.
+
+    It darkens the border, where it takes zeros for neighbours.
+    """
+    import mindspore as ms
+
+    from ms_restore import parts
+    from ms_restore import recipe as recipes
+    from ms_restore.weights import checkpoint
+
+    recipe = recipes.load("dmsp_dae", {"network.layers": 2, "network.filters": 6})
+    network = parts.build("network", recipe.network)
+    line = np.array([0.25, 0.5, 0.25])
+    sharp, smooth = np.zeros((3, 3)), np.outer(line, line)
+    sharp[1, 1] = 1
+    both = np.vstack([np.eye(3), -np.eye(3)])  # y = relu(y) - relu(-y)
+    network.first.weight.set_data(ms.Tensor(np.einsum("oi,hw->oihw", both, sharp), ms.float32))
+    taps = np.einsum("io,hw->oihw", both, sharp - smooth)
+    network.last.weight.set_data(ms.Tensor(taps, ms.float32))
+    path = tmp_path_factory.mktemp("smoother") / "smoother.ckpt"
+    checkpoint.save(path, network, recipe, {})
+    return path

@@ -103,3 +103,30 @@ class PreparingProgress:
 
     def advance(self, rate: float) -> None:
         self._bar.update(self._task, advance=1, rate=f"{rate / 1e6:.0f} MB/s")
+
+
+class SolverProgress:
+    """A bar with the misfit and, where it is known, PSNR on a terminal; nothing elsewhere."""
+
+    def __init__(self, iterations: int) -> None:
+        self._bar = Progress(
+            TextColumn("iteration {task.completed}/{task.total}"),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=iterations, figures="")
+        self._psnr = ""
+        self._bar.start()
+
+    def update(self, iteration: int, misfit_255: float, psnr: Optional[float]) -> None:
+        if psnr is not None:
+            self._psnr = f"  PSNR {psnr:.2f} dB"
+        figures = f"misfit {misfit_255:.2f}/255{self._psnr}"
+        self._bar.update(self._task, completed=iteration, figures=figures)
+
+    def close(self) -> None:
+        self._bar.stop()

@@ -16,6 +16,7 @@ from ms_restore.metrics import evaluate as evaluation
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.report.pictures import comparison
 from ms_restore.report.terminal import say, score_table
+from ms_restore.verbs import evaluate_solver
 from ms_restore.verbs.loading import PathLike, Settings, merged, restorer_of
 from ms_restore.weights import checkpoint as checkpoints
 
@@ -33,17 +34,39 @@ def evaluate(
     device_id: int = 0,
     mode: str = "graph",
     seed: Optional[int] = None,
+    kernels: Optional[str] = None,
     settings: Optional[Settings] = None,
 ) -> dict[str, Any]:
     """Score a checkpoint on a folder of clean images, or on the held-out embedded photos.
 
     Writes metrics.json and a comparison picture for each image into ``output_dir``, by default the
     folder ``eval`` beside the checkpoint, and returns what metrics.json holds.
+
+    Where ``model`` is a solver's, such as dmsp_deblur, the checkpoint is its prior, and each image
+    is blurred by each of the ``kernels`` (a file, or a name such as gaussian:1.6).
     """
     if protocol is not None and protocol not in PROTOCOLS:
         hint = nearest(protocol, PROTOCOLS) or f"; known: {listed(PROTOCOLS, 12)}"
         raise InputError(f"unknown protocol {protocol!r}{hint}")
     found = checkpoints.locate(Path(checkpoint))
+    if model is not None:
+        solving = recipes.load(model, merged(settings, seed=seed))
+        if solving.solver is not None:
+            if tile is not None or self_ensemble:
+                raise InputError(f"{model} is a solver: it has no --tile and no --self_ensemble")
+            return evaluate_solver.evaluate(
+                solving,
+                found,
+                kernels=kernels,
+                data_dir=str(data_dir) if data_dir else None,
+                protocol=protocol,
+                folder=Path(output_dir) if output_dir else found.parent / "eval" / solving.model,
+                device_target=device_target,
+                device_id=device_id,
+                mode=mode,
+            )
+    if kernels is not None:
+        raise InputError("--kernels is for solvers: name one, such as --model dmsp_deblur")
     runtime.start(device_target, device_id, mode)
     restorer = restorer_of(found, model, merged(settings, seed=seed), tile, self_ensemble)
     recipe = restorer.recipe

@@ -30,7 +30,7 @@ def infer(
     Gray, 16 bit and transparency are kept. Large pictures are computed in tiles, with the same
     result; ``tile`` and ``self_ensemble`` are explained at Restorer. Returns the files written.
     """
-    pairs = _pairs(Path(input), Path(output))
+    pairs = pairs_of(Path(input), Path(output))
     runtime.start(device_target, device_id, mode)
     restorer = restorer_of(checkpoint, model, settings, tile, self_ensemble)
     for source, target in pairs:
@@ -46,7 +46,7 @@ def infer(
     return [target for _, target in pairs]
 
 
-def _pairs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+def pairs_of(source: Path, target: Path) -> list[tuple[Path, Path]]:
     """Each input file with its output file; InputError if two would share one."""
     if source.is_dir():
         pictures = list_pictures(source)

@@ -8,6 +8,7 @@ from typing import Any, Optional
 from ms_restore import recipe as recipes
 from ms_restore import runtime
 from ms_restore.errors import InputError
+from ms_restore.recipe import Recipe
 from ms_restore.training import folder as run_folder
 from ms_restore.training import performance as measuring
 from ms_restore.training import run
@@ -60,6 +61,7 @@ def train(
         saved = run_folder.saved_recipe(folder)
         recipe = recipes.load(model, asked) if model else recipes.parse(saved.to_yaml(), asked)
         run_folder.check_unchanged(saved, recipe, allow_changes)
+    _check_trainable(recipe)
     device = runtime.start(device_target, device_id, mode, recipe.seed)
     return run.train(
         recipe,
@@ -90,6 +92,14 @@ def performance(
     performance.json into ``output_dir`` where that is given. Returns the figures.
     """
     recipe = recipes.load(model, merged(settings, data_dir=data_dir, seed=seed))
+    _check_trainable(recipe)
     device = runtime.start(device_target, device_id, mode, recipe.seed)
     output = Path(output_dir) if output_dir else None
     return measuring.run(recipe, device, max_steps or measuring.STEPS, output)
+
+
+def _check_trainable(recipe: Recipe) -> None:
+    if recipe.solver is not None:
+        raise InputError(
+            f"{recipe.model} is a solver, which is not trained; train its prior, such as dmsp_dae"
+        )

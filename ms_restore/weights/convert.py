@@ -70,7 +70,12 @@ def _recipe(
 ) -> Recipe:
     """The recipe of the model, with what the file decides of its network."""
     candidates = [layout.model] if layout.model else recipes.files()
-    fitting = [name for name in candidates if not _differing(layout, found, recipes.load(name))]
+    shipped = {name: recipes.load(name) for name in candidates}
+    fitting = [
+        name
+        for name, recipe in shipped.items()
+        if recipe.solver is None and not _differing(layout, found, recipe)
+    ]
     described = ", ".join(f"{key} {value}" for key, value in found.items())
     if model is None:
         if len(fitting) != 1:

@@ -1,0 +1,104 @@
+"""Restore a detail of an embedded photo by every task of DMSP, and make a picture of each.
+
+    python benchmarks/dmsp_gallery.py --checkpoint dae.ckpt --output docs/images
+
+Writes dmsp_TASK.jpg: what the solver starts from, what it ends with, and the original, with PSNR of
+all channels, 8 bit, half the kernel cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+
+from ms_restore import runtime, seeds
+from ms_restore.data import photos
+from ms_restore.data.images import to_float
+from ms_restore.degradations import kernels
+from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.metrics.protocols import PROTOCOLS
+from ms_restore.report.pictures import comparison
+from ms_restore.report.terminal import say
+from ms_restore.solvers import tasks
+from ms_restore.solvers.dmsp import DMSP
+from ms_restore.solvers.priors import DenoiserPrior
+from ms_restore.verbs.loading import network_of
+
+_SIDE = 144
+_WIDTH = 900  # of a picture in pixels
+_DETAILS = {  # photo, top, left, noise of 255
+    "deblur": ("chelsea", 60, 130, 2.55),
+    "super_resolve": ("rocket", 130, 230, 0.0),
+    "demosaic": ("coffee", 60, 190, 0.0),
+    "inpaint": ("coffee", 60, 190, 0.0),
+    "denoise": ("chelsea", 60, 130, 25.0),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--checkpoint", required=True, help="denoiser of one known noise level")
+    parser.add_argument("--output", type=Path, default=Path("docs/images"))
+    parser.add_argument("--tasks", default=",".join(_DETAILS))
+    options = parser.parse_args()
+    runtime.start("CPU")
+    solver = DMSP(DenoiserPrior(*network_of(options.checkpoint, None, None)))
+    operators = {
+        "deblur": Blur(kernels.load("motion:15:30")),
+        "super_resolve": BlurDownsample(kernels.load("gaussian:1.6"), 2),
+        "demosaic": BayerMosaic(),
+        "inpaint": Mask(_text_mask()),
+        "denoise": Blur(),
+    }
+    for task in options.tasks.split(","):
+        name, top, left, sigma_255 = _DETAILS[task]
+        operator = operators[task]
+        rows, columns = operator.half
+        photo = photos.load(name)[top : top + _SIDE + 2 * rows, left : left + _SIDE + 2 * columns]
+        x = to_float(photo)
+        y = operator.forward(x.transpose(2, 0, 1)[None].astype(np.float64))
+        rng = seeds.of_name(0, task)
+        noisy = y + rng.standard_normal(y.shape) * sigma_255 / 255
+        y = noisy if sigma_255 else np.round(y * 255) / 255
+        image = y[0].transpose(1, 2, 0).astype(np.float32)
+        noise = tasks.noise_of(task, sigma_255 or None, False)
+        x_hat, _ = tasks.restored(solver, image, operator, sigma_255=noise)
+        clean = x[rows : len(x) - rows, columns : x.shape[1] - columns]
+        start = tasks.framed(operator.start(y.astype(np.float32)), operator, False)
+        shown = image if task in ("inpaint", "deblur", "denoise") else start.clip(0, 1)
+        before, after = (PROTOCOLS["rgb"].psnr(z, clean, 1) for z in (start, x_hat))
+        say(f"{task}: start {before:.2f} dB, end {after:.2f} dB")
+        panels = [
+            (f"{task}: start {before:.2f} dB", shown.clip(0, 1)),
+            (f"DMSP {after:.2f} dB", x_hat),
+            (f"original: {name}", clean),
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            sheet = Path(folder) / "sheet.png"
+            comparison(sheet, panels)
+            picture = PIL.Image.open(sheet).convert("RGB")
+        size = (_WIDTH, round(picture.height * _WIDTH / picture.width))
+        options.output.mkdir(parents=True, exist_ok=True)
+        picture.resize(size, PIL.Image.Resampling.LANCZOS).save(
+            options.output / f"dmsp_{task}.jpg", quality=85
+        )
+
+
+def _text_mask() -> np.ndarray:
+    """(side, side), false under lines of text."""
+    sheet = PIL.Image.new("L", (_SIDE, _SIDE), 255)
+    draw = PIL.ImageDraw.Draw(sheet)
+    for line in range(6):
+        font = PIL.ImageFont.load_default(20)
+        draw.text((-8 * line, 2 + 24 * line), "deep mean-shift priors", fill=0, font=font)
+    return np.asarray(sheet) > 127
+
+
+if __name__ == "__main__":
+    main()

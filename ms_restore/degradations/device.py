@@ -1,0 +1,137 @@
+"""The linear degradations for the device: the same formulas as ``operators``, as cells.
+
+``forward`` (and ``construct``) is A x, ``adjoint`` A^T y, on (N, C, H, W) float32; both may be
+called inside another compiled cell. A cell serves one height and width of x, and any N and C.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+from scipy import fft
+
+from ms_restore.degradations.operators import fft_size
+
+# Entries of a kernel from which transforms are faster than a convolution. On the CPU, 180x180x3:
+# 7x7 takes 7 ms as a convolution and 12 by transforms, 11x11 takes 14 and 11, 35x25 48 and 11.
+_BY_TRANSFORM = 100
+
+
+class OperatorCell(nn.Cell):
+    """Blur, see ``operators.Blur``.
+
+    Args:
+        kernel: (kh, kw).
+        height, width: of x.
+        by_transform: blur in the frequency domain; by default where the kernel is large enough.
+    """
+
+    def __init__(
+        self,
+        kernel: np.ndarray,
+        height: int,
+        width: int,
+        *,
+        by_transform: Optional[bool] = None,
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        kh, kw = kernel.shape
+        self._size = (height, width)
+        self._blurred = (height - kh + 1, width - kw + 1)
+        self._is_point = kernel.size == 1
+        self._weight = float(kernel[0, 0])
+        self._by_transform = kernel.size >= _BY_TRANSFORM if by_transform is None else by_transform
+        self._lengths = fft_size(height, width)
+        self._forward: Tensor
+        self._backward: Tensor
+        if self._by_transform:
+            spectrum = fft.rfft2(kernel, self._lengths).astype(np.complex64)
+            self._forward, self._backward = Tensor(spectrum.conj()), Tensor(spectrum)
+        else:
+            self._forward = Tensor(kernel[None, None].astype(np.float32))
+            self._backward = Tensor(kernel[::-1, ::-1][None, None].astype(np.float32))
+        self._valid = ops.Conv2D(1, kernel.shape, pad_mode="valid")
+        self._full = ops.Conv2D(
+            1, kernel.shape, pad_mode="pad", pad=(kh - 1, kh - 1, kw - 1, kw - 1)
+        )
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.forward(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sample(self.blur(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.blur_adjoint(self.spread(y))
+
+    def sample(self, z: Tensor) -> Tensor:
+        return z
+
+    def spread(self, y: Tensor) -> Tensor:
+        return y
+
+    def blur(self, x: Tensor) -> Tensor:
+        if self._is_point:
+            return x * self._weight
+        rows, columns = self._blurred
+        if self._by_transform:
+            whole = ops.irfft2(ops.rfft2(x, self._lengths) * self._forward, self._lengths)
+            return whole[:, :, :rows, :columns]
+        images, channels, height, width = x.shape
+        planes = x.reshape(images * channels, 1, height, width)
+        return self._valid(planes, self._forward).reshape(images, channels, rows, columns)
+
+    def blur_adjoint(self, z: Tensor) -> Tensor:
+        if self._is_point:
+            return z * self._weight
+        height, width = self._size
+        if self._by_transform:
+            whole = ops.irfft2(ops.rfft2(z, self._lengths) * self._backward, self._lengths)
+            return whole[:, :, :height, :width]
+        images, channels, rows, columns = z.shape
+        planes = z.reshape(images * channels, 1, rows, columns)
+        return self._full(planes, self._backward).reshape(images, channels, height, width)
+
+
+class DownsampleCell(OperatorCell):
+    """Blur, then every ``scale``-th row and column."""
+
+    def __init__(self, kernel: np.ndarray, height: int, width: int, scale: int) -> None:
+        super().__init__(kernel, height, width)
+        self._scale = scale
+        first = np.zeros((1, 1, 1, scale, 1, scale), np.float32)
+        first[:, :, :, 0, :, 0] = 1
+        self._first = Tensor(first)
+
+    def sample(self, z: Tensor) -> Tensor:
+        return z[:, :, :: self._scale, :: self._scale]
+
+    def spread(self, y: Tensor) -> Tensor:
+        images, channels, height, width = y.shape
+        cells = y.reshape(images, channels, height, 1, width, 1) * self._first
+        z = cells.reshape(images, channels, height * self._scale, width * self._scale)
+        return z[:, :, : self._blurred[0], : self._blurred[1]]
+
+
+class MaskCell(OperatorCell):
+    """Blur, then a mask (1, 1, rows, columns)."""
+
+    def __init__(self, kernel: np.ndarray, height: int, width: int, mask: np.ndarray) -> None:
+        super().__init__(kernel, height, width)
+        self._mask = Tensor(mask, ms.float32)
+
+    def sample(self, z: Tensor) -> Tensor:
+        return z * self._mask
+
+    def spread(self, y: Tensor) -> Tensor:
+        return y * self._mask
+
+
+class MosaicCell(MaskCell):
+    """Blur, then the one channel of each pixel: masks (1, 3, rows, columns)."""
+
+    def sample(self, z: Tensor) -> Tensor:
+        return (z * self._mask).sum(axis=1, keepdims=True)

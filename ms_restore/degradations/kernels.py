@@ -1,0 +1,180 @@
+"""Blur kernels: from files or by name, odd-sized and summing to 1.
+
+A kernel is an array (kh, kw) float64. Blurring is correlation: the picture's pixel under the
+kernel's entry (i, j), counted from its centre, has that weight.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+
+from ms_restore.data.images import read_picture
+from ms_restore.errors import InputError, listed, nearest
+from ms_restore.report.terminal import say
+
+_NAMED = "gaussian:1.6 (deviation), motion:15:30 (length, degrees) or disk:3 (radius)"
+_SUBPIXELS = 9  # a side; kernels with an edge are averaged over each pixel
+_SUFFIXES = (".png", ".npy", ".mat")
+
+
+def load(text: str) -> np.ndarray:
+    """The kernel that ``text`` means: gaussian:1.6, motion:15:30, disk:3, or a file.
+
+    A .mat file of several kernels needs a number: ``kernels.mat:0``. Raises InputError.
+    """
+    kernels = load_all(text)
+    if len(kernels) > 1:
+        raise InputError(
+            f"kernel {text}: {len(kernels)} kernels in it; name one, such as {next(iter(kernels))}"
+        )
+    return next(iter(kernels.values()))
+
+
+def load_all(text: str) -> dict[str, np.ndarray]:
+    """All kernels that ``text`` means, each by the text that names it alone."""
+    file, colon, number = text.rpartition(":")
+    if colon and number.isdecimal() and Path(file).suffix.lower() in _SUFFIXES:
+        kernels = _read(Path(file))
+        if int(number) >= len(kernels):
+            raise InputError(f"kernel {text}: {file} holds {len(kernels)}, numbered from 0")
+        return {text: _announced(kernels[int(number)], text)}
+    if Path(text).suffix.lower() in _SUFFIXES:
+        kernels = _read(Path(text))
+        names = [text] if len(kernels) == 1 else [f"{text}:{n}" for n in range(len(kernels))]
+        return {name: _announced(kernel, name) for name, kernel in zip(names, kernels)}
+    return {text: normalised(_named(text), text)}
+
+
+def _announced(kernel: np.ndarray, name: str) -> np.ndarray:
+    """``normalised``, and a line for the user where a side was even."""
+    result = normalised(kernel, name)
+    if result.shape != kernel.shape[:2]:
+        before, after = (f"{shape[0]}x{shape[1]}" for shape in (kernel.shape, result.shape))
+        say(f"kernel {name} is {before}: a zero row or column makes it {after}, with a centre")
+    return result
+
+
+def normalised(kernel: np.ndarray, name: str = "kernel") -> np.ndarray:
+    """The kernel divided by its sum, an even side made odd by a zero row below or column right.
+
+    InputError unless it is a finite matrix of a positive sum.
+    """
+    kernel = np.asarray(kernel, np.float64)
+    if kernel.ndim == 3 and kernel.shape[2] == 1:
+        kernel = kernel[:, :, 0]
+    if kernel.ndim != 2 or not kernel.size:
+        raise InputError(f"kernel {name}: shape {kernel.shape}, expected a matrix (height, width)")
+    if not np.isfinite(kernel).all():
+        raise InputError(f"kernel {name}: NaN or infinity in it")
+    total = kernel.sum()
+    if total <= 1e-12 * np.abs(kernel).sum():
+        raise InputError(
+            f"kernel {name}: sums to {total:g}, expected a positive number; "
+            "a blur kernel holds the weights of a mean"
+        )
+    return np.pad(kernel / total, [(0, 1 - side % 2) for side in kernel.shape])
+
+
+def gaussian(sigma: float) -> np.ndarray:
+    """exp(-r^2 / (2 sigma^2)) at pixel centres, out to three deviations."""
+    reach = int(np.ceil(3 * sigma))
+    line = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    return np.outer(line, line)
+
+
+def motion(length: float, degrees: float) -> np.ndarray:
+    """A line of ``length`` pixels, one pixel wide, turned counter-clockwise from the horizontal."""
+    angle = np.deg2rad(degrees)
+
+    def on_line(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        along = columns * np.cos(angle) - rows * np.sin(angle)
+        across = columns * np.sin(angle) + rows * np.cos(angle)
+        return (np.abs(along) <= length / 2) & (np.abs(across) <= 0.5)
+
+    return _trimmed(_covered(int(np.ceil(length / 2)) + 1, on_line))
+
+
+def disk(radius: float) -> np.ndarray:
+    """A disk of even brightness: the picture of a point out of focus."""
+    reach = int(np.ceil(radius)) + 1
+    return _trimmed(_covered(reach, lambda rows, columns: rows**2 + columns**2 <= radius**2))
+
+
+def _covered(reach: int, inside: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """The share of each pixel's area that a shape covers, (2 reach + 1, 2 reach + 1)."""
+    side = 2 * reach + 1
+    centres = (np.arange(side * _SUBPIXELS) + 0.5) / _SUBPIXELS - side / 2
+    fine = inside(centres[:, None], centres[None, :]).astype(np.float64)
+    return fine.reshape(side, _SUBPIXELS, side, _SUBPIXELS).mean(axis=(1, 3))
+
+
+def _trimmed(kernel: np.ndarray) -> np.ndarray:
+    """Without the empty border, the centre kept."""
+    while kernel.shape[0] > 1 and not (kernel[[0, -1]].any()):
+        kernel = kernel[1:-1]
+    while kernel.shape[1] > 1 and not (kernel[:, [0, -1]].any()):
+        kernel = kernel[:, 1:-1]
+    return kernel
+
+
+_SHAPES: dict[str, tuple[Callable[..., np.ndarray], int]] = {
+    "gaussian": (gaussian, 1),
+    "motion": (motion, 2),
+    "disk": (disk, 1),
+}
+
+
+def _named(text: str) -> np.ndarray:
+    name, *words = text.split(":")
+    if name not in _SHAPES:
+        hint = nearest(name, _SHAPES)
+        raise InputError(
+            f"kernel {text!r} is not known{hint}; expected {_NAMED}, or a file "
+            f"({listed(_SUFFIXES)})"
+        )
+    shape, count = _SHAPES[name]
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not np.isfinite(numbers).all() or not 0 < numbers[0] <= 200:
+        raise InputError(f"kernel {text!r}: expected {_NAMED}, sizes above 0 and up to 200 pixels")
+    return shape(*numbers)
+
+
+def _read(path: Path) -> list[np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"kernel {path}: no such file")
+    if path.suffix.lower() == ".png":
+        return [read_picture(path).pixels.astype(np.float64).mean(axis=2)]
+    if path.suffix.lower() == ".npy":
+        try:
+            return [np.load(path, allow_pickle=False)]
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(
+                f"kernel {path}: not an array file, or a damaged one ({error})"
+            ) from None
+    return _read_mat(path)
+
+
+def _read_mat(path: Path) -> list[np.ndarray]:
+    """The matrices of a MATLAB file: variables, or the cells of a cell array."""
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(path)
+    except NotImplementedError:
+        raise InputError(f"kernel {path}: MATLAB 7.3; save it with -v7") from None
+    except Exception as error:  # SciPy raises many types for a file that it cannot parse
+        raise InputError(f"kernel {path}: not a MATLAB file, or a damaged one ({error})") from None
+    kernels: list[np.ndarray] = []
+    for name, value in content.items():
+        if not name.startswith("__"):
+            kernels += list(value.ravel()) if value.dtype == object else [value]
+    kernels = [kernel for kernel in kernels if isinstance(kernel, np.ndarray) and kernel.ndim == 2]
+    if not kernels:
+        raise InputError(f"kernel {path}: no matrix in it")
+    return kernels

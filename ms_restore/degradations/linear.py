@@ -1,0 +1,108 @@
+"""The linear degradations as parts of a recipe: y = A x + n, with what a solver needs to undo them.
+
+Without noise y is rounded to 8 bit, as a picture's file holds it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from ms_restore.data.images import to_float
+from ms_restore.degradations import kernels
+from ms_restore.degradations.bicubic import interpolate
+from ms_restore.degradations.noise import Sigma
+from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Pattern
+from ms_restore.errors import InputError
+
+
+class Linear:
+    """y = A x + sigma n, A an operator and n white Gaussian noise of deviation 1.
+
+    y is smaller than x by the kernel less one ("valid"), so these serve solvers, not training.
+    """
+
+    baseline_name = "start"
+
+    def __init__(self, operator: Blur, sigma_255: float) -> None:
+        self.operator = operator
+        self.sigma_255 = sigma_255
+        self.scale = self.factor = operator.scale
+        self.margin = max(operator.half)
+
+    def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(H, W, C) to (h, w, C) float32; see ``cropped`` for the sizes that fit."""
+        exact = to_float(x).astype(np.float64).transpose(2, 0, 1)[None]
+        y = self.operator.forward(exact)[0].transpose(1, 2, 0)
+        if self.sigma_255 == 0:
+            return (np.round(y * 255) / 255).astype(np.float32)
+        return (y + rng.standard_normal(y.shape) * (self.sigma_255 / 255)).astype(np.float32)
+
+    def cropped(self, x: np.ndarray) -> np.ndarray:
+        """x less some last rows and columns, so that y has whole pixels."""
+        excess = ((x.shape[axis] - 2 * self.operator.half[axis]) % self.scale for axis in (0, 1))
+        height, width = (side - more for side, more in zip(x.shape, excess))
+        return x[:height, :width]
+
+    def baseline(self, y: np.ndarray) -> np.ndarray:
+        """What the solver starts from, of x's size."""
+        start = self.operator.start(to_float(y).transpose(2, 0, 1)[None])
+        return np.clip(start[0].transpose(1, 2, 0), 0, 1)
+
+    def patches(self, x: np.ndarray, rngs: object) -> np.ndarray:
+        raise InputError("this degradation is for solvers; nothing is trained with it")
+
+
+class Blurred(Linear):
+    """y = k * x + n.
+
+    Args:
+        kernel: a file, or gaussian:1.6, motion:15:30, disk:3; see ``kernels.load``.
+        sigma_255: deviation of the noise on a scale of 0 to 255.
+    """
+
+    def __init__(self, *, kernel: str, sigma_255: Sigma = 0.0) -> None:
+        super().__init__(Blur(kernels.load(kernel)), sigma_255)
+
+
+class Downsampled(Linear):
+    """y = k * x at every ``scale``-th row and column, + n.
+
+    Args:
+        scale: 2, 3, 4, ...
+        kernel: as of a blur.
+        sigma_255: deviation of the noise on a scale of 0 to 255.
+    """
+
+    baseline_name = "bicubic"
+
+    def __init__(
+        self,
+        *,
+        scale: Annotated[int, Field(ge=2)],
+        kernel: str = "gaussian:1.6",
+        sigma_255: Sigma = 0.0,
+    ) -> None:
+        super().__init__(BlurDownsample(kernels.load(kernel), scale), sigma_255)
+
+    def baseline(self, y: np.ndarray) -> np.ndarray:
+        """Bicubic interpolation between the samples where they are, edges repeated."""
+        large = interpolate(to_float(y), self.scale)
+        rows, columns = self.operator.half
+        return np.clip(np.pad(large, [(rows, rows), (columns, columns), (0, 0)], "edge"), 0, 1)
+
+
+class Mosaic(Linear):
+    """y = one of three colours at each pixel, + n.
+
+    Args:
+        pattern: RGGB, BGGR, GRBG or GBRG, the first two pixels of the first and second row.
+        sigma_255: deviation of the noise on a scale of 0 to 255.
+    """
+
+    baseline_name = "bilinear"
+
+    def __init__(self, *, pattern: Pattern = "RGGB", sigma_255: Sigma = 0.0) -> None:
+        super().__init__(BayerMosaic(pattern), sigma_255)

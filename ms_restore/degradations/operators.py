@@ -1,0 +1,272 @@
+"""Linear degradations y = A x with their adjoints, in NumPy; noise is apart.
+
+x and y are (N, C, H, W) arrays of images in [0, 1]; the dtype is kept, float64 to be exact. Every A
+is a blur and then a sampling, A = S K:
+
+- K correlates each channel with the kernel where the kernel lies inside the image ("valid"), so
+  K x is smaller than x by the kernel less one;
+- S keeps some of the values of K x.
+
+So the adjoint is A^T y = K^T S^T y: y put back into its places, zero between, and then the full
+convolution. ``<A x, y> = <x, A^T y>`` exactly. ``cell()`` is the same operator for the device.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Optional, get_args
+
+import numpy as np
+from scipy import fft
+from scipy.ndimage import convolve
+
+from ms_restore.errors import InputError
+
+if TYPE_CHECKING:
+    from ms_restore.degradations.device import OperatorCell
+
+Pattern = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
+Size = tuple[int, int]
+_POINT = np.ones((1, 1))
+
+
+class Blur:
+    """y = K x, and what all operators share; with the default kernel y = x.
+
+    Args:
+        kernel: (kh, kw), odd sides, such as ``kernels.load`` gives.
+    """
+
+    name = "blur"
+    scale = 1
+
+    def __init__(self, kernel: Optional[np.ndarray] = None) -> None:
+        self.kernel = _POINT if kernel is None else np.asarray(kernel, np.float64)
+        if self.kernel.ndim != 2 or not all(side % 2 for side in self.kernel.shape):
+            raise InputError(
+                f"kernel of shape {self.kernel.shape}: expected a matrix with odd sides; "
+                "kernels.normalised pads it"
+            )
+        self._spectra: dict[tuple[Size, np.dtype], np.ndarray] = {}
+
+    @property
+    def half(self) -> Size:
+        """Rows and columns of x on each side of K x."""
+        return self.kernel.shape[0] // 2, self.kernel.shape[1] // 2
+
+    @property
+    def energy(self) -> float:
+        """||k||^2."""
+        return float((self.kernel**2).sum())
+
+    def blurred_size(self, height: int, width: int) -> Size:
+        """Height and width of K x for a y of this size."""
+        return height * self.scale, width * self.scale
+
+    def input_size(self, height: int, width: int) -> Size:
+        """Height and width of x for a y of this size."""
+        rows, columns = self.blurred_size(height, width)
+        return rows + 2 * self.half[0], columns + 2 * self.half[1]
+
+    def check(self, height: int, width: int) -> None:
+        """InputError unless an x of this size is larger than the kernel."""
+        kh, kw = self.kernel.shape
+        if kh > height or kw > width:
+            raise InputError(
+                f"the kernel is {kh}x{kw} (rows x columns), larger than the image of "
+                f"{height}x{width}; use a smaller kernel or a larger image"
+            )
+
+    def gain(self, y: np.ndarray) -> float:
+        """Values of K x for each value of y: by how much the data term is scaled up."""
+        return 1.0
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """A x."""
+        return self.sample(self.blur(x))
+
+    def adjoint(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
+        """A^T y; ``size`` is x's (height, width), by default ``input_size`` of y's."""
+        if size is not None:
+            size = (size[0] - 2 * self.half[0], size[1] - 2 * self.half[1])
+        return self.blur_adjoint(self.spread(y, size))
+
+    def sample(self, z: np.ndarray) -> np.ndarray:
+        """S z: what is known of z = K x."""
+        return z
+
+    def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
+        """S^T y: y in its places in z, zero elsewhere; ``size`` is z's (height, width)."""
+        return y
+
+    def blur(self, x: np.ndarray) -> np.ndarray:
+        """K x."""
+        height, width = x.shape[-2:]
+        self.check(height, width)
+        if self.kernel.size == 1:
+            return x * self.kernel.astype(x.dtype)[0, 0]
+        lengths = fft_size(height, width)
+        whole = fft.irfft2(fft.rfft2(x, lengths) * self._spectrum(lengths, x).conj(), lengths)
+        rows, columns = (side - k + 1 for side, k in zip((height, width), self.kernel.shape))
+        return whole[..., :rows, :columns]
+
+    def blur_adjoint(self, z: np.ndarray) -> np.ndarray:
+        """K^T z."""
+        if self.kernel.size == 1:
+            return z * self.kernel.astype(z.dtype)[0, 0]
+        height, width = (side + k - 1 for side, k in zip(z.shape[-2:], self.kernel.shape))
+        lengths = fft_size(height, width)
+        whole = fft.irfft2(fft.rfft2(z, lengths) * self._spectrum(lengths, z), lengths)
+        return whole[..., :height, :width]
+
+    def _spectrum(self, lengths: Size, x: np.ndarray) -> np.ndarray:
+        key = (lengths, x.dtype)
+        if key not in self._spectra:
+            precision = np.complex64 if x.dtype == np.float32 else np.complex128
+            self._spectra[key] = fft.rfft2(self.kernel, lengths).astype(precision)
+        return self._spectra[key]
+
+    def start(self, y: np.ndarray) -> np.ndarray:
+        """A first x: missing values by the 3x3 mean of known ones, edges repeated outwards."""
+        known = self.spread(np.ones_like(y))
+        filled = self.spread(y)
+        while not known.all():
+            total = _sum3x3(filled * known)
+            count = _sum3x3(known)
+            near = (known == 0) & (count > 0)
+            if not near.any():
+                break  # a channel of which nothing is known
+            filled = np.where(near, total / np.maximum(count, 1), filled)
+            known = np.where(near, 1, known)
+        rows, columns = self.half
+        edges = [(0, 0), (0, 0), (rows, rows), (columns, columns)]
+        return np.pad(filled, edges, mode="edge").astype(y.dtype)
+
+    def cell(self, height: int, width: int) -> OperatorCell:
+        """The operator on the device, for x of this size, in float32."""
+        from ms_restore.degradations.device import OperatorCell
+
+        return OperatorCell(self.kernel, height, width)
+
+
+class BlurDownsample(Blur):
+    """y = (K x) at every ``scale``-th row and column, from the first."""
+
+    name = "blur and downsampling"
+
+    def __init__(self, kernel: Optional[np.ndarray], scale: int) -> None:
+        super().__init__(kernel)
+        if scale < 1:
+            raise InputError(f"scale {scale}: expected 1, 2, 3, ...")
+        self.scale = scale
+
+    def gain(self, y: np.ndarray) -> float:
+        return float(self.scale**2)
+
+    def sample(self, z: np.ndarray) -> np.ndarray:
+        return z[..., :: self.scale, :: self.scale]
+
+    def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
+        z = np.zeros((*y.shape[:-2], *(size or self.blurred_size(*y.shape[-2:]))), y.dtype)
+        z[..., :: self.scale, :: self.scale] = y
+        return z
+
+    def cell(self, height: int, width: int) -> OperatorCell:
+        from ms_restore.degradations.device import DownsampleCell
+
+        return DownsampleCell(self.kernel, height, width, self.scale)
+
+
+class Mask(Blur):
+    """y = m x: what the mask leaves of the image.
+
+    Args:
+        mask: (H, W), true or 1 where the image is known.
+        kernel: of a blur before the mask.
+    """
+
+    name = "mask"
+
+    def __init__(self, mask: np.ndarray, kernel: Optional[np.ndarray] = None) -> None:
+        super().__init__(kernel)
+        if mask.ndim != 2 or not mask.any():
+            raise InputError(
+                f"mask of shape {mask.shape} with {int(np.count_nonzero(mask))} known pixels: "
+                "expected a matrix (height, width) with at least one"
+            )
+        self.mask = (mask != 0).astype(np.float64)
+
+    def gain(self, y: np.ndarray) -> float:
+        return float(self.mask.size / self.mask.sum())
+
+    def sample(self, z: np.ndarray) -> np.ndarray:
+        if z.shape[-2:] != self.mask.shape:
+            (height, width), (rows, columns) = z.shape[-2:], self.mask.shape
+            raise InputError(
+                f"the mask is {columns}x{rows}, the image {width}x{height} (width x height); "
+                "they must be of one size"
+            )
+        return z * self.mask.astype(z.dtype)
+
+    def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
+        return self.sample(y)
+
+    def cell(self, height: int, width: int) -> OperatorCell:
+        from ms_restore.degradations.device import MaskCell
+
+        return MaskCell(self.kernel, height, width, self.mask[None, None])
+
+
+class BayerMosaic(Blur):
+    """y(i, j) = x(c(i, j), i, j): one of the three channels at each pixel, (N, 1, H, W).
+
+    Args:
+        pattern: the colours of the first two pixels of the first and then the second row.
+        kernel: of a blur before the mosaic.
+    """
+
+    name = "Bayer mosaic"
+
+    def __init__(self, pattern: Pattern = "RGGB", kernel: Optional[np.ndarray] = None) -> None:
+        super().__init__(kernel)
+        if pattern not in get_args(Pattern):
+            raise InputError(
+                f"pattern {pattern!r} is not known; choose {', '.join(get_args(Pattern))}"
+            )
+        self.pattern = pattern
+
+    def gain(self, y: np.ndarray) -> float:
+        return 3.0
+
+    def masks(self, height: int, width: int) -> np.ndarray:
+        """(1, 3, H, W): 1 where the channel is the pixel's."""
+        colours = np.array(["RGB".index(letter) for letter in self.pattern]).reshape(2, 2)
+        of_pixel = np.tile(colours, (height // 2 + 1, width // 2 + 1))[:height, :width]
+        return (of_pixel == np.arange(3)[:, None, None])[None].astype(np.float64)
+
+    def sample(self, z: np.ndarray) -> np.ndarray:
+        if z.shape[-3] != 3:
+            raise InputError(
+                f"a Bayer mosaic is made of a colour image, this one has {z.shape[-3]} channel"
+            )
+        return (z * self.masks(*z.shape[-2:]).astype(z.dtype)).sum(axis=-3, keepdims=True)
+
+    def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
+        return y * self.masks(*y.shape[-2:]).astype(y.dtype)
+
+    def cell(self, height: int, width: int) -> OperatorCell:
+        from ms_restore.degradations.device import MosaicCell
+
+        rows, columns = (side - k + 1 for side, k in zip((height, width), self.kernel.shape))
+        return MosaicCell(self.kernel, height, width, self.masks(rows, columns))
+
+
+def fft_size(height: int, width: int) -> Size:
+    """Sides to which a transform is zero-padded: what is fast, and an even width."""
+    rows, columns = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
+    while columns % 2:
+        columns = fft.next_fast_len(columns + 1, real=True)
+    return rows, columns
+
+
+def _sum3x3(z: np.ndarray) -> np.ndarray:
+    return convolve(z, np.ones((1, 1, 3, 3)), mode="constant")

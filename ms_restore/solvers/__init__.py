@@ -1,0 +1,1 @@
+"""Restoration without training for the task: a solver, a degradation operator and a prior."""

@@ -1,0 +1,324 @@
+"""DMSP: restoration by gradient descent on a data term and a deep mean-shift prior.
+
+Bigdeli, Jin, Favaro, Zwicker, "Deep Mean-Shift Priors for Image Restoration", NIPS 2017,
+arXiv 1709.03749. With y = A x + noise, a denoiser D trained at sigma_p, and momentum:
+
+    g_p = x - D(x + n),  n ~ N(0, sigma_p^2)                       the prior
+    e = gain (A x - y),  g_d = A^T e                               the data
+    v <- momentum v - step (w g_d + (1 - w) g_p),  x <- clip(x + v)
+
+With noise of deviation sigma, w = sigma^-2 / (sigma^-2 + sigma_p^-2). Noise-blind it is estimated
+anew in each iteration: w = l / (l + sigma_p^-2), l = M / (|e|^2 + 2 m sigma_p^2 |k|^2), where m
+counts the values of y, M = gain m those of the blurred image, and k is the kernel.
+
+Differs from the paper: everything is in [0, 1]; where y lacks values, they are filled at first by
+the mean of known neighbours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Annotated, Any, Callable, Literal, NamedTuple, Optional
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, amp, nn, ops
+from pydantic import Field
+
+from ms_restore.degradations.operators import Blur
+from ms_restore.errors import InputError
+from ms_restore.inference.engines import Engine, OnnxRuntimeEngine
+from ms_restore.solvers.priors import DenoiserPrior
+
+LEAST_SIGMA_255 = 12**-0.5  # that of rounding to 8 bit
+_LEAST_ITERATIONS = 20  # until the momentum has built up, updates are small for that alone
+_LOOK_EVERY = 10  # iterations between two looks at the device's figures
+
+
+class Progress(NamedTuple):
+    """After so many iterations: the misfit of each image, root mean square of A x - y on a scale
+    of 0 to 255, and x itself when it is asked for."""
+
+    iteration: int
+    misfit_255: np.ndarray
+    x: Callable[[], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """x_hat (N, C, H, W) float32 in [0, 1], and how it was found; seconds of the median
+    iteration."""
+
+    x_hat: np.ndarray
+    iterations: int
+    misfit_255: np.ndarray
+    seconds_per_iteration: float
+    engine: str
+
+
+class DMSP:
+    """x_hat = solver(y, operator).x_hat, y and x_hat (N, C, H, W) in [0, 1].
+
+    Args:
+        prior: the denoiser.
+        prior_sigma_255: the level that the prior must have been trained for; None: any.
+        iterations: of descent.
+        step: of the descent; larger is faster; with momentum 0.9 it swings
+            from 3.8 / gain on (gain: values of the blurred image for each value of y).
+        momentum: share of the last update that is added to the next.
+        noise_blind: estimate the noise of y even where it is known.
+        tolerance: ends early when an update is smaller than this share of the image, in the norm;
+            0: never. Not before iteration 20. The prior's noise keeps updates above a few 1e-4.
+        engine: what computes: "mindspore", each iteration one compiled graph on the device; or
+            "onnxruntime", the prior by ONNX Runtime and the rest in NumPy, faster on CPUs; "auto"
+            takes that on a CPU where it is installed.
+        amp_level: O2: the prior computes in float16; on "mindspore" alone.
+    """
+
+    def __init__(
+        self,
+        prior: DenoiserPrior,
+        *,
+        prior_sigma_255: Optional[float] = None,
+        iterations: Annotated[int, Field(ge=1)] = 300,
+        step: Annotated[float, Field(gt=0, lt=1)] = 0.1,
+        momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+        noise_blind: bool = False,
+        tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        engine: Literal["auto", "mindspore", "onnxruntime"] = "auto",
+        amp_level: Literal["O0", "O2"] = "O0",
+    ) -> None:
+        if prior_sigma_255 not in (None, prior.sigma_255):
+            prior = DenoiserPrior(prior.network, prior.recipe, prior_sigma_255)
+        self.prior = prior
+        self.iterations = iterations
+        self.noise_blind = noise_blind
+        self.tolerance = tolerance
+        self.engine = _chosen(engine, amp_level)
+        self._step, self._momentum = step, momentum
+        self._denoise: Any
+        if self.engine == "onnxruntime":
+            self._denoise = prior.engine(OnnxRuntimeEngine(prior.network))
+        else:
+            self._denoise = prior.cell()
+            if amp_level == "O2":
+                self._denoise = amp.auto_mixed_precision(self._denoise, "O2", ms.float16)
+            self._denoise.set_train(False)
+
+    def __call__(
+        self,
+        y: np.ndarray,
+        operator: Blur,
+        *,
+        sigma_255: Optional[float],
+        seed: int = 0,
+        monitor: Optional[Callable[[Progress], None]] = None,
+    ) -> Solution:
+        """Restore a batch.
+
+        Args:
+            y: (N, C, h, w) in [0, 1], noise not clipped.
+            operator: A.
+            sigma_255: deviation of the noise of y on a scale of 0 to 255; None: noise-blind. Below
+                0.29, the noise of rounding to 8 bit, that is taken.
+            seed: of the noise that the prior is asked with.
+            monitor: called after some of the iterations, the first and the last included.
+        """
+        iteration = self.descent(y, operator, sigma_255=sigma_255, seed=seed)
+        times = []
+        for number in range(1, self.iterations + 1):
+            began = time.perf_counter()
+            iteration.advance()
+            if number % _LOOK_EVERY == 0 or number in (1, self.iterations):
+                misfit, change = iteration.figures()  # waits for the device
+                if monitor is not None:
+                    monitor(Progress(number, misfit, iteration.image))
+                if change < self.tolerance and number >= _LEAST_ITERATIONS:
+                    times.append(time.perf_counter() - began)
+                    break
+            times.append(time.perf_counter() - began)
+        x_hat = iteration.image()
+        if not np.isfinite(x_hat).all():
+            raise InputError(f"the solver diverged with step {self._step:g}; use a smaller step")
+        return Solution(x_hat, number, misfit, float(np.median(times)), self.engine)
+
+    def descent(
+        self, y: np.ndarray, operator: Blur, *, sigma_255: Optional[float], seed: int = 0
+    ) -> Descent:
+        """The start of a solution, to be advanced step by step; arguments as of a call."""
+        if sigma_255 is not None and not 0 <= sigma_255 <= 255:
+            raise InputError(f"sigma_255 {sigma_255:g}: expected 0 to 255")
+        y = np.ascontiguousarray(y, np.float32)
+        x = operator.start(y)
+        operator.check(*x.shape[-2:])
+        prior_variance = (self.prior.sigma_255 / 255) ** 2
+        weight = None
+        if sigma_255 is not None and not self.noise_blind:
+            variance = (max(sigma_255, LEAST_SIGMA_255) / 255) ** 2
+            weight = prior_variance / (variance + prior_variance)
+        gain = operator.gain(y)
+        values = y[0].size
+        numbers = _Numbers(
+            step=self._step,
+            momentum=self._momentum,
+            gain=gain,
+            values=values,
+            weight=weight,
+            prior_sigma=self.prior.sigma_255 / 255,
+            floor=2 * values * prior_variance * operator.energy,
+        )
+        if self.engine == "onnxruntime":
+            return _HostDescent(x, y, operator, self._denoise, numbers, seed)
+        return _DeviceDescent(x, y, operator, self._denoise, numbers, seed)
+
+
+def _chosen(engine: str, amp_level: str) -> str:
+    on_cpu = ms.get_context("device_target") == "CPU"
+    if engine == "auto":
+        installed = OnnxRuntimeEngine.is_installed()
+        return "onnxruntime" if on_cpu and installed and amp_level == "O0" else "mindspore"
+    if engine == "onnxruntime" and amp_level != "O0":
+        raise InputError("amp_level O2 needs engine mindspore; ONNX Runtime computes in float32")
+    return engine
+
+
+@dataclasses.dataclass(frozen=True)
+class _Numbers:
+    """What the formulas need besides arrays, see the module; ``weight`` None is noise-blind."""
+
+    step: float
+    momentum: float
+    gain: float
+    values: int
+    weight: Optional[float]
+    prior_sigma: float
+    floor: float
+
+
+class _Formulas:
+    """One iteration, in terms that NumPy and MindSpore share."""
+
+    operator: Any
+    denoise: Any
+
+    def _keep(self, numbers: _Numbers) -> None:
+        self.step, self.momentum = numbers.step, numbers.momentum
+        self.gain, self.floor = numbers.gain, numbers.floor
+        self.total = numbers.gain * numbers.values
+        self.precision = numbers.prior_sigma**-2
+        self.blind = numbers.weight is None
+        self.weight = numbers.weight or 0.0
+
+    def updated(self, x: Any, v: Any, y: Any, noise: Any) -> Any:
+        """x, v, |e|^2 of each image (N, 1, 1, 1), and the update's share of the image."""
+        g_p = x - self.denoise(x + noise)
+        e = (self.operator.forward(x) - y) * self.gain
+        g_d = self.operator.adjoint(e)
+        error = (e * e).sum(axis=(1, 2, 3), keepdims=True)
+        w = self.weight
+        if self.blind:
+            precision = self.total / (error + self.floor)
+            w = precision / (precision + self.precision)
+        v = v * self.momentum - (g_d * w + g_p * (1.0 - w)) * self.step
+        after = (x + v).clip(0.0, 1.0)
+        moved = after - x
+        change = (moved * moved).sum() / (x * x).sum()
+        return after, v, error, change
+
+
+class Descent:
+    """The state of a solution; ``advance`` is one iteration."""
+
+    def __init__(self, numbers: _Numbers) -> None:
+        self._numbers = numbers
+        self._x: Any = None
+        self._error: Any = None
+        self._change: Any = None
+
+    def advance(self) -> None:
+        raise NotImplementedError
+
+    def image(self) -> np.ndarray:
+        raise NotImplementedError
+
+    def figures(self) -> tuple[np.ndarray, float]:
+        """The misfit of each image of 255, and the last update's share of the image."""
+        error = np.asarray(self._error, np.float64).reshape(-1)
+        misfit = np.sqrt(error / self._numbers.values) / self._numbers.gain * 255
+        return misfit, float(np.asarray(self._change)) ** 0.5
+
+
+class _HostDescent(Descent, _Formulas):
+    """In NumPy, the prior by an engine."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        operator: Blur,
+        denoise: Engine,
+        numbers: _Numbers,
+        seed: int,
+    ) -> None:
+        super().__init__(numbers)
+        self._keep(numbers)
+        self.operator, self.denoise = operator, denoise
+        self._y, self._x, self._v = y, x, np.zeros_like(x)
+        self._rng = np.random.default_rng(seed)
+
+    def advance(self) -> None:
+        noise = self._rng.standard_normal(self._x.shape, np.float32)
+        noise *= np.float32(self._numbers.prior_sigma)
+        self._x, self._v, self._error, self._change = self.updated(self._x, self._v, self._y, noise)
+
+    def image(self) -> np.ndarray:
+        return self._x
+
+
+class _DeviceDescent(Descent):
+    """On the device: noise, prior and data term are one graph, compiled at the first iteration."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        operator: Blur,
+        denoise: nn.Cell,
+        numbers: _Numbers,
+        seed: int,
+    ) -> None:
+        super().__init__(numbers)
+        cell = operator.cell(*x.shape[-2:])
+        self._iterate = DMSPIteration(cell, denoise, numbers, seed).set_train(False)
+        self._y, self._x, self._v = Tensor(y), Tensor(x), Tensor(np.zeros_like(x))
+
+    def advance(self) -> None:
+        self._x, self._v, self._error, self._change = self._iterate(self._x, self._v, self._y)
+
+    def figures(self) -> tuple[np.ndarray, float]:
+        self._error, self._change = (
+            value.asnumpy() if isinstance(value, Tensor) else value
+            for value in (self._error, self._change)
+        )
+        return super().figures()
+
+    def image(self) -> np.ndarray:
+        return self._x.asnumpy()
+
+
+class DMSPIteration(nn.Cell, _Formulas):
+    """(x, v, y) to (x, v, |e|^2, change): a whole iteration as a cell.
+
+    Its noise is a sequence that begins anew with each new cell.
+    """
+
+    def __init__(self, operator: nn.Cell, denoise: nn.Cell, numbers: _Numbers, seed: int) -> None:
+        super().__init__(auto_prefix=False)
+        self._keep(numbers)
+        self.operator, self.denoise = operator, denoise
+        self.normal = ops.StandardNormal(seed, 1)  # two zeros would seed it by the clock
+        self.prior_sigma = numbers.prior_sigma
+
+    def construct(self, x: Tensor, v: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        return self.updated(x, v, y, self.normal(x.shape) * self.prior_sigma)

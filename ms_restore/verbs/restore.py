@@ -1,0 +1,239 @@
+"""restore: pictures by a solver, a degradation that is known, and a denoiser as prior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Optional
+
+import numpy as np
+
+from ms_restore import parts, runtime
+from ms_restore.data.images import (
+    Picture,
+    check_output,
+    from_float,
+    read_picture,
+    to_float,
+    write_picture,
+)
+from ms_restore.errors import InputError, nearest
+from ms_restore.files import replacing
+from ms_restore.metrics.protocols import PROTOCOLS
+from ms_restore.report.terminal import SolverProgress, say
+from ms_restore.report.trajectory import Curve, Frame, trajectory
+from ms_restore.solvers import tasks
+from ms_restore.solvers.dmsp import DMSP, Progress
+from ms_restore.solvers.priors import DenoiserPrior
+from ms_restore.verbs.infer import pairs_of
+from ms_restore.verbs.loading import PathLike, Settings, network_of
+
+_FRAMES = (1, 10, 30, 100, 300, 1000)  # iterations that a trajectory shows, and the last
+
+
+def restore(
+    task: str,
+    prior: PathLike,
+    input: PathLike,
+    output: PathLike,
+    *,
+    kernel: Optional[str] = None,
+    scale: Optional[int] = None,
+    pattern: Optional[Literal["RGGB", "BGGR", "GRBG", "GBRG"]] = None,
+    mask: Optional[PathLike] = None,
+    sigma_255: Optional[float] = None,
+    noise_blind: bool = False,
+    same_size: bool = False,
+    truth: Optional[PathLike] = None,
+    save_trajectory: Optional[PathLike] = None,
+    device_target: Optional[str] = None,
+    device_id: int = 0,
+    mode: str = "graph",
+    seed: int = 0,
+    settings: Optional[Settings] = None,
+) -> list[Path]:
+    """Restore a picture to a file, or a folder of pictures to PNG files of the same names.
+
+    Args:
+        task: deblur, super_resolve, demosaic, inpaint or denoise.
+        prior: checkpoint or run folder of a denoiser of one known noise level.
+        input: picture, folder, or ``.npy`` of (H, W, 3) or (H, W, 1) in [0, 1].
+        output: the same; ``.npy`` is written as float32 in [0, 1].
+        kernel: of deblur and super_resolve: .png, .npy, .mat, gaussian:1.6, motion:15:30, disk:3.
+        scale: of super_resolve.
+        pattern: of demosaic, by default RGGB; the input is the gray picture of the raw values.
+        mask: of inpaint: picture, white where the input is known.
+        sigma_255: deviation of the input's noise on a scale of 0 to 255.
+        noise_blind: estimate it instead. With neither: deblur is noise-blind, the others assume
+            little noise.
+        same_size: of deblur: cut the output to the input's size; else it is larger by the kernel
+            less one, as far as the input tells anything of.
+        truth: the clean picture, of the output's size, to print PSNR.
+        save_trajectory: a picture of the iterations to write.
+        settings: of the solver, such as ``{"solver.iterations": 100}``.
+
+    Returns the files written.
+    """
+    noise = tasks.noise_of(task, sigma_255, noise_blind)
+    operator = tasks.operator_of(
+        task,
+        kernel=kernel,
+        scale=scale,
+        pattern=pattern,
+        mask=Path(mask) if mask is not None else None,
+    )
+    if same_size and task != "deblur":
+        raise InputError(f"--same_size belongs to deblur; {task} always gives the size it should")
+    part = _solver_part(settings or {})
+    pairs = pairs_of(Path(input), Path(output))
+    if len(pairs) > 1 and (truth is not None or save_trajectory is not None):
+        raise InputError("--truth and --save_trajectory are for one picture, not for a folder")
+    if save_trajectory is not None:
+        check_output(Path(save_trajectory), Picture(np.zeros((1, 1, 3), np.uint8)))
+    runtime.start(device_target, device_id, mode, seed)
+    solver: DMSP = parts.build("solver", part, DenoiserPrior(*network_of(prior, None, None)))
+    assumed = "noise-blind" if noise is None else f"noise of sigma {noise:g}/255"
+    say(
+        f"{task}, {assumed}, prior {solver.prior.recipe.model} (sigma "
+        f"{solver.prior.sigma_255:g}/255), at most {solver.iterations} iterations by "
+        f"{solver.engine}"
+    )
+    whole = task == "deblur" and not same_size
+    for source, target in pairs:
+        y, dtype = _read(source)
+        _check_target(target, dtype)
+        reference = None if truth is None else _read(Path(truth))[0]
+        watcher = _Watcher(solver.iterations, operator, whole, reference)
+        watcher.start(operator.start(y.transpose(2, 0, 1)[None]))
+        try:
+            x_hat, solution = tasks.restored(
+                solver, y, operator, sigma_255=noise, whole=whole, seed=seed, monitor=watcher
+            )
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+        finally:
+            watcher.close()
+        _write(target, x_hat, dtype)
+        say(
+            f"{source} -> {target} ({x_hat.shape[1]}x{x_hat.shape[0]}): {solution.iterations} "
+            f"iterations of {solution.seconds_per_iteration:.2f} s, misfit "
+            f"{solution.misfit_255[0]:.2f}/255{watcher.gain()}"
+        )
+        if save_trajectory is not None:
+            trajectory(Path(save_trajectory), watcher.frames, watcher.curves)
+            say(f"trajectory in {save_trajectory}")
+    return [target for _, target in pairs]
+
+
+class _Watcher:
+    """Shows the progress, and keeps what a picture of the trajectory needs."""
+
+    def __init__(
+        self, iterations: int, operator: Any, whole: bool, truth: Optional[np.ndarray]
+    ) -> None:
+        self.frames: list[Frame] = []
+        self.curves: dict[str, Curve] = {"misfit/255": [], "PSNR dB": []}
+        self._operator, self._whole, self._truth = operator, whole, truth
+        self._shown = {*_FRAMES, iterations}
+        self._bar = SolverProgress(iterations)
+
+    def start(self, x: np.ndarray) -> None:
+        self._keep(0, x, "start")
+
+    def __call__(self, progress: Progress) -> None:
+        misfit = float(progress.misfit_255[0])
+        self.curves["misfit/255"].append((progress.iteration, misfit))
+        psnr = None
+        if self._truth is not None or progress.iteration in self._shown:
+            psnr = self._keep(progress.iteration, progress.x(), f"misfit {misfit:.2f}")
+        self._bar.update(progress.iteration, misfit, psnr)
+
+    def _keep(self, iteration: int, x: np.ndarray, caption: str) -> Optional[float]:
+        image = tasks.framed(x, self._operator, self._whole)
+        psnr = None
+        if self._truth is not None:
+            truth = self._truth
+            if truth.shape[:2] != image.shape[:2]:
+                (height, width), (rows, columns) = truth.shape[:2], image.shape[:2]
+                raise InputError(
+                    f"the truth is {width}x{height}, the output {columns}x{rows}; they must be of "
+                    "one size (for deblur, see --same_size)"
+                )
+            cut = self._operator.half if self._whole else (0, 0)
+            window = tuple(slice(half, -half or None) for half in cut)
+            clean = np.broadcast_to(truth, image.shape)
+            psnr = PROTOCOLS["rgb"].psnr(image[window], clean[window], 1)
+            self.curves["PSNR dB"].append((iteration, psnr))
+            caption = f"{psnr:.2f} dB"
+        if iteration == 0 or iteration in self._shown:
+            self.frames.append(Frame(f"{iteration}: {caption}", image.copy()))
+        return psnr
+
+    def gain(self) -> str:
+        figures = [psnr for _, psnr in self.curves["PSNR dB"]]
+        return f", PSNR {figures[0]:.2f} -> {figures[-1]:.2f} dB" if figures else ""
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _solver_part(settings: Settings) -> dict[str, Any]:
+    """The solver with the settings ``solver.KEY``, checked."""
+    part: dict[str, Any] = {"name": "dmsp"}
+    problems = []
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        if section == "solver":
+            part[name] = value
+        else:
+            hint = nearest(section, ["solver"])
+            problems.append(f"{key}: restore has the keys of a solver only{hint}")
+    checked, found = parts.check("solver", part, "solver")
+    if problems or found:
+        raise InputError(*problems, *found)
+    return checked
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.dtype]:
+    """(H, W, 1 or 3) float32 in [0, 1] and the dtype of the file's values."""
+    if path.suffix.lower() != ".npy":
+        picture = read_picture(path)
+        if picture.alpha is not None:
+            raise InputError(f"{path}: it has transparency; flatten it first")
+        return to_float(picture.pixels), picture.pixels.dtype
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not an array file, or a damaged one ({error})") from None
+    array = array[:, :, None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype.kind != "f":
+        raise InputError(
+            f"{path}: {array.dtype} {array.shape}, expected floating (height, width, 3) or "
+            "(height, width, 1) in [0, 1]"
+        )
+    if not np.isfinite(array).all():
+        raise InputError(f"{path}: NaN or infinity in it")
+    if np.abs(array).max() > 4:
+        raise InputError(
+            f"{path}: values up to {np.abs(array).max():g}, expected [0, 1] with some noise; "
+            "divide by the range"
+        )
+    return array.astype(np.float32), np.dtype(np.float32)
+
+
+def _kind(dtype: np.dtype) -> np.dtype:
+    return dtype if np.issubdtype(dtype, np.integer) else np.dtype(np.uint8)
+
+
+def _check_target(path: Path, dtype: np.dtype) -> None:
+    if path.suffix.lower() != ".npy":
+        check_output(path, Picture(np.zeros((1, 1, 3), _kind(dtype))))
+
+
+def _write(path: Path, x_hat: np.ndarray, dtype: np.dtype) -> None:
+    if path.suffix.lower() != ".npy":
+        write_picture(path, Picture(from_float(x_hat, _kind(dtype))))
+        return
+    with replacing(path) as temporary:
+        np.save(temporary, np.ascontiguousarray(x_hat, np.float32))

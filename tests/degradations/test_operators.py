@@ -1,0 +1,147 @@
+"""The law of every operator, <A x, u> = <x, A^T u>, and that the device computes the same."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+from scipy.signal import correlate2d
+
+from ms_restore.degradations import kernels
+from ms_restore.degradations.device import OperatorCell
+from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.errors import InputError
+
+SIZES = [(24, 31), (33, 26)]
+SMALL, LARGE = kernels.load("motion:5:30"), kernels.load("gaussian:1.7")  # by each of the two ways
+
+
+def _mask(height, width):
+    return np.random.default_rng(1).random((height, width)) > 0.6
+
+
+OPERATORS = {
+    "identity": lambda size: Blur(),
+    "blur by convolution": lambda size: Blur(SMALL),
+    "blur by transform": lambda size: Blur(LARGE),
+    "downsample x2": lambda size: BlurDownsample(SMALL, 2),
+    "downsample x3": lambda size: BlurDownsample(LARGE, 3),
+    "downsample x4 without blur": lambda size: BlurDownsample(None, 4),
+    "mask": lambda size: Mask(_mask(*size)),
+    "Bayer RGGB": lambda size: BayerMosaic(),
+    "blur and Bayer GBRG": lambda size: BayerMosaic("GBRG", SMALL),
+}
+
+
+class _Adjoint(nn.Cell):
+    def __init__(self, operator):
+        super().__init__()
+        self.operator = operator
+
+    def construct(self, y):
+        return self.operator.adjoint(y)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", OPERATORS)
+def test_adjoint_law_and_the_device(name, size):
+    operator = OPERATORS[name](size)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, *size))
+    y = operator.forward(x)
+    u = rng.standard_normal(y.shape)
+    back = operator.adjoint(u, size)
+    assert y.dtype == back.dtype == np.float64
+    assert back.shape == x.shape
+    scale = np.linalg.norm(y) * np.linalg.norm(u)
+    assert abs((y * u).sum() - (x * back).sum()) < 1e-10 * scale
+
+    cell = operator.cell(*size)
+    on_device = cell(ms.Tensor(x, ms.float32)).asnumpy()
+    back_on_device = _Adjoint(cell)(ms.Tensor(u, ms.float32)).asnumpy()
+    assert np.abs(on_device - y).max() < 1e-4
+    assert np.abs(back_on_device - back).max() < 1e-4
+    products = (on_device * u).sum(), (x * back_on_device).sum()
+    assert abs(products[0] - products[1]) < 1e-4 * scale
+
+
+def test_blur_is_correlation_where_the_kernel_lies_inside():
+    kernel = np.arange(15.0).reshape(3, 5)
+    x = np.random.default_rng(0).random((1, 2, 9, 12))
+    y = Blur(kernel).forward(x)
+    assert y.shape == (1, 2, 7, 8)
+    for channel in range(2):
+        expected = correlate2d(x[0, channel], kernel, mode="valid")
+        assert np.abs(y[0, channel] - expected).max() < 1e-12
+
+
+def test_float32_stays_float32():
+    x = np.ones((1, 3, 20, 20), np.float32)
+    for name, operator in OPERATORS.items():
+        built = operator((20, 20))
+        y = built.forward(x)
+        assert y.dtype == built.adjoint(y).dtype == np.float32, name
+        assert built.start(y).dtype == np.float32, name
+
+
+def test_both_ways_of_blurring_on_the_device_agree():
+    x = ms.Tensor(np.random.default_rng(0).random((1, 3, 30, 29)), ms.float32)
+    ways = [OperatorCell(LARGE, 30, 29, by_transform=way) for way in (False, True)]
+    forward = [way(x).asnumpy() for way in ways]
+    assert np.abs(forward[0] - forward[1]).max() < 1e-6
+    y = ms.Tensor(forward[0])
+    backward = [_Adjoint(way)(y).asnumpy() for way in ways]
+    assert np.abs(backward[0] - backward[1]).max() < 1e-6
+
+
+def test_what_is_sampled():
+    x = np.arange(2 * 3 * 6 * 6, dtype=float).reshape(2, 3, 6, 6)
+    assert (BlurDownsample(None, 3).forward(x) == x[:, :, ::3, ::3]).all()
+    y = BayerMosaic("GRBG").forward(x)
+    assert y.shape == (2, 1, 6, 6)
+    assert (y[:, 0, ::2, ::2] == x[:, 1, ::2, ::2]).all()  # green, red
+    assert (y[:, 0, ::2, 1::2] == x[:, 0, ::2, 1::2]).all()
+    assert (y[:, 0, 1::2, ::2] == x[:, 2, 1::2, ::2]).all()  # blue, green
+    assert (y[:, 0, 1::2, 1::2] == x[:, 1, 1::2, 1::2]).all()
+
+
+def test_start_keeps_what_is_known_and_fills_the_rest():
+    x = np.random.default_rng(0).random((1, 3, 12, 12))
+    hole = np.ones((12, 12), bool)
+    hole[2:9, 2:9] = False  # larger than 3x3
+    start = Mask(hole).start(Mask(hole).forward(x))
+    assert (start[:, :, hole] == x[:, :, hole]).all()
+    assert start[:, :, ~hole].min() >= x.min() > 0
+    bilinear = BayerMosaic("RGGB").start(BayerMosaic("RGGB").forward(x))
+    around = x[0, 0, [2, 2, 4, 4], [4, 6, 4, 6]].mean()  # red at a blue pixel
+    assert bilinear[0, 0, 3, 5] == pytest.approx(around)
+    edges = Blur(LARGE).start(x)
+    half = LARGE.shape[0] // 2
+    assert edges.shape == (1, 3, 12 + 2 * half, 12 + 2 * half)
+    assert (edges[:, :, :half, half:-half] == x[:, :, :1]).all()
+
+
+def test_gains_and_energy():
+    y = np.zeros((1, 3, 8, 8))
+    assert BlurDownsample(None, 3).gain(y) == 9
+    assert BayerMosaic().gain(y) == 3
+    half = np.zeros((8, 8))
+    half[:4] = 1
+    assert Mask(half).gain(y) == 2
+    assert Blur(np.full((3, 3), 1 / 9)).energy == pytest.approx(1 / 9)
+
+
+def test_what_does_not_fit():
+    with pytest.raises(InputError, match=r"kernel is 11x11 .* larger than the image of 10x20"):
+        Blur(np.ones((11, 11))).forward(np.ones((1, 3, 10, 20)))
+    with pytest.raises(InputError, match=r"mask is 8x6, the image 9x6 .* of one size"):
+        Mask(np.ones((6, 8))).forward(np.ones((1, 3, 6, 9)))
+    with pytest.raises(InputError, match="with at least one"):
+        Mask(np.zeros((6, 8)))
+    with pytest.raises(InputError, match="'RGBG' is not known; choose RGGB"):
+        BayerMosaic("RGBG")
+    with pytest.raises(InputError, match="made of a colour image, this one has 1"):
+        BayerMosaic().forward(np.ones((1, 1, 6, 6)))
+    with pytest.raises(InputError, match=r"shape \(4, 3\): expected a matrix with odd sides"):
+        Blur(np.ones((4, 3)))
+    with pytest.raises(InputError, match="scale 0"):
+        BlurDownsample(None, 0)
