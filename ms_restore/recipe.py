@@ -43,6 +43,8 @@ class DataSettings:
     translation: pydantic.NonNegativeInt = 0
     """Patches are moved by up to so many pixels, what leaves them on one side comes back on the
     other."""
+    shuffle_channels: bool = False
+    """Red, green and blue change places at random: for sets of few images, which lack colours."""
     target: Literal["clean", "degraded"] = "clean"
     """What the network learns to give: the clean patch, or an independent corruption of it."""
     augment: Literal["none", "flips", "flips_rotations"] = "flips_rotations"

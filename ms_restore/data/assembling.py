@@ -20,11 +20,13 @@ class Assembler:
         target: "clean": x; "degraded": another degradation of x, independent of y.
         translation: x is moved by up to so many pixels in each direction, what leaves it on one
             side comes back on the other.
+        shuffle_channels: red, green and blue change places at random.
     """
 
     degradation: Any
     target: Literal["clean", "degraded"] = "clean"
     translation: int = 0
+    shuffle_channels: bool = False
 
     def __call__(
         self,
@@ -45,6 +47,9 @@ class Assembler:
         x = turned(x, symmetries)
         if y is not None:
             return to_float(turned(y, symmetries)), to_float(x)
+        if self.shuffle_channels:
+            for patch, rng in zip(x, rngs):
+                patch[:] = patch[rng.permutation(len(patch))]
         if self.translation:
             reach = self.translation
             for patch, rng in zip(x, rngs):

@@ -48,7 +48,7 @@ class TrainingBatches:
     Args:
         stride: an epoch is every patch on a grid of this stride, of every image; None: a patch
             anywhere in every image. Of prepared patches, an epoch is all.
-        target, translation: see Assembler.
+        target, translation, shuffle_channels: see Assembler.
         first_sample: the sample with which the first batch begins.
         rank, ranks: of the ``ranks`` batches that are computed at once, this is number ``rank``:
             item b holds ``batch_size`` samples from first_sample + (b ranks + rank) batch_size on.
@@ -67,6 +67,7 @@ class TrainingBatches:
         augment: str,
         target: Literal["clean", "degraded"] = "clean",
         translation: int = 0,
+        shuffle_channels: bool = False,
         seed: int,
         steps: int,
         first_sample: int = 0,
@@ -75,7 +76,7 @@ class TrainingBatches:
     ) -> None:
         self.source = source
         self._degradation = degradation
-        self._assemble = Assembler(degradation, target, translation)
+        self._assemble = Assembler(degradation, target, translation, shuffle_channels)
         self._patch_size = patch_size
         self._stride = stride
         if isinstance(source, PatchSource):

@@ -131,6 +131,7 @@ def open_data(
         batch_size=images_per_step(recipe) // ranks.count,
         target=recipe.data.target,
         translation=recipe.data.translation,
+        shuffle_channels=recipe.data.shuffle_channels,
         augment=recipe.data.augment,
         seed=recipe.seed,
         steps=steps.last - steps.first,
