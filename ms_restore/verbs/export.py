@@ -39,22 +39,32 @@ def export(
     runtime.start(device_target, device_id)
     network, recipe = network_of(checkpoint, model, settings)
     geometry = Geometry.of(network)
-    shape = _shape(height, width, geometry.size_multiple)
+    shape = shape_for(geometry, height, width)
     path = Path(file_name)
     if path.suffix != ".mindir":
         path = path.with_name(path.name + ".mindir")
     digest = sha256(checkpoints.locate(Path(checkpoint)))
     difference = mindir.export(network, path, Metadata(recipe, geometry, shape, digest))
-    size = f"{shape[0]}x{shape[1]} (height x width)" if shape else "any size"
+    only = shape or (geometry.side and (geometry.side, geometry.side))
+    size = f"{only[0]}x{only[1]} (height x width)" if only else "any size"
     say(f"{recipe.model} -> {path} ({size}; differs from the checkpoint by {difference:.1e})")
     return path
 
 
-def _shape(height: Optional[int], width: Optional[int], multiple: int) -> Optional[tuple[int, int]]:
+def shape_for(
+    geometry: Geometry, height: Optional[int], width: Optional[int]
+) -> Optional[tuple[int, int]]:
+    """The only (height, width) of the file, None where it takes any that the network takes."""
+    multiple, side = geometry.size_multiple, geometry.side
     if height is None and width is None:
         return None
     if height is None or width is None:
         raise InputError("--height and --width belong together; give both, or none for any size")
+    if side and (height, width) != (side, side):
+        raise InputError(
+            f"height {height}, width {width}: "
+            f"this network takes {side}x{side} alone; leave them out"
+        )
     if min(height, width) < 1 or height % multiple or width % multiple:
         raise InputError(
             f"height {height}, width {width}: expected multiples of {multiple} for this network"

@@ -9,6 +9,7 @@ from ms_restore.export import mindir
 from ms_restore.export.metadata import Metadata
 from ms_restore.inference.geometry import Geometry
 from ms_restore.networks.edsr import EDSR
+from ms_restore.verbs.export import shape_for
 from tests.conftest import reduced
 
 
@@ -126,3 +127,13 @@ def test_noise2noise(model, shape, tmp_path):
     if model == "noise2noise_mri":
         with pytest.raises(InputError, match="takes images of 31x31 alone, this one is 30x31"):
             restorer(y[:, :-1])
+
+
+def test_a_network_of_one_size_is_exported_for_no_other():
+    settings = {**reduced("noise2noise_mri"), "data.patch_size": 31}
+    network = parts.build("network", recipe.load("noise2noise_mri", settings).network)
+    geometry = Geometry.of(network)
+    assert shape_for(geometry, 31, 31) == (31, 31)
+    assert shape_for(geometry, None, None) is None
+    with pytest.raises(InputError, match="height 32, width 31: this network takes 31x31 alone"):
+        shape_for(geometry, 32, 31)
