@@ -61,10 +61,13 @@ class MindIREngine:
 
 
 class OnnxRuntimeEngine:
-    """The network by ONNX Runtime on the CPU, the fastest there; needs the extra ``onnx``."""
+    """A serialised ONNX model by ONNX Runtime on the CPU, the fastest there.
 
-    def __init__(self, network: nn.Cell) -> None:
-        model = onnx_graph.model_of(network)
+    ``shape`` is the only (height, width) that it takes, where so. InputError without the package.
+    """
+
+    def __init__(self, model: bytes, shape: Optional[tuple[int, int]] = None) -> None:
+        self.shape = shape
         try:
             import onnxruntime
         except ImportError:
@@ -74,8 +77,12 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _processors()
         self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            model, options, providers=["CPUExecutionProvider"]
         )
+
+    @classmethod
+    def of(cls, network: nn.Cell) -> OnnxRuntimeEngine:
+        return cls(onnx_graph.model_of(network).SerializeToString())
 
     @staticmethod
     def is_installed() -> bool:

@@ -15,8 +15,8 @@ from mindspore.common.initializer import Normal
 
 _LEVELS = 5  # of pooling
 _WIDTH = 48
-_SLOPE = 0.1  # of the leaky ReLU
-_SHIFT = 0.5
+SLOPE = 0.1  # of the leaky ReLU
+SHIFT = 0.5
 
 
 class Noise2Noise(nn.Cell):
@@ -49,7 +49,7 @@ class Noise2Noise(nn.Cell):
         self.last = _conv(32 * width // _WIDTH, channels, gain=1.0)
 
     def construct(self, y: Tensor) -> Tensor:
-        y = y - _SHIFT
+        y = y - SHIFT
         x = _activated(self.first(y))
         skips: tuple[Tensor, ...] = (y,)
         for conv in self.encoder:
@@ -59,7 +59,7 @@ class Noise2Noise(nn.Cell):
         for level in range(_LEVELS - 1):
             x = self.decoder[level](ops.cat((_doubled(x), skips[_LEVELS - 1 - level]), axis=1))
         x = self.full(ops.cat((_doubled(x), y), axis=1))
-        return self.last(x) + _SHIFT
+        return self.last(x) + SHIFT
 
 
 class _Pair(nn.Cell):
@@ -75,7 +75,7 @@ class _Pair(nn.Cell):
 
 
 def _activated(x: Tensor) -> Tensor:
-    return ops.maximum(x, _SLOPE * x)
+    return ops.maximum(x, SLOPE * x)
 
 
 def _doubled(x: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class DMSP:
         self._step, self._momentum = step, momentum
         self._denoise: Any
         if self.engine == "onnxruntime":
-            self._denoise = prior.engine(OnnxRuntimeEngine(prior.network))
+            self._denoise = prior.engine(OnnxRuntimeEngine.of(prior.network))
         else:
             self._denoise = prior.cell()
             if amp_level == "O2":

@@ -7,13 +7,15 @@ from typing import Optional
 
 from ms_restore import runtime
 from ms_restore.errors import InputError
-from ms_restore.export import mindir
+from ms_restore.export import mindir, onnx
 from ms_restore.export.metadata import Metadata
 from ms_restore.files import sha256
 from ms_restore.inference.geometry import Geometry
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, network_of
 from ms_restore.weights import checkpoint as checkpoints
+
+_FORMATS = {"MINDIR": mindir.export, "ONNX": onnx.export}
 
 
 def export(
@@ -34,17 +36,25 @@ def export(
     cases sides must be multiples of the network's ``size_multiple``, to which infer and eval pad.
     Returns the file written: ``file_name`` with the format's suffix.
     """
-    if file_format.upper() != "MINDIR":
-        raise InputError(f"file_format {file_format!r} is not known; choose MINDIR")
+    format_name = file_format.upper()
+    if format_name == "AIR":
+        raise InputError(
+            "AIR is written on an Ascend host alone, and MindSpore has deprecated it; "
+            "choose MINDIR or ONNX"
+        )
+    if format_name not in _FORMATS:
+        raise InputError(f"file_format {file_format!r} is not known; choose MINDIR or ONNX")
     runtime.start(device_target, device_id)
     network, recipe = network_of(checkpoint, model, settings)
     geometry = Geometry.of(network)
     shape = shape_for(geometry, height, width)
     path = Path(file_name)
-    if path.suffix != ".mindir":
-        path = path.with_name(path.name + ".mindir")
+    suffix = f".{format_name.lower()}"
+    if path.suffix != suffix:
+        path = path.with_name(path.name + suffix)
     digest = sha256(checkpoints.locate(Path(checkpoint)))
-    difference = mindir.export(network, path, Metadata(recipe, geometry, shape, digest))
+    metadata = Metadata(recipe, geometry, shape, digest)
+    difference = _FORMATS[format_name](network, path, metadata)
     only = shape or (geometry.side and (geometry.side, geometry.side))
     size = f"{only[0]}x{only[1]} (height x width)" if only else "any size"
     say(f"{recipe.model} -> {path} ({size}; differs from the checkpoint by {difference:.1e})")

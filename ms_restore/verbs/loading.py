@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 from ms_restore import parts, runtime
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError
-from ms_restore.export import mindir
+from ms_restore.export import mindir, onnx
 from ms_restore.inference.restorer import Restorer
 from ms_restore.recipe import Recipe
 from ms_restore.weights import checkpoint as checkpoints
@@ -27,7 +27,7 @@ def load_model(
     device_id: int = 0,
     mode: str = "graph",
 ) -> Restorer:
-    """The restorer of a checkpoint (a file or a run folder, or an exported .mindir).
+    """The restorer of a checkpoint (a file or a run folder, or an exported .mindir or .onnx).
 
     ``x_hat = restorer(y)``, see Restorer.
 
@@ -56,8 +56,9 @@ def restorer_of(
 ) -> Restorer:
     """The restorer of a checkpoint or an exported file; its ``recipe`` has the settings."""
     options: dict[str, Any] = {"tile": tile, "self_ensemble": self_ensemble}
-    if Path(checkpoint).suffix == ".mindir":
-        metadata, engine = mindir.read(Path(checkpoint))
+    readers: dict[str, Any] = {".mindir": mindir.read, ".onnx": onnx.read}
+    if Path(checkpoint).suffix in readers:
+        metadata, engine = readers[Path(checkpoint).suffix](Path(checkpoint))
         recipe = recipes.parse(metadata.recipe.to_yaml(), settings)
         if model is not None and model != recipe.model:
             raise InputError(f"{checkpoint} is an export of {recipe.model}, not of {model}")
