@@ -73,7 +73,8 @@ class DMSP:
         engine: what computes: "mindspore", each iteration one compiled graph on the device; or
             "onnxruntime", the prior by ONNX Runtime and the rest in NumPy, faster on CPUs; "auto"
             takes that on a CPU where it is installed.
-        amp_level: O2: the prior computes in float16; on "mindspore" alone.
+        amp_level: O2: the prior computes in float16 (its network is changed for that); on
+            "mindspore" alone.
     """
 
     def __init__(

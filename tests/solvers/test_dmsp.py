@@ -13,6 +13,7 @@ from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.verbs.loading import network_of
 
 KERNEL = kernels.load("motion:7:30")
+KERNEL = kernels.normalised(KERNEL * np.arange(1, 1 + KERNEL.shape[1]))  # without symmetry
 ENGINES = ["mindspore", "onnxruntime"]
 
 
@@ -132,7 +133,7 @@ def test_a_batch_is_its_images(prior, x):
     assert np.abs(together - np.concatenate(alone)).max() < 1e-5
     misfits = descents[0].figures()[0]
     assert misfits.shape == (2,)
-    assert misfits[1] > 2 * misfits[0]
+    assert misfits[1] > misfits[0] + 5
 
 
 def test_ends_when_updates_are_small(prior, x):
