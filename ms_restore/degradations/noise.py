@@ -19,6 +19,17 @@ _BINS = 1024
 _UNDECIDED = 65535
 
 
+def _range(key: str, value: Union[float, list[float]]) -> tuple[float, float]:
+    """The ends of what a recipe gives as a number or as [low, high]."""
+    low, high = value if isinstance(value, list) else (value, value)
+    if low > high:
+        raise InputError(
+            f"degradation.{key} {value}: expected a number or [low, high], "
+            f"such as [{high:g}, {low:g}]"
+        )
+    return low, high
+
+
 class Gaussian:
     """y = x + sigma n, n white Gaussian noise of deviation 1.
 
@@ -38,12 +49,7 @@ class Gaussian:
         sigma_255: Union[Sigma, Annotated[list[Sigma], Field(min_length=2, max_length=2)]],
         eval_sigma_255: Optional[Sigma] = None,
     ) -> None:
-        self._low, self._high = sigma_255 if isinstance(sigma_255, list) else [sigma_255] * 2
-        if self._low > self._high:
-            raise InputError(
-                f"degradation.sigma_255 {sigma_255}: expected a number or [low, high], "
-                f"such as [{self._high:g}, {self._low:g}]"
-            )
+        self._low, self._high = _range("sigma_255", sigma_255)
         self.eval_sigma_255 = self._high if eval_sigma_255 is None else eval_sigma_255
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -83,12 +89,7 @@ class Poisson:
         photons: Union[Photons, Annotated[list[Photons], Field(min_length=2, max_length=2)]],
         eval_photons: Optional[Photons] = None,
     ) -> None:
-        self._low, self._high = photons if isinstance(photons, list) else [photons] * 2
-        if self._low > self._high:
-            raise InputError(
-                f"degradation.photons {photons}: expected a number or [low, high], "
-                f"such as [{self._high:g}, {self._low:g}]"
-            )
+        self._low, self._high = _range("photons", photons)
         self.eval_photons = self._high if eval_photons is None else eval_photons
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

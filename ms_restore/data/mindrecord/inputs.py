@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
+import collections
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Optional
 
@@ -241,3 +243,16 @@ def _paired(xs: Any, ys: Any) -> Iterator[list[Record]]:
 def _size(pixels: np.ndarray) -> tuple[int, int]:
     height, width = pixels.shape[:2]
     return height, width
+
+
+def in_order(
+    pool: ThreadPoolExecutor, inputs: Inputs, numbers: range, ahead: int
+) -> Iterator[Loaded]:
+    """These pieces, at most ``ahead`` of them loaded before they are asked for."""
+    waiting: collections.deque[Future[Loaded]] = collections.deque()
+    for number in numbers:
+        if len(waiting) == ahead:
+            yield waiting.popleft().result()
+        waiting.append(pool.submit(inputs.load, number))
+    while waiting:
+        yield waiting.popleft().result()

@@ -9,14 +9,13 @@ has the same bytes whether or not it was interrupted.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
 import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Optional
 
@@ -24,7 +23,7 @@ from mindspore.mindrecord.common.exceptions import MindRecordException
 
 from ms_restore import __version__
 from ms_restore.data.mindrecord import hdf5, pairs, pickles, volumes
-from ms_restore.data.mindrecord.inputs import ImagePatches, ImageTiles, Inputs
+from ms_restore.data.mindrecord.inputs import ImagePatches, ImageTiles, Inputs, in_order
 from ms_restore.data.mindrecord.sets import (
     FORMAT,
     MANIFEST,
@@ -36,7 +35,6 @@ from ms_restore.data.mindrecord.sets import (
 from ms_restore.data.mindrecord.shards import (
     SETTINGS,
     Entry,
-    Loaded,
     Shard,
     damage_of,
     read_json,
@@ -322,7 +320,7 @@ class _Job:
         inputs = self.inputs
         shard = None
         with PreparingProgress(len(inputs), len(inputs) - len(numbers)) as progress:
-            for loaded in _in_order(pool, inputs, numbers, ahead):
+            for loaded in in_order(pool, inputs, numbers, ahead):
                 reason = loaded.entry.get("reason")
                 if reason and not skip_bad:
                     raise InputError(
@@ -371,19 +369,6 @@ class _Job:
         if skipped:
             names = listed((f"{entry['name']} ({entry['reason']})" for entry in skipped), 20)
             say(f"{len(skipped)} images were left out: {names}")
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, inputs: Inputs, numbers: range, ahead: int
-) -> Iterator[Loaded]:
-    """These pieces, at most ``ahead`` of them loaded before they are asked for."""
-    waiting: collections.deque[Future[Loaded]] = collections.deque()
-    for number in numbers:
-        if len(waiting) == ahead:
-            yield waiting.popleft().result()
-        waiting.append(pool.submit(inputs.load, number))
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _identity(entry: Entry) -> tuple[Any, ...]:
