@@ -104,10 +104,19 @@ def _watch(ranks: list[Rank], processes: list[Any], asked: list[int]) -> int:
         failed = [n for n, code in enumerate(codes) if code not in (None, 0)]
         if asked:
             say("ending all ranks, which save first")
-            for rank, process in zip(ranks, processes):
-                for worker in _workers(process.pid).values() if rank.msrun else (process,):
+            saving = [
+                worker
+                for rank, process in zip(ranks, processes)
+                for worker in (
+                    _workers(process.pid).values() if rank.msrun else [psutil.Process(process.pid)]
+                )
+            ]
+            for worker in saving:
+                with contextlib.suppress(psutil.Error):
                     worker.terminate()
-            _wait(processes, _SAVING)
+            until = time.monotonic() + _SAVING
+            while any(map(_runs, saving)) and time.monotonic() < until:
+                time.sleep(_POLL)  # not for msrun itself, which goes on waiting for its scheduler
             return 128 + asked[0]
         found = _failed_of_msrun(ranks, started)
         if failed or found:
@@ -146,6 +155,14 @@ def _failed_of_msrun(ranks: list[Rank], started: dict[int, int]) -> Optional[tup
             log = rank.log.with_name(f"worker_{number}.log")
             return dataclasses.replace(rank, number=number, log=log), int(match.group(2))
     return None
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it still does; one that ended may be there until its parent looks."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _wait(processes: list[Any], seconds: float) -> None:
