@@ -85,7 +85,7 @@ def test_arrays_that_are_no_kernel(array, expected, tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("gausian:2", "is not known .did you mean 'gaussian'...; expected gaussian:1.6"),
+        ("gausian:2", "is not known .did you mean 'gaussian'..; expected gaussian:1.6"),
         ("gaussian", "expected gaussian:1.6"),
         ("gaussian:wide", "expected gaussian:1.6"),
         ("gaussian:-1", "sizes above 0"),
