@@ -69,13 +69,13 @@ class TrainSettings:
     """linear: the learning rate is multiplied by the number of ranks."""
     accumulate: pydantic.PositiveInt = 1
     """Batches in a step, their gradients averaged: a larger batch in the memory of a small one."""
-    loss: Part = dataclasses.field(default_factory=dict)
+    loss: Part = dataclasses.field(default_factory=lambda: {"name": "l1"})
     """l1, mse, sum_squared, masked_mse or annealed_l0."""
-    optimizer: Part = dataclasses.field(default_factory=dict)
+    optimizer: Part = dataclasses.field(default_factory=lambda: {"name": "adam"})
     """adam or sgd, with its arguments."""
     lr: pydantic.PositiveFloat = 1e-4
     """Learning rate at the start of the schedule."""
-    schedule: Part = dataclasses.field(default_factory=dict)
+    schedule: Part = dataclasses.field(default_factory=lambda: {"name": "constant"})
     """constant, step, multi_step, exponential, cosine, ramp_down or epoch_ramps."""
     warm_up: pydantic.NonNegativeInt = 0
     """Steps over which the learning rate rises linearly to the schedule's."""

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ms_restore import api, parallel
+from ms_restore.errors import InputError
 from ms_restore.launch.jobs import _workers
 from ms_restore.metrics import evaluate as evaluation
 from ms_restore.weights import checkpoint
@@ -76,6 +77,17 @@ def test_an_overflow_on_one_rank_makes_both_skip(two_ranks):
         assert rank["overflow/skipped"] == 1
         assert rank["overflow/moved"] == 0
         assert rank["overflow/scale"] == 2.0**15
+
+
+def test_the_learning_rate_grows_with_the_ranks_where_asked(two_ranks):
+    assert two_ranks[1]["lr"] == pytest.approx([2e-3])
+
+
+def test_a_batch_that_is_not_the_recipes(tiny, tmp_path):
+    settings = {"train.global_batch": 7}
+    with pytest.raises(InputError, match="2 images a step, but .*is 7; set train.batch_size to 7"):
+        api.train(tiny, output_dir=tmp_path / "run", device_target="CPU", settings=settings)
+    assert not (tmp_path / "run").exists()
 
 
 def test_totals_are_exact_to_the_last_bit(two_ranks):
