@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,7 @@ def total(values: np.ndarray) -> np.ndarray:
     """
     if _ranks.count == 1:
         return values
+    import numpy as np
     from mindspore import Tensor, ops
 
     parts, rest = [], values.astype(np.float64)
@@ -93,4 +95,6 @@ def total(values: np.ndarray) -> np.ndarray:
 
 def any_rank(flag: bool) -> bool:
     """Whether the flag is set on any rank."""
+    import numpy as np
+
     return bool(total(np.array([float(flag)]))[0])
