@@ -44,8 +44,8 @@ def test_automatic_window_bounds_memory_and_leaves_a_core():
 
 def _networks():
     """A model of every network at reduced size; those of MRI take slices of one size."""
-    named = {str(recipe.load(name, reduced(name)).network): name for name in recipe.files()}
-    return sorted(name for network, name in named.items() if "'side'" not in network)
+    fitting = [name for name in recipe.files() if "side" not in recipe.load(name).network]
+    return sorted({str(recipe.load(n, reduced(n)).network): n for n in fitting}.values())
 
 
 MODELS = _networks()
