@@ -13,7 +13,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from scipy import fft
 
-from ms_restore.degradations.operators import fft_size
+from ms_restore.degradations.kernels import fft_size
 
 # Entries of a kernel from which transforms are faster than a convolution. On the CPU, 180x180x3:
 # 7x7 takes 7 ms as a convolution and 12 by transforms, 11x11 takes 14 and 11, 35x25 48 and 11.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable
 
 import numpy as np
+from scipy import fft
 
 from ms_restore.data.images import read_picture
 from ms_restore.errors import InputError, listed, nearest
@@ -178,3 +179,11 @@ def _read_mat(path: Path) -> list[np.ndarray]:
     if not kernels:
         raise InputError(f"kernel {path}: no matrix in it")
     return kernels
+
+
+def fft_size(height: int, width: int) -> tuple[int, int]:
+    """Sides to which a transform is zero-padded: what is fast, and an even width."""
+    rows, columns = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
+    while columns % 2:
+        columns = fft.next_fast_len(columns + 1, real=True)
+    return rows, columns

@@ -19,6 +19,7 @@ import numpy as np
 from scipy import fft
 from scipy.ndimage import convolve
 
+from ms_restore.degradations.kernels import fft_size
 from ms_restore.errors import InputError
 
 if TYPE_CHECKING:
@@ -258,14 +259,6 @@ class BayerMosaic(Blur):
 
         rows, columns = (side - k + 1 for side, k in zip((height, width), self.kernel.shape))
         return MosaicCell(self.kernel, height, width, self.masks(rows, columns))
-
-
-def fft_size(height: int, width: int) -> Size:
-    """Sides to which a transform is zero-padded: what is fast, and an even width."""
-    rows, columns = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
-    while columns % 2:
-        columns = fft.next_fast_len(columns + 1, real=True)
-    return rows, columns
 
 
 def _sum3x3(z: np.ndarray) -> np.ndarray:
