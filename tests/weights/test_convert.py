@@ -79,18 +79,27 @@ def test_the_baseline_of_edsr_is_known_by_its_size(tmp_path):
     assert checkpoint.read(tmp_path / "ours.ckpt").recipe.model == "edsr_baseline_x3"
 
 
-@pytest.mark.parametrize("suffix", ["pth", "npz", "safetensors"])
-def test_every_kind_of_file_gives_the_same_checkpoint(suffix, tmp_path):
+def _written(path, state=None):
+    """A file of the kind that its suffix says, of this state dict; .mat holds a matrix."""
     from safetensors.torch import save_file
+    from scipy.io import savemat
 
-    _, state = torch_networks.dncnn()
-    path = tmp_path / f"weights.{suffix}"
-    if suffix == "pth":
+    state = torch_networks.dncnn()[1] if state is None else state
+    if path.suffix == ".pth":
         torch.save(state, path)
-    elif suffix == "npz":
+    elif path.suffix == ".npz":
         np.savez(path, **{name: value.numpy() for name, value in state.items()})
+    elif path.suffix == ".mat":
+        savemat(path, {"net": np.ones((64, 64))})
     else:
         save_file(state, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["pth", "npz", "safetensors"])
+def test_every_kind_of_file_gives_the_same_checkpoint(suffix, tmp_path):
+    _, state = torch_networks.dncnn()
+    path = _written(tmp_path / f"weights.{suffix}", state)
     api.convert(path, tmp_path / "ours.ckpt", model="dncnn_s15")
     loaded = checkpoint.read(tmp_path / "ours.ckpt")
     weight = loaded.parameters["middle.1.norm.moving_variance"].asnumpy()
@@ -158,19 +167,7 @@ def test_a_malicious_pickle_does_not_run(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["pth", "npz", "safetensors", "mat"])
 def test_a_truncated_file(suffix, tmp_path):
-    from safetensors.torch import save_file
-    from scipy.io import savemat
-
-    _, state = torch_networks.dncnn()
-    path = tmp_path / f"weights.{suffix}"
-    if suffix == "pth":
-        torch.save(state, path)
-    elif suffix == "npz":
-        np.savez(path, **{name: value.numpy() for name, value in state.items()})
-    elif suffix == "mat":
-        savemat(path, {"net": np.ones((64, 64))})
-    else:
-        save_file(state, path)
+    path = _written(tmp_path / f"weights.{suffix}")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     _refused(path, f"weights.{suffix}: not a.*damaged", model="dncnn_s25")
 
