@@ -9,6 +9,7 @@ from typing import Any, Literal, Optional
 import numpy as np
 
 from ms_restore.data.images import to_float
+from ms_restore.degradations import kspace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Assembler:
         y: Optional[np.ndarray],
         symmetries: Sequence[int],
         rngs: Sequence[np.random.Generator],
+        spectra: Optional[np.ndarray] = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """A batch.
 
@@ -43,7 +45,11 @@ class Assembler:
             y: degraded patches (N, h, w, C) that were stored; None: they are made.
             symmetries: how each patch is turned, see ``turned``.
             rngs: for what else is random about each patch.
+            spectra: of x, where they are stored and the degradation works on them.
         """
+        degradation = self.degradation
+        if not getattr(degradation, "takes_spectra", False):
+            spectra = None
         x = turned(x, symmetries)
         if y is not None:
             return to_float(turned(y, symmetries)), to_float(x)
@@ -52,10 +58,15 @@ class Assembler:
                 patch[:] = patch[rng.permutation(len(patch))]
         if self.translation:
             reach = self.translation
-            for patch, rng in zip(x, rngs):
-                patch[:] = np.roll(patch, rng.integers(-reach, reach + 1, 2), axis=(1, 2))
-        degradation = self.degradation
-        y = degradation.patches(x, rngs)
+            moves = [rng.integers(-reach, reach + 1, 2) for rng in rngs]
+            for patch, move in zip(x, moves):
+                patch[:] = np.roll(patch, move, axis=(1, 2))
+            if spectra is not None:
+                spectra = kspace.moved(spectra, moves, x.shape[2:])
+        known = {} if spectra is None else {"spectra": spectra}
+        if self.target == "degraded" and hasattr(degradation, "pairs"):
+            return degradation.pairs(x, rngs, **known)
+        y = degradation.patches(x, rngs, **known)
         if self.target == "degraded":
             made = getattr(degradation, "targets", degradation.patches)(x, rngs)
             return to_float(y), to_float(made)

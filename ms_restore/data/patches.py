@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional
 
@@ -20,7 +20,7 @@ from ms_restore import seeds
 from ms_restore.data.assembling import Assembler
 from ms_restore.data.mindrecord.patches import PatchSource
 from ms_restore.data.mindrecord.records import RecordSource
-from ms_restore.data.mindrecord.tiles import Place, Tile, count_along
+from ms_restore.data.mindrecord.tiles import Place, Tile, TileSource, count_along
 from ms_restore.data.sources import ImageSource, TrainingSource, degraded
 from ms_restore.errors import InputError
 
@@ -34,12 +34,13 @@ _Batch = tuple[np.ndarray, np.ndarray]
 class _Pair(NamedTuple):
     """The degraded patch where it is stored, and the clean one; else the clean one with its margin.
 
-    Both (H, W, C), not yet turned.
+    Both (H, W, C), not yet turned. ``spectrum`` of the clean one, where it is stored.
     """
 
     y: Optional[np.ndarray]
     x: np.ndarray
     place: Place
+    spectrum: Optional[np.ndarray] = None
 
 
 class TrainingBatches:
@@ -83,7 +84,7 @@ class TrainingBatches:
             source.check(patch_size=patch_size, stride=stride)
             counts = [len(source)]
         else:
-            if isinstance(source, RecordSource):
+            if isinstance(source, TileSource):
                 source.check_patches(patch_size, degradation.margin, degradation.scale)
                 _check_unpaired(source, target, translation)
             counts = [int(np.prod(self._grid(size))) if stride else 1 for size in source.sizes]
@@ -115,8 +116,8 @@ class TrainingBatches:
                 x = np.stack([*itertools.islice(patches, self._batch_size)])
                 yield self._of_patches(batch, x)
             return
-        assert isinstance(self.source, RecordSource)
-        tiles = self.source.tiles(map(self._place, samples))
+        assert isinstance(self.source, TileSource)
+        tiles = self.source.tiles(map(self._place, samples), self._patch_size)
         for batch in batches:
             yield self._join([self._cut(*next(tiles)) for _ in batch])
 
@@ -165,7 +166,9 @@ class TrainingBatches:
     def _pair(self, source: ImageSource, sample: int) -> _Pair:
         place = self._place(sample)
         y = degraded(source, place.image)
-        return self._cut(place, Tile(source[place.image]), None if y is None else Tile(y))
+        x = source.whole(place.image) if isinstance(source, RecordSource) else None
+        x = x or Tile(source[place.image])
+        return self._cut(place, x, None if y is None else Tile(y))
 
     def _cut(self, place: Place, x: Tile, y: Optional[Tile]) -> _Pair:
         assert not isinstance(self.source, PatchSource)
@@ -175,7 +178,8 @@ class TrainingBatches:
         side = self._patch_size
         patch = x.cut(place.top, place.left, side, margin, height, width)
         if y is None:
-            return _Pair(None, patch, place)
+            whole = (side, side) == self.source.sizes[place.image] and not place.symmetry
+            return _Pair(None, patch, place, x.spectrum if whole else None)
         top, left, side, height, width = (
             value // scale for value in (place.top, place.left, side, height, width)
         )
@@ -183,7 +187,9 @@ class TrainingBatches:
 
     def _join(self, pairs: list[_Pair]) -> _Batch:
         groups = [pairs]
-        if len({(x.dtype, y is None or y.dtype) for y, x, _ in pairs}) > 1:  # 8 and 16 bit
+        if (
+            len({(pair.x.dtype, pair.y is None or pair.y.dtype) for pair in pairs}) > 1
+        ):  # 8 and 16 bit
             groups = [[pair] for pair in pairs]
         made = [self._batch(group) for group in groups]
         if len(made) == 1:
@@ -193,14 +199,20 @@ class TrainingBatches:
 
     def _batch(self, pairs: list[_Pair]) -> _Batch:
         """Pairs of one dtype as float batches."""
-        ys, xs, places = zip(*pairs)
-        y = None if ys[0] is None else np.stack(ys)
+        ys, xs, places, spectra = zip(*pairs)
+        y = None if ys[0] is None else _stacked(ys)
         symmetries = [place.symmetry for place in places]
         rngs = [place.rng for place in places]
-        return self._assemble(np.stack(xs), y, symmetries, rngs)
+        whole = None if any(spectrum is None for spectrum in spectra) else _stacked(spectra)
+        return self._assemble(_stacked(xs), y, symmetries, rngs, whole)
 
 
-def _check_unpaired(source: RecordSource, target: str, translation: int) -> None:
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """One alone is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+
+
+def _check_unpaired(source: TileSource, target: str, translation: int) -> None:
     """InputError where degraded images are stored, but others would have to be made."""
     if source.paired and (target != "clean" or translation):
         asked = f"data.target {target}" if target != "clean" else f"data.translation {translation}"
@@ -236,7 +248,7 @@ def as_dataset(batches: TrainingBatches, workers: int) -> GeneratorDataset:
     from mindspore.dataset import GeneratorDataset
 
     source = batches.source
-    streamed = isinstance(source, (PatchSource, RecordSource)) and source.streamed
+    streamed = isinstance(source, (PatchSource, TileSource)) and source.streamed
     return GeneratorDataset(
         _Stream(batches) if streamed else batches,
         ["y", "x"],

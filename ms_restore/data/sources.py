@@ -11,9 +11,12 @@ import numpy as np
 
 from ms_restore.data import phantoms, photos
 from ms_restore.data.images import list_pictures, names_of, read_picture, to_channels
-from ms_restore.data.mindrecord.patches import PatchSource, holds_patches
+from ms_restore.data.mindrecord import scenes
+from ms_restore.data.mindrecord.frames import FrameSource, PreparedFrames
+from ms_restore.data.mindrecord.patches import PatchSource
 from ms_restore.data.mindrecord.records import PreparedSet, RecordSource
-from ms_restore.data.mindrecord.sets import is_prepared
+from ms_restore.data.mindrecord.sets import FRAMES, PATCHES, is_prepared, layout_of
+from ms_restore.data.mindrecord.tiles import TileSource
 from ms_restore.degradations.bicubic import imresize
 from ms_restore.errors import InputError, listed
 
@@ -23,7 +26,7 @@ _LAYOUTS = (  # training and validation subfolders that are recognised
     ("train", "val"),
 )
 _HELD_OUT_SHARE = 10  # one image in so many validates where no validation folder is there
-Embedded = Literal["photos", "phantoms"]
+Embedded = Literal["photos", "colour_photos", "phantoms"]
 _CACHE_BYTES = 8 << 30  # DIV2K, decoded, fits
 
 
@@ -45,10 +48,17 @@ TrainingSource = Union[ImageSource, PatchSource]
 
 
 class PhotoSource:
-    """The embedded photos of one split, with ``channels`` 1 or 3 and sides from ``smallest`` up."""
+    """The embedded photos of one split, with ``channels`` 1 or 3 and sides from ``smallest`` up.
 
-    def __init__(self, split: photos.Split, channels: int, smallest: int = 1) -> None:
+    With ``coloured``, only those that have colours.
+    """
+
+    def __init__(
+        self, split: photos.Split, channels: int, smallest: int = 1, coloured: bool = False
+    ) -> None:
         loaded = {name: photos.load(name) for name in photos.names(split)}
+        if coloured:
+            loaded = {name: x for name, x in loaded.items() if x.shape[2] == 3}
         fitting = {name: x for name, x in loaded.items() if min(x.shape[:2]) >= smallest}
         if not fitting:
             raise InputError(
@@ -195,11 +205,12 @@ def open_training(
         if embedded == "phantoms":
             train = PhantomSource("train", patch_size)
         else:
-            train = PhotoSource("train", channels, max(patch_size, smallest))
+            coloured = embedded == "colour_photos"
+            train = PhotoSource("train", channels, max(patch_size, smallest), coloured)
         valid = open_evaluation(valid_folder, channels, smallest, embedded, patch_size)
         return _rescaled(train, scales, patch_size), valid
     train_folder, valid_part = split_layout(Path(folder))
-    if is_prepared(train_folder) and holds_patches(train_folder):
+    if is_prepared(train_folder) and layout_of(train_folder) == PATCHES:
         wanted = {"patch_size": patch_size, "stride": stride, "scales": list(scales)}
         patches = PatchSource(train_folder, _CACHE_BYTES, channels=channels, **wanted)
         part = Path(valid_folder) if valid_folder else valid_part
@@ -227,7 +238,7 @@ def _both(
         valid_part = Path(valid_folder)
     count = len(contents)
     if valid_part is not None:
-        train = _open(contents, channels, max(patch_size, smallest))
+        train = _open(contents, channels, max(patch_size, smallest), training=True)
         return train, _open(_contents(valid_part), channels, smallest)
     if count == 1:
         raise InputError(
@@ -236,7 +247,7 @@ def _both(
         )
     held_out = list(range(_HELD_OUT_SHARE - 1, count, _HELD_OUT_SHARE)) or [count - 1]
     kept = sorted(set(range(count)) - set(held_out))
-    train = _open(contents, channels, max(patch_size, smallest), kept)
+    train = _open(contents, channels, max(patch_size, smallest), kept, training=True)
     return train, _open(contents, channels, smallest, held_out)
 
 
@@ -256,18 +267,31 @@ def open_evaluation(
     return _open(_contents(valid_part or Path(folder)), channels, smallest)
 
 
+def groups(source: ImageSource) -> dict[str, list[str]]:
+    """Names of images whose mean score is of interest, such as those of one exposure ratio."""
+    return source.groups() if isinstance(source, FrameSource) else {}
+
+
 def degraded(source: ImageSource, index: int) -> Optional[np.ndarray]:
     """The degraded image (h, w, C) that is stored beside the clean one, where there is one."""
-    return source.degraded(index) if isinstance(source, RecordSource) else None
+    return source.degraded(index) if isinstance(source, TileSource) else None
 
 
-_Contents = Union[PreparedSet, list[Path]]
+_Contents = Union[PreparedSet, PreparedFrames, list[Path]]
 
 
 def _contents(folder: Path) -> _Contents:
     if not is_prepared(folder):
+        if scenes.holds_raw(folder):
+            raise InputError(
+                f"{folder} holds raw files, which are prepared first: ms-restore prepare --model "
+                f"sid_sony --source {folder} --output FOLDER"
+            )
         return list_pictures(folder)
-    if holds_patches(folder):
+    layout = layout_of(folder)
+    if layout == FRAMES:
+        return PreparedFrames(folder)
+    if layout == PATCHES:
         raise InputError(
             f"{folder} holds training patches, but whole images are needed here; "
             "name a folder of images, or one that was prepared with a valid/ part"
@@ -276,12 +300,18 @@ def _contents(folder: Path) -> _Contents:
 
 
 def _open(
-    contents: _Contents, channels: int, smallest: int, indices: Optional[list[int]] = None
+    contents: _Contents,
+    channels: int,
+    smallest: int,
+    indices: Optional[list[int]] = None,
+    training: bool = False,
 ) -> ImageSource:
     """The source of these images, by default of all."""
     indices = list(range(len(contents))) if indices is None else indices
     if isinstance(contents, PreparedSet):
         return RecordSource(contents, indices, channels, smallest, _CACHE_BYTES)
+    if isinstance(contents, PreparedFrames):
+        return FrameSource(contents, indices, smallest, by_scene=training)
     return FolderSource([contents[index] for index in indices], channels, smallest)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Optional
 
 import numpy as np
 import scipy.fft
@@ -27,6 +27,7 @@ class Undersampled:
     scale = factor = 1
     margin = 0
     baseline_name = "zero-filled"
+    takes_spectra = True
 
     def __init__(self, *, p_at_edge: Annotated[float, Field(gt=0, le=1)] = 0.025) -> None:
         self._p_at_edge = p_at_edge
@@ -39,21 +40,81 @@ class Undersampled:
         spectrum = scipy.fft.fft2(y[:, :, 0]) * y[:, :, 1]
         return scipy.fft.ifft2(spectrum).real.astype(np.float32)[:, :, None]
 
-    def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        planes = to_float(x)[:, 0]
-        p = probability(*planes.shape[1:], self._p_at_edge)
-        spectra = scipy.fft.rfft2(planes)
-        y = np.empty((len(x), 2, *planes.shape[1:]), np.float32)
-        for spectrum, made, rng in zip(spectra, y, rngs):
-            measured = mask(p, rng)
-            made[1] = p * measured
-            half = np.s_[:, : spectrum.shape[1]]
-            weighted = spectrum * (measured[half] / p[half])
-            made[0] = scipy.fft.irfft2(weighted, s=planes.shape[1:])
+    def patches(
+        self,
+        x: np.ndarray,
+        rngs: Sequence[np.random.Generator],
+        spectra: Optional[np.ndarray] = None,
+    ) -> np.ndarray:
+        spectra, p = self._transformed(x, spectra)
+        y = np.empty((len(x), 2, *p.shape), np.float32)
+        for spectrum, (image, known), rng in zip(spectra, y, rngs):
+            self._measure(spectrum, p, rng, image, known)
         return y
 
-    def targets(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        return self.patches(x, rngs)[:, :1]
+    def pairs(
+        self,
+        x: np.ndarray,
+        rngs: Sequence[np.random.Generator],
+        spectra: Optional[np.ndarray] = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """``patches`` and the images of others that are independent of them, of one transform."""
+        spectra, p = self._transformed(x, spectra)
+        y = np.empty((len(x), 2, *p.shape), np.float32)
+        targets = np.empty((len(x), 1, *p.shape), np.float32)
+        for spectrum, (image, known), (other,), rng in zip(spectra, y, targets, rngs):
+            self._measure(spectrum, p, rng, image, known)
+            self._measure(spectrum, p, rng, other, None)
+        return y, targets
+
+    def _transformed(
+        self, x: np.ndarray, spectra: Optional[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The half spectra of x, which are computed where they are not known, and p."""
+        spectra = scipy.fft.rfft2(to_float(x)[:, 0]) if spectra is None else spectra
+        return spectra, probability(*x.shape[2:], self._p_at_edge)
+
+    def _measure(
+        self,
+        spectrum: np.ndarray,
+        p: np.ndarray,
+        rng: np.random.Generator,
+        image: np.ndarray,
+        known: Optional[np.ndarray],
+    ) -> None:
+        """Draw a mask, and write the image that it leaves and p where it is."""
+        measured = mask(p, rng)
+        if known is not None:
+            np.multiply(p, measured, out=known)
+        half = np.s_[:, : spectrum.shape[1]]
+        image[:] = scipy.fft.irfft2(spectrum * (measured[half] / p[half]), s=p.shape)
+
+
+def stored(x: np.ndarray) -> np.ndarray:
+    """The half spectrum of (H, W, 1) integers: (H, W // 2 + 1) complex64, as ``rfft2``."""
+    return scipy.fft.rfft2(to_float(x)[:, :, 0])
+
+
+def stored_bytes(height: int, width: int) -> int:
+    return height * (width // 2 + 1) * np.dtype(np.complex64).itemsize
+
+
+def read(data: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The half spectrum of an image of this size from its bytes."""
+    return data.view(np.complex64).reshape(height, width // 2 + 1)
+
+
+def moved(spectra: np.ndarray, moves: Sequence[np.ndarray], size: tuple[int, ...]) -> np.ndarray:
+    """The half spectra (N, H, W // 2 + 1) of images that were rolled by (rows, columns)."""
+    height, width = size
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
+    turned = np.empty_like(spectra)
+    for spectrum, (down, right), result in zip(spectra, moves, turned):
+        phases = np.exp(-2j * np.pi * down * rows), np.exp(-2j * np.pi * right * columns)
+        first, second = (phase.astype(np.complex64) for phase in phases)
+        np.multiply(spectrum, first, out=result)
+        result *= second
+    return turned
 
 
 @lru_cache(maxsize=4)

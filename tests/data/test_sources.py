@@ -169,6 +169,14 @@ def test_damaged_image_is_named(tmp_path):
 # Training
 
 
+def test_embedded_photos_that_have_colours():
+    train, valid = open_training(None, None, 3, 96, 11, embedded="colour_photos")
+    assert len(train) == 6
+    assert len(valid) == 4
+    for index in range(len(train)):
+        assert np.ptp(train[index].astype(int), axis=2).max() > 30
+
+
 def test_embedded_photos_by_default():
     train, valid = open_training(None, None, channels=3, patch_size=16, smallest=11)
     assert train.names == list(photos.TRAIN)

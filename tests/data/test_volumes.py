@@ -126,7 +126,7 @@ def test_train_and_valid(tmp_path):
 
 
 def test_interrupted_and_begun_again(ixi, tmp_path, monkeypatch):
-    small = {**SETTINGS, "shard_bytes": 200_000}  # two volumes a shard
+    small = {**SETTINGS, "shard_bytes": 1_000_000}  # two volumes a shard
     finish = shards.Shard.finish
 
     def fail(shard):
@@ -260,3 +260,52 @@ def test_at_the_command_line(ixi, tmp_path, capsys):
     code, lines = ended([*words, "noise2noise_mri"], capsys)
     assert (code, len(lines)) == (2, 1)
     assert "a.nii.gz: no voxel is above 0" in lines[0]
+
+
+@pytest.mark.parametrize("memory", [0, 8 << 30])
+def test_spectra_are_stored_and_taken(ixi, tmp_path, monkeypatch, memory):
+    """Moved slices too: the batches are those of transforms on reading, and none is made."""
+    from ms_restore.data import sources
+    from ms_restore.data.patches import TrainingBatches
+    from ms_restore.degradations import kspace
+
+    monkeypatch.setattr(sources, "_CACHE_BYTES", memory)
+    prepare(ixi, tmp_path / "out", **SETTINGS)
+
+    def batches(target):
+        source, _ = open_training(str(tmp_path / "out"), None, 1, SIDE, 11)
+        made = TrainingBatches(
+            source,
+            kspace.Undersampled(p_at_edge=0.1),
+            patch_size=SIDE,
+            batch_size=3,
+            augment="none",
+            target=target,
+            translation=9,
+            seed=5,
+            steps=4,
+        )
+        return list(made.stream() if source.streamed else (made[k] for k in range(4)))
+
+    for target in ("clean", "degraded"):
+        with monkeypatch.context() as without:
+            without.setattr(kspace.Undersampled, "takes_spectra", False)
+            expected_batches = batches(target)
+        with monkeypatch.context() as blocked:
+            blocked.setattr(kspace.scipy.fft, "rfft2", None)
+            found = batches(target)
+        for (y, x), (wanted_y, wanted_x) in zip(found, expected_batches):
+            np.testing.assert_allclose(y, wanted_y, atol=2e-6 * np.abs(wanted_y).max())
+            np.testing.assert_allclose(x, wanted_x, atol=2e-6 * np.abs(wanted_x).max())
+
+
+def test_spectra_are_left_alone_where_something_else_is_drawn(ixi, tmp_path):
+    from ms_restore.data.patches import TrainingBatches
+    from ms_restore.degradations.noise import Gaussian
+
+    prepare(ixi, tmp_path / "out", **SETTINGS)
+    source, _ = open_training(str(tmp_path / "out"), None, 1, SIDE, 11)
+    options = {"patch_size": SIDE, "batch_size": 2, "seed": 0, "steps": 1}
+    made = TrainingBatches(source, Gaussian(sigma_255=0), augment="none", **options)
+    y, x = made[0]
+    np.testing.assert_array_equal(y, x)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from ms_restore.degradations import kspace
 from ms_restore.degradations.kspace import Undersampled, mask, probability
 
 
@@ -57,11 +58,15 @@ def test_expectation_is_the_clean_image():
 
 
 def test_a_target_is_the_image_alone():
+    """Of the same transform as y, but measured anew."""
     x = slices()
     degradation = Undersampled()
-    target = degradation.targets(x, rngs(4))
+    sources = rngs(4)
+    y, target = degradation.pairs(x, sources)
     assert target.shape == (4, 1, 65, 65)
-    np.testing.assert_array_equal(target, degradation.patches(x, rngs(4))[:, :1])
+    again = rngs(4)
+    np.testing.assert_array_equal(y, degradation.patches(x, again))
+    np.testing.assert_array_equal(target, degradation.patches(x, again)[:, :1])
 
 
 def test_zero_filled():
@@ -73,3 +78,17 @@ def test_zero_filled():
     spectrum = np.fft.fft2(x[:, :, 0] / 255) * (y[:, :, 1] > 0)
     expected = np.fft.ifft2(spectrum).real
     np.testing.assert_allclose(degradation.baseline(y)[:, :, 0], expected, atol=1e-5)
+
+
+def test_moving_a_spectrum_is_rolling_its_image():
+    rng = np.random.default_rng(0)
+    for height, width in ((31, 31), (16, 20)):
+        x = rng.integers(0, 256, (3, height, width, 1), np.uint8)
+        moves = rng.integers(-40, 41, (3, 2))
+        rolled = [np.roll(image, move, axis=(0, 1)) for image, move in zip(x, moves)]
+        spectra = np.stack([kspace.stored(image) for image in x])
+        assert spectra.dtype == np.complex64
+        assert spectra[0].nbytes == kspace.stored_bytes(height, width)
+        found = kspace.moved(spectra, list(moves), (height, width))
+        wanted = np.stack([kspace.stored(image) for image in rolled])
+        np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())

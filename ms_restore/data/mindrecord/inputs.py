@@ -18,6 +18,7 @@ from ms_restore.data.mindrecord.sets import PATCHES
 from ms_restore.data.mindrecord.shards import Entry, Loaded, Record
 from ms_restore.data.mindrecord.tiles import Grid, count_along
 from ms_restore.data.sources import rescaled_size
+from ms_restore.degradations import kspace
 from ms_restore.degradations.bicubic import imresize
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
@@ -35,6 +36,7 @@ class Inputs(abc.ABC):
         problems: what is wrong, as far as it is known at once; a line for each kind.
         settings: for the manifest; two runs must agree in them.
         unit: what is counted.
+        at_once: so many pieces are held in memory, where they are large.
     """
 
     source: Path
@@ -43,6 +45,11 @@ class Inputs(abc.ABC):
     problems: Sequence[str]
     settings: Entry
     unit: str
+    at_once: Optional[int] = None
+
+    def first(self, limit: int) -> int:
+        """How many pieces a trial with so many images takes."""
+        return min(limit, len(self))
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -225,6 +232,15 @@ def tiled(entry: Entry, pixels: np.ndarray, grid: Grid) -> Loaded:
     entry.update(height=height, width=width, channels=channels, dtype=str(pixels.dtype))
     record_bytes = grid.total(height, width) * channels * pixels.itemsize
     return Loaded(entry, pixels.nbytes, record_bytes, _tiles(pixels, grid))
+
+
+def slice_record(pixels: np.ndarray) -> Record:
+    """A slice of MRI (side, side, 1), which is one tile, and its spectrum."""
+    return {"x": pixels.tobytes(), "spectrum": kspace.stored(pixels).tobytes()}
+
+
+def record_bytes(record: Record) -> int:
+    return sum(map(len, record.values()))
 
 
 def _tiles(pixels: np.ndarray, grid: Grid) -> Iterator[list[Record]]:

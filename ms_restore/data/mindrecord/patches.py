@@ -15,7 +15,6 @@ import numpy as np
 from ms_restore.data.mindrecord.sets import (
     DTYPES,
     MANIFEST,
-    PATCHES,
     Shards,
     as_written,
     contradiction,
@@ -29,11 +28,6 @@ _SETTINGS = {  # of the manifest, and what they are in a recipe
     "stride": "data.stride",
     "scales": "data.scales",
 }
-
-
-def holds_patches(folder: Path) -> bool:
-    """Whether this prepared set is one of training patches."""
-    return read_manifest(folder).get("layout") == PATCHES
 
 
 class PatchSource:

@@ -17,7 +17,13 @@ from typing import Any, NoReturn, Optional
 
 import numpy as np
 
-from ms_restore.data.mindrecord.inputs import Inputs, largest_tile, tile_settings, tiled
+from ms_restore.data.mindrecord.inputs import (
+    Inputs,
+    largest_tile,
+    record_bytes,
+    slice_record,
+    tile_settings,
+)
 from ms_restore.data.mindrecord.shards import Entry, Loaded
 from ms_restore.data.mindrecord.tiles import Grid
 from ms_restore.errors import InputError, listed
@@ -58,7 +64,7 @@ class PickledSlices(Inputs):
     """The images of a pickle without their last row and column; a piece is an image."""
 
     unit = "images"
-    columns = ("x",)
+    columns = ("x", "spectrum")
     problems = ()
 
     def __init__(self, source: Path, side: int, grid: Grid) -> None:
@@ -66,7 +72,7 @@ class PickledSlices(Inputs):
         self._pixels = _images(source, read_arrays(source), side)
         self._grid = grid
         self.largest = largest_tile(grid)
-        self.settings = tile_settings(grid, 1, False)
+        self.settings = {**tile_settings(grid, 1, False), "spectra": True}
 
     @functools.cached_property
     def _sha256(self) -> Optional[str]:
@@ -80,7 +86,10 @@ class PickledSlices(Inputs):
 
     def load(self, index: int) -> Loaded:
         pixels = np.ascontiguousarray(self._pixels[index, :-1, :-1, None])
-        return tiled(self.identify(index), pixels, self._grid)
+        entry, record = self.identify(index), slice_record(pixels)
+        height, width, channels = pixels.shape
+        entry.update(height=height, width=width, channels=channels, dtype=str(pixels.dtype))
+        return Loaded(entry, pixels.nbytes, record_bytes(record), [[record]])
 
 
 def _images(path: Path, content: Any, side: int) -> np.ndarray:

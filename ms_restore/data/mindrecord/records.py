@@ -25,7 +25,8 @@ from ms_restore.data.mindrecord.sets import (
     read_manifest,
     slice_names,
 )
-from ms_restore.data.mindrecord.tiles import Grid, Place, Tile
+from ms_restore.data.mindrecord.tiles import Grid, Place, Tile, TileSource
+from ms_restore.degradations import kspace
 from ms_restore.errors import InputError, listed
 
 
@@ -70,7 +71,9 @@ class PreparedSet:
             self.low_grid = grid.lower(self.scale)
             self.paired: bool = manifest["low_resolution"]
             self.images = list(self._images(manifest["shards"]))
-            self.shards = Shards(folder, manifest, ["x", "y"] if self.paired else ["x"])
+            self.spectra: bool = manifest.get("spectra", False)
+            columns = ["x", *["y"] * self.paired, *["spectrum"] * self.spectra]
+            self.shards = Shards(folder, manifest, columns)
         count = len(self.images)
         if count != manifest["count"] or not count or self._end() != len(self.shards):
             raise contradiction(folder)
@@ -93,11 +96,11 @@ class PreparedSet:
         return last.first + self.grid.count(last.x.height) * self.grid.count(last.x.width)
 
     def read(self, numbers: Iterable[int]) -> Iterator[list[np.ndarray]]:
-        """The records of these numbers as flat uint8 arrays, x and, where it is stored, y."""
+        """The records of these numbers as flat uint8 arrays: x, and y and spectrum where stored."""
         return self.shards.read(numbers)
 
 
-class RecordSource:
+class RecordSource(TileSource):
     """Images of a prepared set, as ``ImageSource`` has them: (H, W, channels) uint8 or uint16.
 
     Held in memory where all of them fit into ``memory`` bytes; else ``streamed``: training patches
@@ -134,26 +137,31 @@ class RecordSource:
                 "without them, or make data.patch_size smaller"
             )
         planes = [plane for image in self._images for plane in (image.x, image.y) if plane]
-        self.streamed = sum(plane.nbytes(channels) for plane in planes) > memory
+        nbytes = sum(plane.nbytes(channels) for plane in planes)
+        if prepared.spectra:
+            nbytes += sum(kspace.stored_bytes(*size) for size in self.sizes)
+        self.streamed = nbytes > memory
         self._held = None if self.streamed else list(self._whole(self._images))
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return self._pair(index)[0]
+        return self.whole(index).pixels
 
     def degraded(self, index: int) -> Optional[np.ndarray]:
-        """The stored low-resolution image (h, w, channels), where there is one."""
-        return self._pair(index)[1]
+        return self._both(index)[1]
 
-    def _pair(self, index: int) -> tuple[np.ndarray, Optional[np.ndarray]]:
+    def whole(self, index: int) -> Tile:
+        """The clean image, with its spectrum where that is stored."""
+        return self._both(index)[0]
+
+    def _both(self, index: int) -> tuple[Tile, Optional[np.ndarray]]:
         if self._held is not None:
             return self._held[index]
         return next(self._whole([self._images[index]]))
 
     def check_patches(self, patch_size: int, margin: int, scale: int) -> None:
-        """InputError where patches of this size do not lie in one tile each."""
         grid = self._set.grid
         if scale == self._set.scale and patch_size <= grid.patch and margin <= grid.margin:
             return
@@ -164,17 +172,25 @@ class RecordSource:
             "images again for this model, or train from their folder"
         )
 
-    def tiles(self, places: Iterable[Place]) -> Iterator[tuple[Place, Tile, Optional[Tile]]]:
-        """Each place with the tile of x that holds its patch and margin, and that of stored y."""
+    def tiles(
+        self, places: Iterable[Place], side: int
+    ) -> Iterator[tuple[Place, Tile, Optional[Tile]]]:
         grid, low = self._set.grid, self._set.low_grid
         places, ahead = itertools.tee(places)
         for place, row in zip(places, self._set.read(map(self._number, ahead))):
             image = self._images[place.image]
             i = grid.tile_of(image.x.height, place.top)
             j = grid.tile_of(image.x.width, place.left)
-            x = self._tile(row[0], image.x, grid, i, j)
+            x = self._tile(row[0], image.x, grid, i, j)._replace(
+                spectrum=self._spectrum(image, row)
+            )
             y = self._tile(row[1], image.y, low, i, j) if image.y else None
             yield place, x, y
+
+    def _spectrum(self, image: StoredImage, row: list[np.ndarray]) -> Optional[np.ndarray]:
+        if not self._set.spectra:
+            return None
+        return kspace.read(row[-1], image.x.height, image.x.width)
 
     def _number(self, place: Place) -> int:
         grid, image = self._set.grid, self._images[place.image]
@@ -194,9 +210,7 @@ class RecordSource:
             ) from None
         return Tile(to_channels(pixels, self._channels), top, left)
 
-    def _whole(
-        self, images: list[StoredImage]
-    ) -> Iterator[tuple[np.ndarray, Optional[np.ndarray]]]:
+    def _whole(self, images: list[StoredImage]) -> Iterator[tuple[Tile, Optional[np.ndarray]]]:
         """The images put together from all their tiles, and their stored y."""
         grid, low = self._set.grid, self._set.low_grid
         counts = [grid.count(image.x.height) * grid.count(image.x.width) for image in images]
@@ -206,13 +220,13 @@ class RecordSource:
             tiles = list(itertools.islice(rows, count))
             x = self._join([tile[0] for tile in tiles], image.x, grid)
             y = self._join([tile[1] for tile in tiles], image.y, low) if image.y else None
-            yield x, y
+            yield Tile(x, spectrum=self._spectrum(image, tiles[0])), y
 
     def _join(self, tiles: list[np.ndarray], plane: Plane, grid: Grid) -> np.ndarray:
         whole = np.empty((plane.height, plane.width, self._channels), DTYPES[plane.dtype])
         columns = grid.count(plane.width)
         for number, data in enumerate(tiles):
-            pixels, top, left = self._tile(data, plane, grid, *divmod(number, columns))
+            pixels, top, left, _ = self._tile(data, plane, grid, *divmod(number, columns))
             whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
         return whole
 

@@ -1,9 +1,11 @@
-"""Where a training patch lies, and how a side of an image is cut into overlapping tiles."""
+"""Where a training patch lies, how images are cut into tiles, and what gives such tiles."""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Optional
 
 import numpy as np
 
@@ -24,11 +26,15 @@ class Place(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Part of an image, (H, W, C), and the row and column of the image at which it begins."""
+    """Part of an image, (H, W, C), and the row and column of the image at which it begins.
+
+    ``spectrum``: of a whole slice of MRI, where it is stored; see ``kspace.stored``.
+    """
 
     pixels: np.ndarray
     top: int = 0
     left: int = 0
+    spectrum: Optional[np.ndarray] = None
 
     def cut(
         self, top: int, left: int, side: int, margin: int, height: int, width: int
@@ -37,10 +43,52 @@ class Tile(NamedTuple):
 
         Beyond the first ``height`` rows and ``width`` columns the image is mirrored.
         """
+        first, last = (top - margin, left - margin), (top + side + margin, left + side + margin)
+        if min(first) >= 0 and last[0] <= height and last[1] <= width:
+            return self.pixels[
+                first[0] - self.top : last[0] - self.top, first[1] - self.left : last[1] - self.left
+            ]
         span = np.arange(-margin, side + margin)
         rows = mirror(top + span, height) - self.top
         columns = mirror(left + span, width) - self.left
         return self.pixels[rows[:, None], columns]
+
+
+class TileSource(abc.ABC):
+    """An image source (see ``ImageSource``) of a prepared set, which also gives training patches.
+
+    Attributes:
+        paired: whether degraded images are stored beside the clean ones.
+        streamed: whether patches are read from the files in the order in which they are asked for.
+    """
+
+    description: str
+    names: list[str]
+    sizes: list[tuple[int, int]]
+    coloured: list[str]
+    paired: bool
+    streamed: bool
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def __getitem__(self, index: int) -> np.ndarray:
+        """The clean image (H, W, C)."""
+
+    @abc.abstractmethod
+    def degraded(self, index: int) -> Optional[np.ndarray]:
+        """The stored degraded image (h, w, C), where there is one."""
+
+    @abc.abstractmethod
+    def check_patches(self, patch_size: int, margin: int, scale: int) -> None:
+        """InputError where such patches cannot be cut of the tiles."""
+
+    @abc.abstractmethod
+    def tiles(
+        self, places: Iterable[Place], side: int
+    ) -> Iterator[tuple[Place, Tile, Optional[Tile]]]:
+        """Each place with what holds its patch of ``side`` pixels and margin, and that of y."""
 
 
 def count_along(side: int, patch: int, stride: int) -> int:

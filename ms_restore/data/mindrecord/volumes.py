@@ -15,7 +15,13 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.data.mindrecord.inputs import Inputs, largest_tile, tile_settings, tiled
+from ms_restore.data.mindrecord.inputs import (
+    Inputs,
+    largest_tile,
+    record_bytes,
+    slice_record,
+    tile_settings,
+)
 from ms_restore.data.mindrecord.sets import VOLUME_SUFFIXES, volume_name
 from ms_restore.data.mindrecord.shards import Entry, Loaded
 from ms_restore.data.mindrecord.tiles import Grid
@@ -78,7 +84,7 @@ class Volumes(Inputs):
     """The slices of volumes, ``side`` pixels high and wide; a piece is a volume."""
 
     unit = "volumes"
-    columns = ("x",)
+    columns = ("x", "spectrum")
 
     def __init__(self, paths: list[Path], side: int, grid: Grid) -> None:
         self.source = paths[0].parent
@@ -88,7 +94,7 @@ class Volumes(Inputs):
         self._grid = grid
         self._reading = threading.Lock()  # so that one volume is in memory at a time
         self.largest = largest_tile(grid)
-        self.settings = tile_settings(grid, 1, False)
+        self.settings = {**tile_settings(grid, 1, False), "spectra": True}
         bad = [f"{path.name}: {problem}" for path in paths if (problem := self._problem(path))]
         count = f"{len(bad)} of {len(paths)} volumes cannot be used"
         self.problems = [f"{self.source}: {count}: {listed(bad, 20)}"] if bad else []
@@ -107,10 +113,9 @@ class Volumes(Inputs):
                 numbers, slices = self._slices(self._paths[index])
         except InputError as error:
             return Loaded({**entry, "reason": str(error)})
-        made = [tiled({}, pixels, self._grid) for pixels in slices]
+        records = [slice_record(pixels) for pixels in slices]
         entry.update(height=self._side, width=self._side, channels=1, dtype="uint8", slices=numbers)
-        records = [record for one in made for row in one.records for record in row]
-        return Loaded(entry, slices.nbytes, sum(one.record_bytes for one in made), [records])
+        return Loaded(entry, slices.nbytes, sum(map(record_bytes, records)), [records])
 
     def _slices(self, path: Path) -> tuple[list[int], np.ndarray]:
         """The numbers of the slices that are not blank, and they (n, side, side, 1) uint8."""
