@@ -23,6 +23,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "dncnn": "ms_restore.networks.dncnn:DnCNN",
         "noise2noise": "ms_restore.networks.noise2noise:Noise2Noise",
         "noise2noise_mri": "ms_restore.networks.noise2noise_mri:Noise2NoiseMRI",
+        "sid": "ms_restore.networks.sid:SID",
     },
     "degradation": {
         "bicubic": "ms_restore.degradations.bicubic:BicubicDownsample",
@@ -38,6 +39,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "blur": "ms_restore.degradations.linear:Blurred",
         "blur_downsample": "ms_restore.degradations.linear:Downsampled",
         "bayer": "ms_restore.degradations.linear:Mosaic",
+        "low_light": "ms_restore.degradations.low_light:LowLight",
     },
     "solver": {
         "dmsp": "ms_restore.solvers.dmsp:DMSP",

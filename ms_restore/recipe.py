@@ -38,8 +38,9 @@ class DataSettings:
         default_factory=lambda: [1.0]
     )
     """Patches come from the images and from copies of them, resized by these factors."""
-    embedded: Literal["photos", "phantoms"] = "photos"
-    """What is taken where `dir` names nothing: photos, or synthetic slices through a head."""
+    embedded: Literal["photos", "colour_photos", "phantoms"] = "photos"
+    """What is taken where `dir` names nothing: photos, of these the coloured ones to train on, or
+    synthetic slices through a head."""
     translation: pydantic.NonNegativeInt = 0
     """Patches are moved by up to so many pixels, what leaves them on one side comes back on the
     other."""
@@ -266,6 +267,7 @@ def _known_keys(section: tuple[Any, ...]) -> list[str]:
 
 def _contradictions(recipe: Recipe) -> list[str]:
     """What no single key shows; fills in the settings that follow from others."""
+    from ms_restore.data.mosaic import KINDS
     from ms_restore.metrics.protocols import PROTOCOLS
 
     found = []
@@ -296,6 +298,19 @@ def _contradictions(recipe: Recipe) -> list[str]:
     if recipe.eval.protocol not in PROTOCOLS:
         hint = nearest(recipe.eval.protocol, PROTOCOLS) or f"; known: {listed(PROTOCOLS, 12)}"
         found.append(f"eval.protocol: unknown protocol {recipe.eval.protocol!r}{hint}")
+    kind = KINDS.get(recipe.degradation.get("mosaic"))  # type: ignore[arg-type]
+    if kind is not None:
+        channels = recipe.network.get("channels")
+        if channels != kind.channels:
+            found.append(
+                f"degradation.mosaic is {kind.name} with {kind.channels} channels, but "
+                f"network.channels is {channels}"
+            )
+        if recipe.data.patch_size % kind.period:
+            found.append(
+                f"data.patch_size {recipe.data.patch_size} is no multiple of {kind.period}, the "
+                f"period of {kind.name}"
+            )
     late = [
         step
         for step in recipe.train.schedule.get("milestones", [])

@@ -10,6 +10,7 @@ import io
 import shutil
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -64,6 +65,16 @@ def read_picture(path: Path) -> Picture:
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise InputError(f"{path}: damaged or truncated image ({error})") from None
     return _split(_turn(_decode_with_opencv(data, path), orientation))
+
+
+def decoded_bytes(path: Path) -> int:
+    """About what the decoded picture takes, by its header; by its file where that tells nothing."""
+    try:
+        with PIL.Image.open(path) as file:
+            depth = 2 if file.mode.startswith("I") else 1
+            return file.width * file.height * len(file.getbands()) * depth
+    except (OSError, SyntaxError, ValueError):
+        return 4 * path.stat().st_size if path.is_file() else 0
 
 
 def _is_16_bit_colour(file: PIL.Image.Image, data: bytes) -> bool:
@@ -210,7 +221,7 @@ def _encode_with_opencv(path: Path, array: np.ndarray) -> None:
     encoded.tofile(path)
 
 
-def list_pictures(folder: Path) -> list[Path]:
+def list_pictures(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """The image files of a folder, sorted by name; InputError where there is none."""
     if not folder.is_dir():
         raise InputError(
@@ -218,12 +229,12 @@ def list_pictures(folder: Path) -> list[Path]:
             "expected a folder of images"
         )
     entries = sorted(folder.iterdir())
-    pictures = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+    pictures = [path for path in entries if path.suffix.lower() in suffixes and path.is_file()]
     if not pictures:
         inside = [
             path.name
             for path in entries
-            if path.is_dir() and any(f.suffix.lower() in SUFFIXES for f in path.iterdir())
+            if path.is_dir() and any(f.suffix.lower() in suffixes for f in path.iterdir())
         ]
         if inside:
             way_out = f"; its subfolders {listed(inside)} hold some: name one of them"
@@ -231,7 +242,7 @@ def list_pictures(folder: Path) -> list[Path]:
             way_out = f"; it holds {listed(path.name for path in entries)}"
         else:
             way_out = ": it is empty"
-        raise InputError(f"{folder}: no image ({', '.join(SUFFIXES)}) in it{way_out}")
+        raise InputError(f"{folder}: no image ({', '.join(suffixes)}) in it{way_out}")
     return pictures
 
 
@@ -256,9 +267,13 @@ def to_float(pixels: np.ndarray) -> np.ndarray:
     """Integer pixels as float32 in [0, 1]; floating ones as they are."""
     if np.issubdtype(pixels.dtype, np.floating):
         return pixels.astype(np.float32, copy=False)
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    values = pixels.astype(np.float32)
+    values /= np.float32(np.iinfo(pixels.dtype).max)
+    return values
 
 
 def from_float(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Values clipped to [0, 1], scaled and rounded to an integer dtype."""
-    return np.round(np.clip(values, 0, 1) * np.iinfo(dtype).max).astype(dtype)
+    scaled = np.clip(values, 0, 1)
+    scaled *= np.iinfo(dtype).max
+    return np.round(scaled, out=scaled).astype(dtype)

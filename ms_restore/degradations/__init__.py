@@ -10,6 +10,8 @@ Every degradation has
   each with a generator of its own;
 - ``targets(x, rngs)``, where a corrupted patch as a target of training is not what ``patches``
   gives: the same, with more behind its channels for the loss;
+- ``takes_spectra``, where these take the half spectra of x too, if they are stored;
+- ``pairs(x, rngs)``, where a batch and its targets are made faster together than by the two above;
 - ``baseline(y)``: the customary restoration that a network has to beat, and ``baseline_name``.
 
 x holds integers, or float32 in [0, 1]. y is of the same kind, or float32 where values between and

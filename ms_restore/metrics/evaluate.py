@@ -71,6 +71,15 @@ def gathered(scores: list[dict[str, Any]], names: list[str]) -> list[dict[str, A
     return [{"name": name, **dict(zip(figures, row.tolist()))} for name, row in zip(names, rows)]
 
 
+def means(scores: list[dict[str, Any]], groups: dict[str, list[str]]) -> dict[str, Any]:
+    """How many images each group of names has, and the mean of each figure over them."""
+    own = {row["name"]: row for row in scores}
+    return {
+        group: {"images": len(names), **mean([own[name] for name in names])}
+        for group, names in groups.items()
+    }
+
+
 def mean(scores: list[dict[str, Any]]) -> dict[str, float]:
     """The mean of each figure over the images."""
     keys = [key for key in scores[0] if key != "name"]

@@ -22,6 +22,7 @@ class Protocol:
     ``space``: "y" (limited-range BT.601 luma, not rounded) or "all" (every channel).
     ``border``: pixels cut off on every side, ``border_scales * scale + border_pixels``.
     ``rounded``: the restored image is rounded to 8 bit first; else it is only clipped.
+    ``original_rounded``: the original too, where it has more.
     """
 
     description: str
@@ -29,6 +30,7 @@ class Protocol:
     rounded: bool
     border_scales: int = 0
     border_pixels: int = 0
+    original_rounded: bool = False
 
     def border(self, scale: int) -> int:
         return self.border_scales * scale + self.border_pixels
@@ -55,6 +57,8 @@ class Protocol:
         original = x.astype(np.float64) * 255
         if self.rounded:
             restored = np.round(restored)
+        if self.original_rounded:
+            original = np.round(original)
         cut = self.border(scale)
         window = slice(cut, -cut or None)
         restored, original = restored[window, window], original[window, window]
@@ -71,5 +75,6 @@ PROTOCOLS = {
     "gray": Protocol("gray, whole image, clipped but not rounded", "all", False),
     "rgb-float": Protocol("RGB, whole image, clipped but not rounded", "all", False),
     "rgb": Protocol("RGB, whole image, 8 bit", "all", True),
+    "sid-rgb": Protocol("RGB, whole image, both in 8 bit", "all", True, original_rounded=True),
     "n2n-rgb": Protocol("RGB, whole image, 8 bit, as Noise2Noise's authors score", "all", True),
 }

@@ -137,8 +137,9 @@ def _fill(network: nn.Cell, entries: list[Any], arrays: Arrays) -> list[str]:
             faults.append(f"{entry.theirs} is missing")
             continue
         array, wanted = arrays[entry.theirs], tuple(parameters[entry.ours].shape)
-        if array.shape != wanted:
-            faults.append(f"{entry.theirs} is {array.shape}, expected {wanted}")
+        expected = entry.shape(wanted)
+        if array.shape != expected:
+            faults.append(f"{entry.theirs} is {array.shape}, expected {expected}")
             continue
         parameters[entry.ours].set_data(ms.Tensor(np.ascontiguousarray(entry.to_ours(array))))
     return faults
@@ -147,7 +148,8 @@ def _fill(network: nn.Cell, entries: list[Any], arrays: Arrays) -> list[str]:
 def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     """Write the network's parameters as .safetensors under PyTorch names; return their layout's.
 
-    DnCNN with batch normalisation as DnCNN-PyTorch names it, without as KAIR, EDSR as EDSR-PyTorch.
+    DnCNN with batch normalisation as DnCNN-PyTorch names it, without as KAIR, EDSR as EDSR-PyTorch,
+    SID as pytorch-Learning-to-See-in-the-Dark.
     """
     try:
         from safetensors.numpy import save_file
@@ -160,6 +162,8 @@ def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
         name = "DnCNN of DnCNN-PyTorch" if settings["batch_norm"] else "DnCNN of KAIR"
     elif name == "edsr" and settings["normalisation"] == "div2k":
         name = "EDSR of EDSR-PyTorch"
+    elif name == "sid":
+        name = "SeeInDark of pytorch-Learning-to-See-in-the-Dark"
     layout = next((layout for layout in LAYOUTS if layout.name == name), None)
     if layout is None:
         raise InputError(

@@ -2,7 +2,8 @@
 
 A layout is recognised by the names in the file, and tells the network's arguments by their shapes.
 Sources: the public repositories SaoYan/DnCNN-PyTorch, cszn/KAIR, sanghyun-son/EDSR-PyTorch,
-XPixelGroup/BasicSR and siavashBigdeli/DMSP, of which only names, ranges and constants are used.
+XPixelGroup/BasicSR, siavashBigdeli/DMSP, cchen156/Learning-to-See-in-the-Dark and
+lavi135246/pytorch-Learning-to-See-in-the-Dark, of which only names, ranges and constants are used.
 """
 
 from __future__ import annotations
@@ -18,23 +19,44 @@ from ms_restore.weights.foreign import Arrays
 
 _OUR_EPS = 1e-5  # of MindSpore's and PyTorch's batch normalisation
 _KAIR_EPS = 1e-4
+_HWIO = (3, 2, 0, 1)  # TensorFlow's kernels in the order of ours
 _DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
+_Recogniser = Callable[[Arrays], Optional[dict[str, Any]]]
+
+
 class Entry(NamedTuple):
-    """A parameter: ours = theirs * factor + offset, channels of ``reversed_axis`` reversed."""
+    """A parameter: ours = theirs * factor + offset, channels of ``reversed_axis`` reversed.
+
+    Before that, ``axes`` of theirs are put in our order, and number ``taken[n]`` of the first
+    becomes number n.
+    """
 
     ours: str
     theirs: str
     factor: float = 1.0
     offset: float = 0.0
     reversed_axis: Optional[int] = None
+    axes: Optional[tuple[int, ...]] = None
+    taken: Optional[tuple[int, ...]] = None
+
+    def shape(self, ours: tuple[int, ...]) -> tuple[int, ...]:
+        """Theirs, of a parameter that has this shape with us."""
+        return tuple(ours[axis] for axis in np.argsort(self.axes)) if self.axes else ours
 
     def to_ours(self, array: np.ndarray) -> np.ndarray:
+        if self.axes:
+            array = array.transpose(self.axes)
+        if self.taken:
+            array = array[list(self.taken)]
         return (self._reversed(array).astype(np.float64) * self.factor + self.offset).astype("f4")
 
     def to_theirs(self, array: np.ndarray) -> np.ndarray:
-        return self._reversed((array.astype(np.float64) - self.offset) / self.factor).astype("f4")
+        array = self._reversed((array.astype(np.float64) - self.offset) / self.factor)
+        if self.taken:
+            array = array[np.argsort(self.taken)]
+        return (array.transpose(np.argsort(self.axes)) if self.axes else array).astype("f4")
 
     def _reversed(self, array: np.ndarray) -> np.ndarray:
         return array if self.reversed_axis is None else np.flip(array, self.reversed_axis)
@@ -53,14 +75,14 @@ class Layout:
 
     name: str
     network: str
-    settings: Callable[[Arrays], Optional[dict[str, Any]]]
+    settings: _Recogniser
     entries: Callable[[dict[str, Any]], list[Entry]]
     constants: Callable[[dict[str, Any]], Arrays] = lambda settings: {}
     free: tuple[str, ...] = ()
     model: Optional[str] = None
 
 
-def _dncnn_settings(prefix: str) -> Callable[[Arrays], Optional[dict[str, Any]]]:
+def _dncnn_settings(prefix: str) -> _Recogniser:
     def settings(arrays: Arrays) -> Optional[dict[str, Any]]:
         convolutions = _numbered(rf"{prefix}\.(\d+)\.weight", arrays, dimensions=4)
         if len(convolutions) < 2:
@@ -131,9 +153,7 @@ def _dae_entries(settings: dict[str, Any]) -> list[Entry]:
     return made
 
 
-def _edsr_settings(
-    head: str, block: str, upsample: str
-) -> Callable[[Arrays], Optional[dict[str, Any]]]:
+def _edsr_settings(head: str, block: str, upsample: str) -> _Recogniser:
     def settings(arrays: Arrays) -> Optional[dict[str, Any]]:
         blocks = _numbered(block, arrays, dimensions=4)
         stages = _numbered(upsample, arrays, dimensions=4)
@@ -172,6 +192,58 @@ def _edsr_entries(
     return entries
 
 
+def _sid_settings(names: str, last: str, axes: tuple[int, ...]) -> _Recogniser:
+    """``axes`` of a convolution: where its outputs and inputs are."""
+
+    def settings(arrays: Arrays) -> Optional[dict[str, Any]]:
+        first = arrays.get(names.format("1_1"))
+        if first is None or first.ndim != 4 or last not in arrays:
+            return None
+        return {
+            "channels": first.shape[axes[1]],
+            "width": first.shape[axes[0]],
+            "up_bias": "upv6.bias" in arrays,
+        }
+
+    return settings
+
+
+def _sid_layers() -> Iterator[tuple[str, str]]:
+    """Our pairs of convolutions, and their number in the authors' program."""
+    for level in range(9):
+        ours = f"encoder.{level}" if level < 5 else f"decoder.{level - 5}"
+        for k in (1, 2):
+            yield f"{ours}.conv{k}", f"{level + 1}_{k}"
+
+
+def _sid_torch_entries(settings: dict[str, Any]) -> list[Entry]:
+    names = [(ours, f"conv{theirs}") for ours, theirs in _sid_layers()]
+    made = [
+        Entry(f"{ours}.{kind}", f"{theirs}.{kind}")
+        for ours, theirs in [*names, ("last", "conv10_1")]
+        for kind in ("weight", "bias")
+    ]
+    kinds = ("weight", "bias") if settings["up_bias"] else ("weight",)
+    return made + [
+        Entry(f"up.{n}.{kind}", f"upv{n + 6}.{kind}") for n in range(4) for kind in kinds
+    ]
+
+
+def _sid_tensorflow_entries(settings: dict[str, Any]) -> list[Entry]:
+    """Height, width, inputs, outputs; depth-to-space takes (row, column, colour), ours the colour
+    first; the transposed convolutions have no names of their own.
+    """
+    pixels = range(settings["channels"])  # of a block
+    taken = tuple(3 * pixel + colour for colour in range(3) for pixel in pixels)
+    made = []
+    for ours, theirs in [*_sid_layers(), ("last", "10")]:
+        order = taken if ours == "last" else None
+        made.append(Entry(f"{ours}.weight", f"g_conv{theirs}/weights", axes=_HWIO, taken=order))
+        made.append(Entry(f"{ours}.bias", f"g_conv{theirs}/biases", taken=order))
+    names = ["Variable", "Variable_1", "Variable_2", "Variable_3"]
+    return made + [Entry(f"up.{n}.weight", name, axes=_HWIO) for n, name in enumerate(names)]
+
+
 def _mean_shifts(settings: dict[str, Any]) -> Arrays:
     if settings["channels"] == 1:
         return {}
@@ -193,6 +265,7 @@ def _numbered(pattern: str, arrays: Arrays, dimensions: int) -> list[int]:
     return sorted(int(match.group(1)) for match in found if match)
 
 
+_SID_FREE = ("channels", "width", "up_bias")
 _DNCNN_FREE = ("layers", "filters", "batch_norm", "bias")
 LAYOUTS = (
     Layout(
@@ -239,5 +312,19 @@ LAYOUTS = (
             "upsample",
             "conv_last",
         ),
+    ),
+    Layout(
+        "SeeInDark of pytorch-Learning-to-See-in-the-Dark",
+        "sid",
+        _sid_settings("conv{}.weight", "conv10_1.weight", (0, 1)),
+        _sid_torch_entries,
+        free=_SID_FREE,
+    ),
+    Layout(
+        "TensorFlow of Learning-to-See-in-the-Dark",
+        "sid",
+        _sid_settings("g_conv{}/weights", "g_conv10/weights", (3, 2)),
+        _sid_tensorflow_entries,
+        free=_SID_FREE,
     ),
 )

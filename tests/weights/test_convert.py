@@ -72,6 +72,61 @@ def test_edsr_of_both_layouts(layout, scale, tmp_path):
     _compare(forward, target, 3, scale)
 
 
+@pytest.mark.parametrize(("channels", "up_bias"), [(4, True), (9, False)])
+def test_sid_of_the_pytorch_port(channels, up_bias, tmp_path):
+    features, state = torch_networks.sid(channels=channels, up_bias=up_bias)
+    torch.save(state, tmp_path / "weights.pth")
+    model = {4: "sid_sony", 9: "sid_fuji"}[channels]
+    api.convert(tmp_path / "weights.pth", tmp_path / "ours.ckpt", model=model)
+    scale = {4: 2, 9: 3}[channels]
+    _compare_sid(lambda y: torch.pixel_shuffle(features(y), scale), tmp_path / "ours.ckpt")
+    api.convert(tmp_path / "ours.ckpt", tmp_path / "back.safetensors", to="torch")
+    back = importlib.import_module("safetensors.torch").load_file(tmp_path / "back.safetensors")
+    assert set(back) == set(state)
+    assert all(torch.equal(back[name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize("channels", [4, 9])
+def test_sid_of_tensorflow(channels, tmp_path):
+    """Kernels of TensorFlow's axes, and its depth-to-space, where the colour is counted last."""
+    features, state = torch_networks.sid(channels=channels, up_bias=False)
+    arrays = {}
+    for name, value in state.items():
+        layer, kind = name.split(".")
+        if layer.startswith("upv"):
+            number = int(layer[3:]) - 6
+            layer = "Variable" + f"_{number}" * (number > 0)
+            arrays[layer] = value.numpy().transpose(2, 3, 1, 0)
+            continue
+        scope = "g_conv10" if layer == "conv10_1" else f"g_{layer}"
+        if kind == "weight":
+            arrays[f"{scope}/weights"] = value.numpy().transpose(2, 3, 1, 0)
+        else:
+            arrays[f"{scope}/biases"] = value.numpy()
+    np.savez(tmp_path / "weights.npz", **arrays)
+    model = {4: "sid_sony", 9: "sid_fuji"}[channels]
+    api.convert(tmp_path / "weights.npz", tmp_path / "ours.ckpt", model=model)
+    scale = {4: 2, 9: 3}[channels]
+
+    def depth_to_space(y):
+        planes = features(y)
+        count, _, height, width = planes.shape
+        blocks = planes.reshape(count, scale, scale, 3, height, width)
+        ordered = blocks.permute(0, 3, 4, 1, 5, 2)
+        return ordered.reshape(count, 3, scale * height, scale * width)
+
+    _compare_sid(depth_to_space, tmp_path / "ours.ckpt")
+
+
+def _compare_sid(forward, path):
+    network, _ = network_of(path, None, None)
+    y = np.random.default_rng(0).random((2, network.channels, 32, 48), np.float32)
+    with torch.no_grad():
+        expected = forward(torch.from_numpy(y)).numpy()
+    x_hat = network(ms.Tensor(y)).asnumpy()
+    np.testing.assert_allclose(x_hat, expected, atol=1e-5 * np.abs(expected).max())
+
+
 def test_the_baseline_of_edsr_is_known_by_its_size(tmp_path):
     _, state = torch_networks.edsr("basicsr", scale=3, blocks=16, filters=64)
     torch.save(state, tmp_path / "weights.pth")

@@ -30,6 +30,37 @@ def _randomise(network):
             value.normal_(0.1, 0.15)
 
 
+def sid(*, channels=4, width=3, up_bias=True):
+    """The forward pass and the weights, named as in the PyTorch port."""
+    widths = [width * 2**level for level in range(5)]
+    layers = {}
+    for level, (inputs, outputs) in enumerate(zip([channels, *widths], widths)):
+        layers[f"conv{level + 1}_1"] = nn.Conv2d(inputs, outputs, 3, padding=1)
+        layers[f"conv{level + 1}_2"] = nn.Conv2d(outputs, outputs, 3, padding=1)
+    for level, (inputs, outputs) in enumerate(zip(widths[:0:-1], widths[-2::-1])):
+        layers[f"upv{level + 6}"] = nn.ConvTranspose2d(inputs, outputs, 2, 2, bias=up_bias)
+        layers[f"conv{level + 6}_1"] = nn.Conv2d(inputs, outputs, 3, padding=1)
+        layers[f"conv{level + 6}_2"] = nn.Conv2d(outputs, outputs, 3, padding=1)
+    layers["conv10_1"] = nn.Conv2d(width, 3 * channels, 1)
+    network = nn.ModuleDict(layers)
+
+    def pair(x, number):
+        for half in (1, 2):
+            x = nn.functional.leaky_relu(network[f"conv{number}_{half}"](x), 0.2)
+        return x
+
+    def features(y):
+        x, skips = pair(y, 1), []
+        for number in range(2, 6):
+            skips.append(x)
+            x = pair(nn.functional.max_pool2d(x, 2), number)
+        for number in range(6, 10):
+            x = pair(torch.cat((network[f"upv{number}"](x), skips.pop()), 1), number)
+        return network["conv10_1"](x)
+
+    return features, network.state_dict()
+
+
 class _Block(nn.Module):
     def __init__(self, filters, layout, residual_scale):
         super().__init__()

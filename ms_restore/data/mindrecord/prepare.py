@@ -1,55 +1,22 @@
-"""Writing prepared sets: images, HDF5 or slices of MRI as MindRecord shards with a manifest.
-
-Threads read and decode the images (which releases Python's lock), a few ahead of the main thread,
-which cuts them and writes the records in the order of their names. A shard is written in the
-subfolder ``unfinished``, moved out when it is whole, and noted there in a small JSON file; a run
-that begins again keeps every shard whose note, files and source images still agree. So the result
-has the same bytes whether or not it was interrupted.
-"""
+"""What becomes a prepared set: images, HDF5, slices of MRI or raw files; ``jobs`` writes it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import shutil
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
-from mindspore.mindrecord.common.exceptions import MindRecordException
-
-from ms_restore import __version__
-from ms_restore.data.mindrecord import hdf5, pairs, pickles, volumes
-from ms_restore.data.mindrecord.inputs import ImagePatches, ImageTiles, Inputs, in_order
-from ms_restore.data.mindrecord.sets import (
-    FORMAT,
-    MANIFEST,
-    SUFFIX,
-    UNFINISHED,
-    read_manifest,
-    slice_names,
-)
-from ms_restore.data.mindrecord.shards import (
-    SETTINGS,
-    Entry,
-    Shard,
-    damage_of,
-    read_json,
-    write_json,
-)
+from ms_restore.data.mindrecord import hdf5, pairs, pickles, raw_frames, scenes, volumes
+from ms_restore.data.mindrecord.inputs import ImagePatches, ImageTiles, Inputs
+from ms_restore.data.mindrecord.jobs import Job, write
 from ms_restore.data.mindrecord.tiles import Grid
+from ms_restore.data.mosaic import Mosaic
 from ms_restore.data.sources import split_layout
-from ms_restore.errors import InputError, listed
-from ms_restore.files import held
-from ms_restore.report.terminal import PreparingProgress, say
+from ms_restore.errors import InputError
+from ms_restore.report.terminal import say
 
 _STRIDE = 384  # pixels of x from one tile to the next, about
 _SHARD_BYTES = 256 << 20  # of records in a shard, about
-_LEAST_FREE = 64 << 20  # bytes below which a failed write is put down to a full disk
-_OURS = re.compile(rf"{re.escape(MANIFEST)}|{UNFINISHED}|\d{{5}}{re.escape(SUFFIX)}(\.db)?")
 
 
 def prepare(
@@ -64,6 +31,8 @@ def prepare(
     scales: Sequence[float] = (1.0,),
     channels: int = 3,
     side: Optional[int] = None,
+    mosaic: Optional[Mosaic] = None,
+    limit: Optional[int] = None,
     low: Optional[Path] = None,
     skip_bad: bool = False,
     workers: Optional[int] = None,
@@ -80,34 +49,58 @@ def prepare(
         stride: write the training images as all patches on this grid, not as tiles.
         scales, channels: of those patches; each image is also resized by these factors.
         side: of the slices that the model's network takes; none: it takes any image.
+        mosaic: of the raw files that the model takes; none: it takes no raw files.
+        limit: so many images (or volumes, or scenes of raw files) of each part; none: all.
         low: folder of low-resolution images, see ``pairs``; none: they are made on reading.
         skip_bad: leave out images that cannot be used, instead of an error.
         workers: threads that decode, by default one for each processor.
         shard_bytes: of records in a shard, about.
     """
     grid = Grid(patch_size, margin, max(_STRIDE // scale, 1) * scale)
-    slices = _slices(source, side, grid) if side else []
-    if low and slices:
-        raise InputError("--lr_source: slices of MRI have no low-resolution images; leave it out")
-    inputs = slices or _images(source, model, scale, grid, stride, scales, channels, low)
-    folders = [output / "train", output / "valid"] if len(inputs) > 1 else [output]
-    noted = {"model": model, "shard_bytes": shard_bytes}
-    _write([_Job(*both, noted) for both in zip(inputs, folders)], output, skip_bad, workers)
+    inputs: dict[str, Inputs] = {}
+    if mosaic:
+        inputs = _raw_frames(source, mosaic)
+    elif side:
+        inputs = _slices(source, side, grid)
+    if low and inputs:
+        raise InputError(
+            "--lr_source: raw files and slices of MRI have no low-resolution images; leave it out"
+        )
+    inputs = inputs or _images(source, model, scale, grid, stride, scales, channels, low)
+    noted = {"model": model, "shard_bytes": shard_bytes, "limit": limit}
+    jobs = [Job(made, output / part, noted) for part, made in inputs.items()]
+    write(jobs, output, skip_bad, workers)
     if stride and len(inputs) == 1:
         say(
             f"{output}: no image is held out; training validates on the embedded photos, "
             "or on those of --data.valid_dir"
         )
-    return folders
+    return [job.output for job in jobs]
 
 
-def _slices(source: Path, side: int, grid: Grid) -> list[Inputs]:
-    """The slices to train on and to validate on (if any); none where the source holds none."""
+def _raw_frames(source: Path, mosaic: Mosaic) -> dict[str, Inputs]:
+    """Raw frames by part; none where the source holds none."""
+    parts, problems = scenes.find(source) or ({}, [])
+    inputs: dict[str, Inputs] = {}
+    for part, found in parts.items():
+        inputs[part] = raw_frames.RawFrames(source, found, mosaic, problems)
+        problems = []  # said once
+    return inputs
+
+
+def _by_part(inputs: list[Inputs]) -> dict[str, Inputs]:
+    return dict(zip(["train", "valid"], inputs)) if len(inputs) > 1 else {"": inputs[0]}
+
+
+def _slices(source: Path, side: int, grid: Grid) -> dict[str, Inputs]:
+    """The slices by part; none where the source holds none."""
     found = volumes.find(source)
     if found:
-        return [volumes.Volumes(paths, side, grid) for paths in found]
-    files = pickles.find(source) or ()
-    return [pickles.PickledSlices(path, side, grid) for path in files if path]
+        return _by_part([volumes.Volumes(paths, side, grid) for paths in found])
+    files = pickles.find(source)
+    if not files:
+        return {}
+    return _by_part([pickles.PickledSlices(path, side, grid) for path in files if path])
 
 
 def _images(
@@ -119,8 +112,8 @@ def _images(
     scales: Sequence[float],
     channels: int,
     low: Optional[Path],
-) -> list[Inputs]:
-    """The images, or patches of HDF5, to train on and to validate on (if any)."""
+) -> dict[str, Inputs]:
+    """The images, or patches of HDF5, by part."""
     file = hdf5.find(source)
     if low and (stride or file):
         raise InputError(
@@ -144,7 +137,7 @@ def _images(
         inputs.append(hdf5.HDF5Images(valid, channels, grid))
     elif valid:
         inputs.append(_tiles(valid, low, True, scale, scale, grid))
-    return inputs
+    return _by_part(inputs)
 
 
 def _tiles(
@@ -155,232 +148,3 @@ def _tiles(
     if unused:
         say(f"{unused} is not used (no --lr_source): low-resolution images are made on reading")
     return ImageTiles(folder, partners, scale, smallest, grid)
-
-
-def _write(jobs: list[_Job], output: Path, skip_bad: bool, workers: Optional[int]) -> None:
-    problems = [line for job in jobs for line in job.inputs.problems]
-    if skip_bad:
-        for line in problems:
-            say(line)
-    elif problems:
-        raise InputError(*problems, "mend them, or leave them out with --skip_bad")
-    _check_free(output, [job.output for job in jobs])
-    with contextlib.ExitStack() as claims:
-        for job in jobs:
-            claims.enter_context(job.claimed())
-        for job in jobs:
-            job.run(skip_bad, workers or os.cpu_count() or 1)
-
-
-def _check_free(output: Path, folders: list[Path]) -> None:
-    """InputError where the output holds anything that preparing did not write."""
-    for folder in {output, *folders}:
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file; choose another --output")
-        expected = {inner.name for inner in folders if inner.parent == folder}
-        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-        begun = folder in folders and bool(there & {MANIFEST, UNFINISHED})
-        foreign = {name for name in there - expected if not (begun and _OURS.fullmatch(name))}
-        if foreign:
-            raise InputError(
-                f"{folder} is not empty and not a set prepared from these images (it holds "
-                f"{listed(sorted(foreign))}); choose another --output, or remove it first"
-            )
-
-
-class _Job:
-    """What a prepared folder is made of, and the folder."""
-
-    def __init__(self, inputs: Inputs, output: Path, noted: Entry) -> None:
-        self.inputs = inputs
-        self.output = output
-        self._unfinished = output / UNFINISHED
-        self._shard_bytes = noted["shard_bytes"]
-        self._settings = {
-            "format": FORMAT,
-            "model": noted["model"],
-            **inputs.settings,
-            "shard_bytes": self._shard_bytes,
-        }
-
-    @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Hold the output folder, which is new, or was begun or finished with these settings."""
-        if (self.output / MANIFEST).is_file():
-            manifest = read_manifest(self.output)
-            self._check_settings({key: manifest.get(key) for key in self._settings})
-            yield
-            return
-        path = self._unfinished / SETTINGS
-        with held(
-            self._unfinished, "another ms-restore prepare is writing there; wait for its end"
-        ):
-            if path.is_file():
-                self._check_settings(read_json(path))
-            else:
-                write_json(path, self._settings)
-            yield
-
-    def _check_settings(self, found: Entry) -> None:
-        changed = [
-            f"{key} {found.get(key)!r}, now {value!r}"
-            for key, value in self._settings.items()
-            if found.get(key) != value
-        ]
-        if changed:
-            raise InputError(
-                f"{self.output} was prepared with other settings ({'; '.join(changed)}); choose "
-                "another --output, or remove it first"
-            )
-
-    def run(self, skip_bad: bool, workers: int) -> None:
-        """Write what is missing, and at last the manifest."""
-        with ThreadPoolExecutor(workers) as pool:
-            if (self.output / MANIFEST).is_file():
-                self._check_finished(pool)
-                return
-            notes = self._notes()
-            done = sum(len(note["images"]) + len(note["skipped"]) for note in notes)
-            self._check_sources(pool, notes, range(min(done, len(self.inputs))))
-            self._remove_all_but(notes)
-            try:
-                self._write_shards(pool, notes, range(done, len(self.inputs)), skip_bad, workers)
-            except (InputError, RuntimeError, OSError, MindRecordException) as error:
-                full = shutil.disk_usage(self.output).free < _LEAST_FREE
-                self._remove_all_but(notes)  # half a shard, which takes up space
-                raise _failed(self.output, error, full) from None
-        self._finish(notes)
-
-    def _notes(self) -> list[Entry]:
-        """The notes of the shards that an earlier run finished and that are whole."""
-        notes: list[Entry] = []
-        while True:
-            path = self._unfinished / f"{len(notes):05}.json"
-            if not path.is_file():
-                return notes
-            note = read_json(path)
-            if damage_of(self.output, note):
-                return notes
-            notes.append(note)
-
-    def _check_sources(
-        self, pool: ThreadPoolExecutor, shards: list[Entry], numbers: range, skipped: Any = ()
-    ) -> None:
-        """InputError unless the shards were made of exactly these images."""
-        entries = [entry for shard in shards for entry in shard["images"]]
-        entries += [entry for shard in shards for entry in shard.get("skipped", ())]
-        before = {entry["name"]: _identity(entry) for entry in (*entries, *skipped)}
-        found = pool.map(self.inputs.identify, numbers)
-        now = {entry["name"]: _identity(entry) for entry in found}
-        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-        if changed:
-            raise InputError(
-                f"{self.inputs.source}: changed since {self.output} was prepared from it "
-                f"({listed(changed)}); choose another --output, or remove it first"
-            )
-
-    def _check_finished(self, pool: ThreadPoolExecutor) -> None:
-        manifest = read_manifest(self.output)
-        numbers = range(len(self.inputs))
-        self._check_sources(pool, manifest["shards"], numbers, manifest["skipped"])
-        for shard in manifest["shards"]:
-            damage = damage_of(self.output, shard)
-            if damage:
-                raise InputError(f"{damage}; remove {self.output} and prepare again")
-        shutil.rmtree(self._unfinished, ignore_errors=True)
-        say(f"{self.output}: already prepared, {self._size(manifest)}, every shard checked")
-
-    def _remove_all_but(self, notes: list[Entry]) -> None:
-        """Remove what an interrupted run left behind."""
-        kept = {name for note in notes for name in (note["file"], f"{note['file']}.db")}
-        kept |= {f"{number:05}.json" for number in range(len(notes))} | {SETTINGS, "lock"}
-        for path in (*self.output.iterdir(), *self._unfinished.iterdir()):
-            if path.is_file() and path.name not in kept:
-                path.unlink()
-
-    def _size(self, manifest: Entry) -> str:
-        pieces = sum(len(shard["images"]) for shard in manifest["shards"])
-        inside = ""
-        if "layout" in manifest:
-            inside = f", {manifest['records']:,} patches"
-        elif pieces != manifest["count"]:
-            inside = f", {manifest['count']:,} slices"
-        return f"{pieces} {self.inputs.unit}{inside}"
-
-    def _write_shards(
-        self,
-        pool: ThreadPoolExecutor,
-        notes: list[Entry],
-        numbers: range,
-        skip_bad: bool,
-        ahead: int,
-    ) -> None:
-        """Append the shards of the images that are left, and their notes."""
-        began, nbytes = time.perf_counter(), 0
-        inputs = self.inputs
-        shard = None
-        with PreparingProgress(len(inputs), len(inputs) - len(numbers)) as progress:
-            for loaded in in_order(pool, inputs, numbers, ahead):
-                reason = loaded.entry.get("reason")
-                if reason and not skip_bad:
-                    raise InputError(
-                        f"{inputs.source / loaded.entry['name']}: {reason}; mend it and go on with "
-                        "the same command, or leave such images out with --skip_bad"
-                    )
-                if shard and not reason and shard.full(loaded, self._shard_bytes):
-                    notes.append(shard.finish())
-                    shard = None
-                shard = shard or Shard(self.output, len(notes), inputs.columns, inputs.largest)
-                shard.add(loaded)
-                nbytes += loaded.pixel_bytes
-                progress.advance(nbytes / (time.perf_counter() - began))
-            if shard and shard.images:
-                notes.append(shard.finish())
-        seconds = time.perf_counter() - began
-        say(
-            f"{inputs.source}: {len(numbers)} {inputs.unit}, {nbytes / 1e6:.0f} MB of pixels in "
-            f"{seconds:.1f} s ({nbytes / 1e6 / seconds:.0f} MB/s)"
-        )
-
-    def _finish(self, notes: list[Entry]) -> None:
-        from mindspore import __version__ as mindspore_version
-
-        skipped = [entry for note in notes for entry in note.pop("skipped")]
-        count = sum(len(slice_names(entry)) for note in notes for entry in note["images"])
-        if not count:
-            raise InputError(
-                f"{self.inputs.source}: none of its images can be used, nothing is prepared"
-            )
-        manifest = {
-            "ms_restore": __version__,
-            "mindspore": mindspore_version,
-            **self._settings,
-            "count": count,
-            "records": sum(note["records"] for note in notes),
-            "skipped": skipped,
-            "shards": notes,
-        }
-        path = self._unfinished / MANIFEST
-        write_json(path, manifest)
-        path.replace(self.output / MANIFEST)
-        shutil.rmtree(self._unfinished, ignore_errors=True)
-        size = sum(note["bytes"] + note["index_bytes"] for note in notes)
-        say(f"{self.output}: {self._size(manifest)} in {len(notes)} shards, {size / 1e6:.0f} MB")
-        if skipped:
-            names = listed((f"{entry['name']} ({entry['reason']})" for entry in skipped), 20)
-            say(f"{len(skipped)} images were left out: {names}")
-
-
-def _identity(entry: Entry) -> tuple[Any, ...]:
-    low = entry.get("low_resolution", {})
-    return entry["sha256"], low.get("name"), low.get("sha256")
-
-
-def _failed(output: Path, error: Exception, full: bool) -> InputError:
-    way_out = "what is finished stays: run the same command to go on"
-    if full:
-        return InputError(f"{output}: the disk is full; free some space, {way_out}")
-    if isinstance(error, InputError):
-        return error
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return InputError(f"{output}: cannot be written ({reason}); {way_out}")

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from ms_restore.errors import InputError
 from ms_restore.files import sha256
 
 FORMAT = 1
-PATCHES = "patches"  # the ``layout`` of a set of training patches; one of tiles names none
+PATCHES = "patches"  # the ``layout`` of a set of training patches
+FRAMES = "frames"  # that of a set of raw frames; one of tiles of images names none
 MANIFEST = "manifest.json"
 HEADER_BYTES = 1 << 20  # of a shard; holds its list of pages
 UNFINISHED = "unfinished"  # subfolder of a set that is being prepared
@@ -141,6 +142,11 @@ def is_prepared(folder: Path) -> bool:
             "prepare wrote: prepare the images again"
         )
     return False
+
+
+def layout_of(folder: Path) -> Optional[str]:
+    """PATCHES, FRAMES or None, of a prepared folder."""
+    return read_manifest(folder).get("layout")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,152 @@
+"""Dark raw frames made from finished photos, for training without raw files.
+
+The photo is taken back to the sensor as Brooks et al., "Unprocessing Images for Learned Raw
+Denoising", CVPR 2019 (arXiv 1811.11127) do it: tone curve, gamma, colour matrix and white balance
+undone, then the mosaic. Then it is exposed for 1 / ratio of the time, which leaves few photons and
+the noise of reading. Highlights are not made brighter than the photo has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Optional
+
+import numpy as np
+from pydantic import Field
+
+from ms_restore.data.images import to_float
+from ms_restore.data.mosaic import KINDS, Kind
+from ms_restore.errors import InputError, listed
+
+# XYZ to camera under D65, times 10,000, rows red, green, blue; from Adobe's DNG Converter
+_CAMERAS = {
+    "ILCE-7SM2": (5838, -1430, -246, -3497, 11477, 2297, -748, 1885, 5778),
+    "X-T2": (11434, -4948, -1210, -3746, 12042, 1903, -666, 1479, 5235),
+}
+_RGB_TO_XYZ = np.array(  # IEC 61966-2-1 (sRGB), D65
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+)
+_READ_SLOPE, _READ_OFFSET, _READ_SPREAD = 2.18, 1.20, 0.26  # Brooks et al., section 3.1
+_Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class LowLight:
+    """y = min(ratio noise(mosaic(x) / ratio), 1): (h, w, 4 or 9) linear from sRGB x (H, W, 3).
+
+    A signal s becomes shot Poisson(s / shot) + N(0, read), ln read being normal around
+    2.18 ln shot + 1.20 with deviation 0.26; it is rounded to ``bits`` and cut at 0, as a camera's.
+
+    Args:
+        mosaic: "bayer" (4 channels at half the size) or "xtrans" (9 at a third).
+        camera: model by EXIF of the sensor that the network is for; gives the colour matrix.
+        xyz_to_camera: for a camera whose colour matrix is not known here: 9 numbers, row by row.
+        ratio: ends of the exposure ratio, drawn uniformly (those of the published data are 100,
+            250 and 300).
+        red_gain, blue_gain: ends of the white balance, drawn uniformly (Brooks et al.).
+        shot: ends of the variance of a full exposure's photon noise, drawn uniformly in its
+        shot: ends of the variance of a full exposure's photon noise, drawn uniformly in its
+            logarithm; it is 1 / electrons of a saturated pixel, at the camera's sensitivity.
+        bits: of the camera's numbers.
+    """
+
+    margin = 0
+    baseline_name = "naive"
+
+    def __init__(
+        self,
+        *,
+        mosaic: Kind = "bayer",
+        camera: str = "ILCE-7SM2",
+        xyz_to_camera: Optional[Annotated[list[float], Field(min_length=9, max_length=9)]] = None,
+        ratio: _Pair = [100, 300],  # noqa: B006 - read only
+        red_gain: _Pair = [1.9, 2.4],  # noqa: B006
+        blue_gain: _Pair = [1.5, 1.9],  # noqa: B006
+        shot: _Pair = [5e-5, 5e-4],  # noqa: B006
+        bits: Annotated[int, Field(ge=8, le=16)] = 14,
+    ) -> None:
+        self.mosaic = KINDS[mosaic]
+        self.scale = self.factor = self.mosaic.block
+        self.camera = camera
+        self._ratio, self._shot = ratio, shot
+        self._red_gain, self._blue_gain = red_gain, blue_gain
+        self._levels = 2**bits - 1
+        self._to_camera = _to_camera(camera, xyz_to_camera)
+
+    def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self._exposed(x.transpose(2, 0, 1), rng).transpose(1, 2, 0)
+
+    def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        return np.stack([self._exposed(planes, rng) for planes, rng in zip(x, rngs)])
+
+    def baseline(self, y: np.ndarray) -> np.ndarray:
+        """Demosaiced, white-balanced by the middle of the gains, matrix, gamma and tone curve.
+
+        No noise is removed; (h, w, C) to (H, W, 3).
+        """
+        rgb = self.mosaic.demosaiced(y.transpose(2, 0, 1))
+        gains = np.array([np.mean(self._red_gain), 1, np.mean(self._blue_gain)])
+        matrix = np.linalg.inv(self._to_camera) * gains
+        return _displayed(np.clip(rgb @ matrix.T.astype(np.float32), 0, 1))
+
+    def _exposed(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(3, H, W) to (C, h, w) float32."""
+        ratio, red, blue = (
+            rng.uniform(low, high) for low, high in (self._ratio, self._red_gain, self._blue_gain)
+        )
+        shot = np.exp(rng.uniform(*np.log(self._shot)))
+        spread = rng.normal(0, _READ_SPREAD)
+        read = np.exp(_READ_SLOPE * np.log(shot) + _READ_OFFSET + spread)
+        signal = self._signal(x, np.array([red, 1, blue])) / ratio
+        y = rng.poisson(signal / shot) * shot
+        y += rng.normal(0, np.sqrt(read), y.shape)
+        y = np.round(np.clip(y, 0, 1) * self._levels) / self._levels
+        return np.minimum(y * ratio, 1).astype(np.float32)
+
+    def _signal(self, x: np.ndarray, gains: np.ndarray) -> np.ndarray:
+        """What the sensor gives of sRGB (3, H, W) at a full exposure, packed, without noise."""
+        height, width = (side // self.scale for side in x.shape[1:])
+        missing = [(0, -side % self.mosaic.period) for side in x.shape[1:]]
+        linear = _linear(np.pad(x, ((0, 0), *missing), mode="edge") if any(missing) else x)
+        matrix = (self._to_camera / gains[:, None]).astype(np.float32)
+        camera = np.empty((self.mosaic.channels, *_blocks(linear, self.scale)), np.float32)
+        step, blocks = self.mosaic.period, self.mosaic.period // self.scale
+        for site in self.mosaic.sites():
+            seen = linear[:, site.row :: step, site.column :: step]
+            camera[site.channel, site.block_row :: blocks, site.block_column :: blocks] = (
+                np.tensordot(matrix[site.colour], seen, 1)
+            )
+        return np.clip(camera[:, :height, :width], 0, 1)
+
+
+def _blocks(planes: np.ndarray, block: int) -> tuple[int, int]:
+    return planes.shape[1] // block, planes.shape[2] // block
+
+
+def _to_camera(camera: str, given: Optional[list[float]]) -> np.ndarray:
+    """From linear sRGB to the camera's colours, white to (1, 1, 1)."""
+    if given is None and camera not in _CAMERAS:
+        raise InputError(
+            f"degradation.camera {camera!r}: its colour matrix is not known here; give it as "
+            f"degradation.xyz_to_camera (9 numbers), or name one of {listed(_CAMERAS)}"
+        )
+    matrix = np.array(given or _CAMERAS[camera], float).reshape(3, 3) @ _RGB_TO_XYZ
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def _linear(x: np.ndarray) -> np.ndarray:
+    """sRGB pixels of any dtype, tone curve and gamma undone, float32."""
+    if x.dtype == np.uint8:
+        return _undone(np.arange(256, dtype=np.float32) / 255)[x]
+    return _undone(to_float(x))
+
+
+def _undone(x: np.ndarray) -> np.ndarray:
+    x = 0.5 - np.sin(np.arcsin(1 - 2 * np.clip(x, 0, 1)) / 3)  # of 3 x^2 - 2 x^3
+    low, high = x / 12.92, ((x + 0.055) / 1.055) ** 2.4
+    return np.where(x <= 0.04045, low, high).astype(np.float32)
+
+
+def _displayed(x: np.ndarray) -> np.ndarray:
+    """The inverse of ``_undone``."""
+    x = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055).astype(np.float32)
+    return x * x * (3 - 2 * x)
