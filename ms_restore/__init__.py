@@ -12,6 +12,7 @@ from ms_restore.runtime import prepare_environment
 
 if TYPE_CHECKING:
     from ms_restore.api import (
+        benchmark,
         convert,
         evaluate,
         export,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "benchmark",
     "convert",
     "evaluate",
     "export",

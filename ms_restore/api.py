@@ -1,6 +1,7 @@
 """The verbs as functions: what the command line does, for use from Python."""
 
 from ms_restore.training.run import Run
+from ms_restore.verbs.benchmark import benchmark
 from ms_restore.verbs.convert import convert
 from ms_restore.verbs.evaluate import evaluate
 from ms_restore.verbs.export import export
@@ -12,6 +13,7 @@ from ms_restore.verbs.train import performance, train
 
 __all__ = [
     "Run",
+    "benchmark",
     "convert",
     "evaluate",
     "export",

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, Optional
 
 from ms_restore import __version__
 from ms_restore.errors import InputError, nearest
+from ms_restore.inference.choice import ENGINES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,10 +88,11 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     prepare = verb("prepare", "write images as MindRecord, for faster training", _prepare)
     prepare.add_argument("--model", required=True, help="whose training the images are for")
     prepare.add_argument(
-        "--source", required=True, help="folder of images, volumes or a layout; train.h5, .pkl"
+        "--source", required=True, help="folder of images, volumes, raw files; train.h5, .pkl"
     )
     prepare.add_argument("--output", required=True, help="folder to write")
     prepare.add_argument("--lr_source", help="folder of low-resolution images (none: made on read)")
+    prepare.add_argument("--limit", type=int, help="only so many images (scenes), for a trial")
     prepare.add_argument("--skip_bad", action="store_true", help="leave out what cannot be used")
     prepare.add_argument("--workers", type=int, help="threads that decode (default: processors)")
 
@@ -106,6 +108,11 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _add_checkpoint(infer)
     infer.add_argument("--input", required=True, help="picture or folder")
     infer.add_argument("--output", required=True, help="file or folder to write")
+    infer.add_argument("--ratio", type=float, help="raw files: exposed so many times as long")
+    infer.add_argument("--bits", type=int, default=8, help="raw files: 8 (default) or 16")
+    infer.add_argument(
+        "--overwrite", action="store_true", help="of a folder: redo what is there already"
+    )
 
     restore = verb("restore", "undo a known degradation, with a denoiser as prior", _restore)
     restore.add_argument(
@@ -138,9 +145,18 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     convert.add_argument("--model", help="which model the weights are (default: by their shapes)")
     convert.add_argument("--to", choices=("mindspore", "torch"), default="mindspore")
 
-    for added in (train, evaluate, infer, restore, export):
+    benchmark = verb("benchmark", "measure a model on this device", _benchmark)
+    benchmark.add_argument("--model", required=True, help="name of a model, or a recipe file")
+    benchmark.add_argument("--data_dir", help="folder of training images (none: embedded photos)")
+    benchmark.add_argument("--output", default="benchmark.json", help="file of the figures")
+    benchmark.add_argument("--max_steps", type=int, help="training steps (default 30)")
+    benchmark.add_argument("--seed", type=int, help="seed of weights, data order and noise")
+
+    for added in (train, evaluate, infer, restore, export, benchmark):
         added.add_argument("--device_target", help="CPU, Ascend or GPU (default: what is there)")
         added.add_argument("--device_id", type=int, default=0, help="which device (default 0)")
+    for added in (evaluate, infer, restore):
+        added.add_argument("--engine", choices=ENGINES, default="auto", help="what computes")
     for added in (evaluate, infer):
         added.add_argument(
             "--tile", type=_tile, help="side of a tile in pixels, 0: one piece (default: auto)"
@@ -260,6 +276,12 @@ def _convert(**options: Any) -> None:
     from ms_restore import api
 
     api.convert(options.pop("source"), options.pop("output"), **options)
+
+
+def _benchmark(**options: Any) -> None:
+    from ms_restore import api
+
+    api.benchmark(options.pop("model"), **options)
 
 
 def _split(given: list[str]) -> tuple[list[str], Optional[list[str]]]:

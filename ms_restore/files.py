@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
@@ -68,7 +69,11 @@ def sha256(path: Path, most: Optional[int] = None) -> Optional[str]:
     return digest.hexdigest()
 
 
+_MASK = threading.Lock()  # two threads at once would leave the mask at 0
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _MASK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -21,17 +21,18 @@ class Metadata:
     """Input and output are NCHW float32 in [0, 1].
 
     ``shape`` is the only (height, width) that the file takes, None: it takes any.
-    ``sha256`` is that of the checkpoint.
+    ``sha256`` is that of the checkpoint, ``version`` the package's that exported it.
     """
 
     recipe: Recipe
     geometry: Geometry
     shape: Optional[tuple[int, int]]
     sha256: Optional[str]
+    version: str = __version__
 
     def to_text(self) -> str:
         fields = {
-            "version": __version__,
+            "version": self.version,
             "model": self.recipe.model,
             "range": RANGE,
             "scale": self.geometry.scale,
@@ -55,6 +56,7 @@ class Metadata:
                 Geometry(**fields["geometry"]),
                 (shape[0], shape[1]) if shape else None,
                 fields["sha256"],
+                fields["version"],
             )
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, InputError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import mindspore as ms
 import numpy as np
@@ -14,6 +14,7 @@ from ms_restore.export.checking import check
 from ms_restore.export.metadata import KEY, Metadata
 from ms_restore.files import replacing
 from ms_restore.inference.engines import AnySize, MindIREngine
+from ms_restore.inference.lite import LiteEngine
 
 
 def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
@@ -35,6 +36,37 @@ def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
 
 def read(path: Path) -> tuple[Metadata, MindIREngine]:
     """What an exported file says of itself, and its engine."""
+    metadata = _described(path)
+    try:
+        return metadata, MindIREngine(path, metadata.shape)
+    except Exception:  # MindSpore raises many types for a file that it cannot parse
+        raise InputError(_damaged(path)) from None
+
+
+def read_lite(
+    path: Path, device_target: Optional[str] = None, device_id: int = 0
+) -> tuple[Metadata, LiteEngine]:
+    """The same for MindSpore Lite, of a MINDIR or of what converter_lite made of it.
+
+    That says nothing of itself, so ``net.ms`` and ``net.lite.mindir`` are described by
+    ``net.mindir`` beside them.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    source = path
+    for suffix in (".lite.mindir", ".ms"):
+        if path.name.endswith(suffix):
+            source = path.with_name(path.name[: -len(suffix)] + ".mindir")
+    if not source.is_file():
+        raise InputError(
+            f"{path} was converted and says nothing of its model; "
+            f"put {source.name}, from which it was made, beside it"
+        )
+    metadata = _described(source)
+    return metadata, LiteEngine(path, metadata.shape, device_target, device_id)
+
+
+def _described(path: Path) -> Metadata:
     from mindspore.train.mind_ir_pb2 import ModelProto
 
     if not path.is_file():
@@ -42,13 +74,13 @@ def read(path: Path) -> tuple[Metadata, MindIREngine]:
     model = ModelProto()
     try:
         model.ParseFromString(path.read_bytes())
-        text = model.user_info.get(KEY)
-        metadata = Metadata.from_text(text, str(path))
-        return metadata, MindIREngine(path, metadata.shape)
-    except InputError:
-        raise
-    except Exception:  # protobuf and MindSpore raise many types for a file they cannot parse
-        raise InputError(f"{path}: not a MINDIR file, or a damaged one; export it again") from None
+    except Exception:  # protobuf raises many types
+        raise InputError(_damaged(path)) from None
+    return Metadata.from_text(model.user_info.get(KEY), str(path))
+
+
+def _damaged(path: Path) -> str:
+    return f"{path}: not a MINDIR file, or a damaged one; export it again"
 
 
 def _example(network: nn.Cell, size: tuple[int, int]) -> Tensor:

@@ -27,18 +27,14 @@ def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
 
 def read(path: Path) -> tuple[Metadata, OnnxRuntimeEngine]:
     """What an exported file says of itself, and its engine."""
-    try:
-        import onnx
-    except ImportError:
-        raise InputError(f"{path}: ONNX needs the package onnx: {onnx_graph.NEEDED}") from None
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        model = onnx.load(str(path))
-        text = {entry.key: entry.value for entry in model.metadata_props}.get(KEY)
-        metadata = Metadata.from_text(text, str(path))
-        return metadata, OnnxRuntimeEngine(path.read_bytes(), metadata.shape)
+        engine = OnnxRuntimeEngine(path.read_bytes())
     except InputError:
         raise
-    except Exception:  # protobuf and ONNX Runtime raise many types for a file they cannot parse
+    except Exception:  # ONNX Runtime raises many types for a file that it cannot parse
         raise InputError(f"{path}: not an ONNX file, or a damaged one; export it again") from None
+    metadata = Metadata.from_text(engine.metadata.get(KEY), str(path))
+    engine.shape = metadata.shape
+    return metadata, engine

@@ -12,10 +12,10 @@ import numpy as np
 from mindspore import nn
 
 from ms_restore.errors import InputError, listed
-from ms_restore.networks.noise2noise import SHIFT, SLOPE
+from ms_restore.networks import noise2noise, sid
 
-_OPSET = 17
-_IR_VERSION = 8  # what ONNX Runtime 1.18 reads
+_OPSET = 15  # the newest that ATC reads
+_IR_VERSION = 8
 NEEDED = "pip install 'ms-restore[onnx]'"
 
 
@@ -79,7 +79,7 @@ def _edsr(network: Any, graph: Graph, y: str) -> str:
 
 def _noise2noise(network: Any, graph: Graph, y: str) -> str:
     def convolved(x: str, layer: nn.Conv2d) -> str:
-        return graph.node("LeakyRelu", graph.conv(x, layer), alpha=SLOPE)
+        return graph.node("LeakyRelu", graph.conv(x, layer), alpha=noise2noise.SLOPE)
 
     def doubled(x: str) -> str:
         scales = graph.constant(np.array([1, 1, 2, 2], np.float32))
@@ -90,7 +90,7 @@ def _noise2noise(network: Any, graph: Graph, y: str) -> str:
         x = graph.node("Concat", doubled(x), skip, axis=1)
         return convolved(convolved(x, layers.conv1), layers.conv2)
 
-    shift = graph.constant(np.array(SHIFT, np.float32))
+    shift = graph.constant(np.array(noise2noise.SHIFT, np.float32))
     y = graph.node("Sub", y, shift)
     x = convolved(y, network.first)
     skips = [y]
@@ -150,12 +150,37 @@ def _noise2noise_mri(network: Any, graph: Graph, y: str) -> str:
     return graph.node("Add", x, graph.node("Div", inverse, size))
 
 
+def _sid(network: Any, graph: Graph, y: str) -> str:
+    def pair(x: str, layers: Any) -> str:
+        for layer in (layers.conv1, layers.conv2):
+            x = graph.node("LeakyRelu", graph.conv(x, layer), alpha=sid.SLOPE)
+        return x
+
+    x = pair(y, network.encoder[0])
+    skips = []
+    for layers in network.encoder[1:]:
+        skips.append(x)
+        x = pair(graph.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), layers)
+    for up, layers in zip(network.up, network.decoder):
+        weights = [graph.constant(p.asnumpy()) for p in up.get_parameters()]
+        x = graph.node("ConvTranspose", x, *weights, kernel_shape=[2, 2], strides=[2, 2])
+        x = pair(graph.node("Concat", x, skips.pop(), axis=1), layers)
+    x = graph.conv(x, network.last)
+    return graph.node("DepthToSpace", x, blocksize=network.scale, mode="CRD")
+
+
 _BUILDERS: dict[str, Callable[[Any, Graph, str], str]] = {
     "DnCNN": _dncnn,
     "EDSR": _edsr,
     "Noise2Noise": _noise2noise,
     "Noise2NoiseMRI": _noise2noise_mri,
+    "SID": _sid,
 }
+
+
+def is_known(kind: str) -> bool:
+    """Whether the graph of networks of this class is written."""
+    return kind in _BUILDERS
 
 
 def model_of(network: nn.Cell, shape: Optional[tuple[int, int]] = None) -> Any:

@@ -16,7 +16,10 @@ from ms_restore.export import onnx_graph
 
 
 class Engine(Protocol):
-    """An engine with an attribute ``shape`` takes images of that (height, width) alone."""
+    """An engine with an attribute ``shape`` takes images of that (height, width) alone.
+
+    Those of the package have a ``name``, that of ``--engine``.
+    """
 
     def __call__(self, y: np.ndarray) -> np.ndarray: ...
 
@@ -36,6 +39,8 @@ class AnySize(nn.Cell):
 class MindSporeEngine:
     """The network itself, on the device that ``runtime.start`` chose."""
 
+    name = "mindspore"
+
     def __init__(self, network: nn.Cell) -> None:
         self._network = network
         self._compiled = AnySize(network)
@@ -52,6 +57,8 @@ class MindSporeEngine:
 class MindIREngine:
     """An exported MINDIR file; ``shape`` is the only (height, width) that it takes, where so."""
 
+    name = "mindir"
+
     def __init__(self, path: Path, shape: Optional[tuple[int, int]] = None) -> None:
         self.shape = shape
         self._graph = nn.GraphCell(ms.load(str(path)))
@@ -63,8 +70,11 @@ class MindIREngine:
 class OnnxRuntimeEngine:
     """A serialised ONNX model by ONNX Runtime on the CPU, the fastest there.
 
-    ``shape`` is the only (height, width) that it takes, where so. InputError without the package.
+    ``shape`` is the only (height, width) that it takes, where so; ``metadata`` is what the model
+    carries. InputError without the package.
     """
+
+    name = "onnxruntime"
 
     def __init__(self, model: bytes, shape: Optional[tuple[int, int]] = None) -> None:
         self.shape = shape
@@ -76,9 +86,11 @@ class OnnxRuntimeEngine:
             ) from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _processors()
+        options.log_severity_level = 4  # a model that cannot be read is reported by an exception
         self._session = onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"]
         )
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     @classmethod
     def of(cls, network: nn.Cell) -> OnnxRuntimeEngine:
@@ -86,6 +98,7 @@ class OnnxRuntimeEngine:
 
     @staticmethod
     def is_installed() -> bool:
+        """With what makes the model."""
         return all(find_spec(name) is not None for name in ("onnx", "onnxruntime"))
 
     def __call__(self, y: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any, Optional
 
 import cv2
@@ -12,15 +13,18 @@ from ms_restore.data.images import Picture, from_float, to_channels, to_float
 from ms_restore.errors import InputError
 from ms_restore.inference.engines import Engine, MindSporeEngine, SelfEnsemble
 from ms_restore.inference.geometry import Geometry
-from ms_restore.inference.tiling import Span, automatic_window, spans
+from ms_restore.inference.tiling import Budget, Span, spans
 from ms_restore.recipe import Recipe, coloured
 from ms_restore.report.terminal import progress
 
+_FLOAT32 = np.dtype(np.float32)
 _HOST_COPIES = 8  # of a window's output, between the engine and the picture
 
 
 class Restorer:
     """x_hat = restorer(y), both (H, W, C) float32 in [0, 1]; x_hat is ``scale`` times larger.
+
+    ``restorer(y, dtype)`` gives integers of their whole range.
 
     Images larger than a window are computed in tiles, with the same result. Sides that are no
     multiple of what the network needs are reflected at the border, and cut back.
@@ -30,8 +34,11 @@ class Restorer:
         recipe: its recipe.
         engine: what computes the network; by default MindSpore.
         tile: side of the square window in input pixels, the context on its borders included;
-            None: what fits a quarter of a gigabyte; 0: every image in one piece.
+            None: one piece where that needs at most 2 GiB, else windows that need 640 MiB; 0: every
+            image in one piece.
         self_ensemble: average over the eight symmetries of the square.
+
+    ``busy`` counts the seconds that the engine computed, ``engine`` is its name.
     """
 
     def __init__(
@@ -52,8 +59,11 @@ class Restorer:
         self._radius = geometry.receptive_radius
         self._multiple = geometry.size_multiple
         self._engine: Engine = engine or MindSporeEngine(network)
+        self.engine: str = getattr(self._engine, "name", type(self._engine).__name__)
         if self_ensemble:
             self._engine = SelfEnsemble(self._engine)
+        self.busy = 0.0
+        self._budget: Optional[Budget] = None
         shape = getattr(engine, "shape", None)
         self._exact = shape is not None
         if shape is not None:
@@ -68,7 +78,8 @@ class Restorer:
             floats = (
                 geometry.floats_per_pixel + _HOST_COPIES * geometry.output_channels * self.scale**2
             )
-            tile = automatic_window(self._radius, floats, geometry.size_multiple)
+            self._budget = Budget(self._radius, floats, self._multiple)
+            tile = 0
         least = 2 * self._radius + self._multiple  # a window keeps something, aligned as it is
         if tile and (tile < least or tile % self._multiple):
             raise InputError(
@@ -77,13 +88,13 @@ class Restorer:
             )
         self._window = (tile, tile)
 
-    def __call__(self, y: np.ndarray) -> np.ndarray:
+    def __call__(self, y: np.ndarray, dtype: np.dtype = _FLOAT32) -> np.ndarray:
         if y.ndim != 3 or y.shape[2] != self.channels:
             raise InputError(
                 f"{self.recipe.model} takes arrays (height, width, {self.channels}), "
                 f"this one is {y.shape}"
             )
-        return self._restore(y, np.dtype(np.float32), self.output_channels)
+        return self._restore(y, dtype, self.output_channels)
 
     def _restore(self, y: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
         """Restore y (H, W, C) of any dtype, window by window, into an array of ``dtype``."""
@@ -96,6 +107,8 @@ class Restorer:
         x_hat = np.empty((scale * height, scale * width, channels), dtype)
         padded = [-(-side // self._multiple) * self._multiple for side in (height, width)]
         window = tuple(side or max(padded) for side in self._window)
+        if self._budget is not None:
+            window = self._budget.window(padded[0], padded[1])
         if self._exact:
             padded = [max(sides) for sides in zip(padded, window)]
             least = 2 * self._radius + self._multiple
@@ -112,18 +125,25 @@ class Restorer:
             cut = _window(y, rows, columns)
             if cut.shape[2] != self.channels:
                 cut = to_channels(cut, self.channels)
-            batch = np.ascontiguousarray(to_float(cut).transpose(2, 0, 1)[None])
-            values = np.clip(self._engine(batch)[0].transpose(1, 2, 0), 0, 1)
-            kept = values[
-                scale * (rows.first - rows.start) : scale * (rows.last - rows.start),
-                scale * (columns.first - columns.start) : scale * (columns.last - columns.start),
-            ]
-            if np.issubdtype(dtype, np.integer):
-                kept = to_channels(from_float(kept, dtype), channels)
+            planes = np.ascontiguousarray(cut.transpose(2, 0, 1))  # faster to convert than pixels
+            batch = to_float(planes)[None]
+            began = time.perf_counter()
+            values = self._engine(batch)[0]
+            self.busy += time.perf_counter() - began
             target = x_hat[
                 scale * rows.first : scale * rows.last, scale * columns.first : scale * columns.last
             ]
-            target[:] = kept[: target.shape[0], : target.shape[1]]
+            top, left = scale * (rows.first - rows.start), scale * (columns.first - columns.start)
+            bottom, right = top + target.shape[0], left + target.shape[1]
+            kept = values[:, top:bottom, left:right]
+            if np.issubdtype(dtype, np.integer):
+                kept = from_float(kept, dtype)
+            else:
+                kept = np.clip(kept, 0, 1)
+            if len(kept) != channels:
+                kept = to_channels(kept.transpose(1, 2, 0), channels).transpose(2, 0, 1)
+            for channel, plane in enumerate(kept):
+                target[:, :, channel] = plane
         return x_hat
 
     def picture(self, picture: Picture) -> Picture:

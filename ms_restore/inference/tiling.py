@@ -7,10 +7,15 @@ All windows of an image have one size, so an engine of fixed shape serves too.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
-_BYTES = 320 << 20  # of float32 that the engine may hold for one window
+import psutil
+
+_BYTES = 640 << 20  # of float32 that the engine may hold for one window
+_WHOLE = 2 << 30  # the same for a picture in one piece, where the machine has eight times that
 _LEAST_CORE = 64  # below this, most of a window would be context
+_MOST_PARTS = 300  # that a side is cut into
 
 
 class Span(NamedTuple):
@@ -22,10 +27,54 @@ class Span(NamedTuple):
     last: int
 
 
-def automatic_window(radius: int, floats_per_pixel: int, multiple: int = 1) -> int:
-    """Side of the square window that fits the memory bound, in input pixels."""
-    side = int((_BYTES / 4 / floats_per_pixel) ** 0.5)
-    side = max(side, 2 * radius + _LEAST_CORE)
+class Budget:
+    """How large a window may be, by the memory that the network needs for it.
+
+    Args:
+        radius: how far an output pixel depends on the input, in input pixels.
+        floats_per_pixel: float32 numbers that are held for each input pixel.
+        multiple: what the sides must be multiples of.
+    """
+
+    def __init__(self, radius: int, floats_per_pixel: int, multiple: int = 1) -> None:
+        self._radius, self._multiple = radius, multiple
+        self._floats = floats_per_pixel
+
+    def window(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the windows for a picture, both its sides multiples.
+
+        The picture itself where it fits; else, of the windows that do, those that compute least.
+        """
+        whole = min(_WHOLE, psutil.virtual_memory().total // 8)
+        if height * width * self._floats * 4 <= whole:
+            return height, width
+        area = _BYTES // 4 // self._floats
+        fitting = (
+            (row_work * column_work, rows, columns)
+            for (rows, row_work), (columns, column_work) in itertools.product(
+                self._sides(height), self._sides(width)
+            )
+            if rows * columns <= area
+        )
+        least = _round_up(2 * self._radius + _LEAST_CORE, self._multiple)
+        _, rows, columns = min(fitting, default=(0, min(height, least), min(width, least)))
+        return rows, columns
+
+    def _sides(self, length: int) -> list[tuple[int, int]]:
+        """Of windows that cut a side into one, two, ... parts, and of all of them together."""
+        sides = [length]
+        for parts in range(2, _MOST_PARTS):
+            context = 2 * self._radius * (parts - 1)
+            side = _round_up(-(-(length + context) // parts), self._multiple)
+            while len(spans(length, side, self._radius, self._multiple)) > parts:
+                side += self._multiple  # windows begin at multiples, which costs some
+            if side < 2 * self._radius + _LEAST_CORE:
+                break
+            sides.append(side)
+        return [(s, s * len(spans(length, s, self._radius, self._multiple))) for s in sides]
+
+
+def _round_up(side: int, multiple: int) -> int:
     return -(-side // multiple) * multiple
 
 

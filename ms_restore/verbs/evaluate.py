@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
-from ms_restore import parallel, parts, runtime
+from ms_restore import parallel, parts
 from ms_restore import recipe as recipes
 from ms_restore.data import sources
 from ms_restore.data.images import to_float
 from ms_restore.errors import InputError, listed, nearest
 from ms_restore.files import replacing
+from ms_restore.inference.choice import Running
 from ms_restore.metrics import evaluate as evaluation
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.report.pictures import comparison
@@ -28,6 +29,7 @@ def evaluate(
     data_dir: Optional[PathLike] = None,
     protocol: Optional[str] = None,
     output_dir: Optional[PathLike] = None,
+    engine: str = "auto",
     tile: Optional[int] = None,
     self_ensemble: bool = False,
     device_target: Optional[str] = None,
@@ -40,7 +42,8 @@ def evaluate(
     """Score a checkpoint on a folder of clean images, or on the held-out embedded photos.
 
     Writes metrics.json and a comparison picture for each image into ``output_dir``, by default the
-    folder ``eval`` beside the checkpoint, and returns what metrics.json holds.
+    folder ``eval`` beside the checkpoint, and returns what metrics.json holds. ``engine`` is
+    explained at load_model.
 
     Where ``model`` is a solver's, such as dmsp_deblur, the checkpoint is its prior, and each image
     is blurred by each of the ``kernels`` (a file, or a name such as gaussian:1.6).
@@ -49,6 +52,7 @@ def evaluate(
         hint = nearest(protocol, PROTOCOLS) or f"; known: {listed(PROTOCOLS, 12)}"
         raise InputError(f"unknown protocol {protocol!r}{hint}")
     found = checkpoints.locate(Path(checkpoint))
+    running = Running(engine, device_target, device_id, mode)
     if model is not None:
         solving = recipes.load(model, merged(settings, seed=seed))
         if solving.solver is not None:
@@ -61,14 +65,12 @@ def evaluate(
                 data_dir=str(data_dir) if data_dir else None,
                 protocol=protocol,
                 folder=Path(output_dir) if output_dir else found.parent / "eval" / solving.model,
-                device_target=device_target,
-                device_id=device_id,
-                mode=mode,
+                running=running,
             )
     if kernels is not None:
         raise InputError("--kernels is for solvers: name one, such as --model dmsp_deblur")
-    runtime.start(device_target, device_id, mode)
-    restorer = restorer_of(found, model, merged(settings, seed=seed), tile, self_ensemble)
+    changed = merged(settings, seed=seed)
+    restorer = restorer_of(found, model, changed, running, tile, self_ensemble)
     recipe = restorer.recipe
     degradation = parts.build("degradation", recipe.degradation)
     name = protocol or recipe.eval.protocol
@@ -102,17 +104,20 @@ def evaluate(
         comparison(folder / "comparisons" / f"{trial.name}.png", panels)
     scores = evaluation.gathered(scores, source.names)
     mean = evaluation.mean(scores)
+    groups = evaluation.means(scores, sources.groups(source))
     metrics = {
         "model": recipe.model,
         "protocol": name,
+        "engine": restorer.engine,
         "baseline": degradation.baseline_name,
         "mean": mean,
+        **({"groups": groups} if groups else {}),
         "images": scores,
     }
     if parallel.ranks().first:
         with replacing(folder / "metrics.json") as temporary:
             temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    score_table(scores, mean, degradation.baseline_name)
+    score_table(scores, mean, degradation.baseline_name, groups)
     gain = mean["psnr"] - mean["baseline_psnr"]
     say(
         f"{name}: {degradation.baseline_name} {mean['baseline_psnr']:.2f} dB, "

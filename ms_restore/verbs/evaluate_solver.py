@@ -8,13 +8,14 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore import parts, runtime, seeds
+from ms_restore import parts, seeds
 from ms_restore.data import sources
 from ms_restore.data.images import to_float
 from ms_restore.degradations import kernels as blur_kernels
 from ms_restore.degradations.linear import Linear
 from ms_restore.errors import InputError
 from ms_restore.files import replacing
+from ms_restore.inference.choice import Running
 from ms_restore.metrics import evaluate as evaluation
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.recipe import Recipe
@@ -22,8 +23,7 @@ from ms_restore.report.pictures import comparison
 from ms_restore.report.terminal import SolverProgress, say, score_table
 from ms_restore.solvers import tasks
 from ms_restore.solvers.dmsp import DMSP, Progress
-from ms_restore.solvers.priors import DenoiserPrior
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.loading import prior_of
 
 _SMALLEST = 32  # of what is left to score
 
@@ -36,9 +36,7 @@ def evaluate(
     data_dir: Optional[str],
     protocol: Optional[str],
     folder: Path,
-    device_target: Optional[str],
-    device_id: int,
-    mode: str,
+    running: Running,
 ) -> dict[str, Any]:
     """Degrade each image (seeded by its name), restore it, print PSNR at the start and the end.
 
@@ -46,10 +44,9 @@ def evaluate(
     kernel is cut off on every side before scoring. Returns what metrics.json holds.
     """
     degradations = _degradations(recipe, kernels)
-    runtime.start(device_target, device_id, mode)
-    network, prior_recipe = network_of(prior, None, None)
     part = dict(recipe.solver or {})
-    solver: DMSP = parts.build("solver", part, DenoiserPrior(network, prior_recipe))
+    solver: DMSP = parts.build("solver", part, prior_of(prior, part, running))
+    prior_recipe = solver.prior.recipe
     name = protocol or recipe.eval.protocol
     chosen = PROTOCOLS[name]
     margin = 2 * max(degradation.margin for degradation in degradations.values())

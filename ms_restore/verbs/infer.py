@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
-from ms_restore import runtime
-from ms_restore.data.images import check_output, list_pictures, read_picture, write_picture
+from ms_restore.data import raw
+from ms_restore.data.images import SUFFIXES as PICTURES
+from ms_restore.data.images import (
+    Picture,
+    check_output,
+    decoded_bytes,
+    list_pictures,
+    read_picture,
+    write_picture,
+)
 from ms_restore.errors import InputError, listed
+from ms_restore.files import sha256
+from ms_restore.inference import folder
+from ms_restore.inference.choice import Running, is_exported
+from ms_restore.inference.developing import Bits, Developer, takes_raw
+from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of
+from ms_restore.weights import checkpoint as checkpoints
+
+_SHOWN = 10  # problems of a folder, each in its line
 
 
 def infer(
@@ -18,8 +37,12 @@ def infer(
     output: PathLike,
     *,
     model: Optional[str] = None,
+    ratio: Optional[float] = None,
+    bits: Bits = 8,
+    engine: str = "auto",
     tile: Optional[int] = None,
     self_ensemble: bool = False,
+    overwrite: bool = False,
     device_target: Optional[str] = None,
     device_id: int = 0,
     mode: str = "graph",
@@ -28,28 +51,107 @@ def infer(
     """Restore a picture to a file, or a folder of pictures to PNG files of the same names.
 
     Gray, 16 bit and transparency are kept. Large pictures are computed in tiles, with the same
-    result; ``tile`` and ``self_ensemble`` are explained at Restorer. Returns the files written.
+    result; ``engine`` is explained at load_model, ``tile`` and ``self_ensemble`` at Restorer. A
+    model for raw files takes those; ``ratio`` and ``bits`` are explained at Developer.
+
+    Of a folder, what this checkpoint has written there before is skipped, unless ``overwrite``. A
+    picture that cannot be read or restored is reported at the end by InputError, after the others.
+    Returns the files, those skipped included.
     """
-    pairs = pairs_of(Path(input), Path(output))
-    runtime.start(device_target, device_id, mode)
-    restorer = restorer_of(checkpoint, model, settings, tile, self_ensemble)
-    for source, target in pairs:
-        picture = read_picture(source)
-        check_output(target, picture)
-        try:
-            restored = restorer.picture(picture)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from None
-        write_picture(target, restored)
-        height, width = restored.pixels.shape[:2]
-        say(f"{source} -> {target} ({width}x{height})")
+    if not Path(input).exists():
+        raise InputError(f"{input}: no such file or folder")
+    found = Path(checkpoint)
+    running = Running(engine, device_target, device_id, mode)
+    restorer = restorer_of(found, model, settings, running, tile, self_ensemble)
+    develop = Developer(restorer, ratio, bits) if takes_raw(restorer.recipe) else None
+    if develop is None and (ratio is not None or bits != 8):
+        raise InputError(
+            f"{restorer.recipe.model} takes pictures: --ratio and --bits are for models of raw "
+            "files, such as sid_sony"
+        )
+    pairs = pairs_of(Path(input), Path(output), raw.SUFFIXES if develop else PICTURES)
+    record = None
+    left = pairs
+    if Path(input).is_dir():
+        path = found if is_exported(found) else checkpoints.locate(found)
+        made = [sha256(path), model, settings or {}, self_ensemble, ratio, bits]
+        key = json.dumps(made, sort_keys=True)
+        record = folder.Record(Path(output), key)
+        left = [pair for pair in pairs if overwrite or not record.done(pair)]
+    if len(left) < len(pairs):
+        say(
+            f"{len(pairs) - len(left)} of {len(pairs)} already restored by this checkpoint in "
+            f"{output}, skipped; --overwrite redoes them"
+        )
+    if left:
+        restore_pictures(restorer, left, record, develop)
     return [target for _, target in pairs]
 
 
-def pairs_of(source: Path, target: Path) -> list[tuple[Path, Path]]:
+def restore_pictures(
+    restorer: Restorer,
+    pairs: list[folder.Pair],
+    record: Optional[folder.Record],
+    develop: Optional[Developer],
+) -> None:
+    """Restore pictures to files, and report those that could not be, by InputError at the end.
+
+    What is written is added to the ``record`` of the folder.
+    """
+
+    def compute(pair: folder.Pair, read: Any) -> Picture:
+        source, target = pair
+        if develop:
+            check_output(target, develop.blank)
+            return develop(source, read)
+        check_output(target, read)
+        try:
+            return restorer.picture(read)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
+
+    def write(target: Path, restored: Picture) -> tuple[int, int]:
+        write_picture(target, restored)
+        height, width = restored.pixels.shape[:2]
+        return height, width
+
+    def finished(pair: folder.Pair, size: tuple[int, int]) -> None:
+        source, target = pair
+        if record is not None:
+            record.add(pair)
+        height, width = size
+        say(f"{source} -> {target} ({width}x{height})")
+
+    def weigh(source: Path) -> int:
+        if develop:
+            return develop.weigh(source)
+        return decoded_bytes(source) * (1 + restorer.scale**2)
+
+    before, began = restorer.busy, time.perf_counter()
+    read = develop.read if develop else read_picture
+    outcome = folder.run(pairs, read, compute, write, weigh, finished)
+    seconds = time.perf_counter() - began
+    if len(pairs) > 1:
+        busy = (restorer.busy - before) / seconds
+        say(
+            f"{len(outcome.written)} pictures in {seconds:.1f} s, engine {restorer.engine} busy "
+            f"{busy:.0%} of them"
+        )
+    if outcome.problems:
+        lines = outcome.problems[:_SHOWN]
+        more = len(outcome.problems) - len(lines)
+        if len(pairs) > 1:
+            others = f"and {more} more; " if more else ""
+            lines.append(f"{others}{len(outcome.written)} of {len(pairs)} pictures were restored")
+        raise InputError(*lines)
+
+
+def pairs_of(
+    source: Path, target: Path, suffixes: Sequence[str] = PICTURES
+) -> list[tuple[Path, Path]]:
     """Each input file with its output file; InputError if two would share one."""
     if source.is_dir():
-        pictures = list_pictures(source)
+        pictures = list_pictures(source, suffixes)
         pairs = [(path, target / f"{path.stem}.png") for path in pictures]
         names = [written.name for _, written in pairs]
         shared = sorted({name for name in names if names.count(name) > 1})
@@ -58,6 +160,10 @@ def pairs_of(source: Path, target: Path) -> list[tuple[Path, Path]]:
                 f"{source}: several images would be written as {listed(shared)}; "
                 "rename them or put them in folders of their own"
             )
+        if target.resolve() == source.resolve():
+            raise InputError(f"{target} is the input folder itself; name another output")
+        if target.is_file():
+            raise InputError(f"{target} is a file; name a folder for the pictures of {source}")
         return pairs
     if not source.is_file():
         raise InputError(f"{source}: no such file or folder")

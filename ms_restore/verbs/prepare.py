@@ -18,6 +18,7 @@ def prepare(
     output: PathLike,
     *,
     lr_source: Optional[PathLike] = None,
+    limit: Optional[int] = None,
     skip_bad: bool = False,
     workers: Optional[int] = None,
     settings: Optional[Settings] = None,
@@ -29,14 +30,18 @@ def prepare(
 
     Args:
         source: folder of images; or an HDF5 file of patches (train.h5), or a folder with train.h5
-            and val.h5; for a model of MRI a folder of NIfTI volumes, or pickled slices.
+            and val.h5; for a model of MRI a folder of NIfTI volumes, or pickled slices; for one of
+            raw files a folder with short/ and long/ (or the authors' list files), or such a file.
         lr_source: folder of low-resolution images, paired by name; none: they are made on reading.
+        limit: for a trial, so many images, volumes or scenes of each part.
         skip_bad: leave out images that cannot be used, and say which.
         workers: threads that decode; by default one for each processor.
         settings: recipe keys such as ``{"data.patch_size": 128}``.
     """
     if workers is not None and workers < 1:
         raise InputError(f"workers {workers}: expected at least 1")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit {limit}: expected at least 1")
     recipe = recipes.load(model, settings)
     degradation = parts.build("degradation", recipe.degradation)
     return preparing.prepare(
@@ -50,6 +55,8 @@ def prepare(
         scales=recipe.data.scales,
         channels=recipe.network.get("channels", 1),
         side=recipe.network.get("side"),
+        mosaic=getattr(degradation, "mosaic", None),
+        limit=limit,
         low=Path(lr_source) if lr_source else None,
         skip_bad=skip_bad,
         workers=workers,

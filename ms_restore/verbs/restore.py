@@ -7,7 +7,7 @@ from typing import Any, Literal, Optional
 
 import numpy as np
 
-from ms_restore import parts, runtime
+from ms_restore import parts
 from ms_restore.data.images import (
     Picture,
     check_output,
@@ -18,14 +18,14 @@ from ms_restore.data.images import (
 )
 from ms_restore.errors import InputError, nearest
 from ms_restore.files import replacing
+from ms_restore.inference.choice import Running
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.report.terminal import SolverProgress, say
 from ms_restore.report.trajectory import Curve, Frame, trajectory
 from ms_restore.solvers import tasks
 from ms_restore.solvers.dmsp import DMSP, Progress
-from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.verbs.infer import pairs_of
-from ms_restore.verbs.loading import PathLike, Settings, network_of
+from ms_restore.verbs.loading import PathLike, Settings, prior_of
 
 _FRAMES = (1, 10, 30, 100, 300, 1000)  # iterations that a trajectory shows, and the last
 
@@ -45,6 +45,7 @@ def restore(
     same_size: bool = False,
     truth: Optional[PathLike] = None,
     save_trajectory: Optional[PathLike] = None,
+    engine: str = "auto",
     device_target: Optional[str] = None,
     device_id: int = 0,
     mode: str = "graph",
@@ -69,6 +70,8 @@ def restore(
             less one, as far as the input tells anything of.
         truth: the clean picture, of the output's size, to print PSNR.
         save_trajectory: a picture of the iterations to write.
+        engine: what computes the prior, see load_model; by mindspore, each iteration is one graph
+            on the device.
         settings: of the solver, such as ``{"solver.iterations": 100}``.
 
     Returns the files written.
@@ -89,8 +92,8 @@ def restore(
         raise InputError("--truth and --save_trajectory are for one picture, not for a folder")
     if save_trajectory is not None:
         check_output(Path(save_trajectory), Picture(np.zeros((1, 1, 3), np.uint8)))
-    runtime.start(device_target, device_id, mode, seed)
-    solver: DMSP = parts.build("solver", part, DenoiserPrior(*network_of(prior, None, None)))
+    running = Running(engine, device_target, device_id, mode, seed)
+    solver: DMSP = parts.build("solver", part, prior_of(prior, part, running))
     assumed = "noise-blind" if noise is None else f"noise of sigma {noise:g}/255"
     say(
         f"{task}, {assumed}, prior {solver.prior.recipe.model} (sigma "

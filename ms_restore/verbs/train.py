@@ -61,7 +61,7 @@ def train(
         saved = run_folder.saved_recipe(folder)
         recipe = recipes.load(model, asked) if model else recipes.parse(saved.to_yaml(), asked)
         run_folder.check_unchanged(saved, recipe, allow_changes)
-    _check_trainable(recipe)
+    check_trainable(recipe)
     device = runtime.start(device_target, device_id, mode, recipe.seed)
     return run.train(
         recipe,
@@ -92,13 +92,14 @@ def performance(
     performance.json into ``output_dir`` where that is given. Returns the figures.
     """
     recipe = recipes.load(model, merged(settings, data_dir=data_dir, seed=seed))
-    _check_trainable(recipe)
+    check_trainable(recipe)
     device = runtime.start(device_target, device_id, mode, recipe.seed)
     output = Path(output_dir) if output_dir else None
     return measuring.run(recipe, device, max_steps or measuring.STEPS, output)
 
 
-def _check_trainable(recipe: Recipe) -> None:
+def check_trainable(recipe: Recipe) -> None:
+    """InputError for a solver."""
     if recipe.solver is not None:
         raise InputError(
             f"{recipe.model} is a solver, which is not trained; train its prior, such as dmsp_dae"

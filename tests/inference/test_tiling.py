@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from ms_restore import api, parts, recipe
 from ms_restore.errors import InputError
 from ms_restore.inference.engines import MindSporeEngine, SelfEnsemble
 from ms_restore.inference.restorer import Restorer
-from ms_restore.inference.tiling import automatic_window, spans
+from ms_restore.inference.tiling import Budget, spans
 from tests.conftest import reduced
 
 
@@ -36,10 +38,33 @@ def test_aligned_spans(multiple):
         assert covered == list(range(length))
 
 
-def test_automatic_window_bounds_memory_and_leaves_a_core():
-    assert automatic_window(35, 768) ** 2 * 768 * 4 <= 320 << 20
-    assert automatic_window(300, 768) == 664
-    assert automatic_window(300, 768, 32) == 672
+@pytest.mark.parametrize(("radius", "multiple"), [(36, 1), (158, 32), (107, 16)])
+@pytest.mark.parametrize("size", [(5000, 4000), (20000, 512), (1000, 30000), (9984, 9984)])
+def test_windows_bound_memory_and_compute_little(radius, multiple, size):
+    """Less than square windows of the same area, which leave as much of each side."""
+    floats = 400
+    height, width = (-(-side // multiple) * multiple for side in size)
+    window = Budget(radius, floats, multiple).window(height, width)
+    assert window[0] * window[1] * floats * 4 <= 640 << 20
+    assert window[0] % multiple == window[1] % multiple == 0
+
+    def work(rows, columns):
+        counts = (
+            len(spans(length, side, radius, multiple))
+            for length, side in ((height, rows), (width, columns))
+        )
+        return rows * columns * np.prod(list(counts))
+
+    side = int(((640 << 20) / 4 / floats) ** 0.5) // multiple * multiple
+    assert work(*window) <= work(side, side)
+
+
+def test_what_fits_is_computed_in_one_piece(monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=16 << 30))
+    assert Budget(36, 768).window(800, 800) == (800, 800)
+    assert Budget(300, 768, 32).window(2048, 2048) == (672, 672)  # a core, whatever it takes
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=4 << 30))
+    assert Budget(36, 768).window(800, 800) != (800, 800)
 
 
 def _networks():

@@ -1,0 +1,106 @@
+"""benchmark: how fast a model trains, restores and reads its data on this device."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from ms_restore import parts, runtime
+from ms_restore import recipe as recipes
+from ms_restore.data import patches
+from ms_restore.files import replacing
+from ms_restore.inference.restorer import Restorer
+from ms_restore.recipe import Recipe
+from ms_restore.report.machine import machine, versions
+from ms_restore.report.terminal import say
+from ms_restore.training import callbacks
+from ms_restore.training import performance as measuring
+from ms_restore.training.run import images_per_step, open_data
+from ms_restore.verbs.loading import PathLike, Settings, merged
+from ms_restore.verbs.train import check_trainable
+
+_SIDE = 256  # of the picture that is restored, in pixels
+_PICTURES = 7
+_BATCHES = 30
+
+
+def benchmark(
+    model: str,
+    *,
+    data_dir: Optional[PathLike] = None,
+    output: PathLike = "benchmark.json",
+    max_steps: Optional[int] = None,
+    device_target: Optional[str] = None,
+    device_id: int = 0,
+    seed: Optional[int] = None,
+    settings: Optional[Settings] = None,
+) -> dict[str, Any]:
+    """Measure a model and write the figures, the recipe, the machine and the versions to a file.
+
+    - ``training``: images/s and data wait of ``max_steps`` steps, see ``performance``;
+    - ``data``: training images/s of the pipeline alone, without a network;
+    - ``restoring``: seconds for a picture of 256x256 (or the size that the network takes);
+    - ``peak_memory_mb``: of this process on the host.
+    """
+    recipe = recipes.load(model, merged(settings, data_dir=data_dir, seed=seed))
+    check_trainable(recipe)
+    device = runtime.start(device_target, device_id, "graph", recipe.seed)
+    figures: dict[str, Any] = {
+        "data": _data(recipe),
+        "training": measuring.run(recipe, device, max_steps or measuring.STEPS, None),
+        "restoring": _restoring(recipe),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+    }
+    result = {
+        "figures": figures,
+        "recipe": recipe.to_yaml(),
+        "machine": machine(),
+        "versions": versions(),
+    }
+    with replacing(Path(output)) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    data, restoring = figures["data"], figures["restoring"]
+    say(f"data alone {data['images_per_second']:.1f} images/s")
+    say(
+        f"{restoring['side']}x{restoring['side']} restored in {restoring['seconds']:.3f} s (median "
+        f"of {_PICTURES}; {restoring['fastest']:.3f} to {restoring['slowest']:.3f} s)"
+    )
+    say(f"peak memory {figures['peak_memory_mb']:,} MB; written to {output}")
+    return result
+
+
+def _data(recipe: Recipe) -> dict[str, float]:
+    """Of the training pipeline, after its first batch."""
+    network = parts.build("network", recipe.network)
+    degradation = parts.build("degradation", recipe.degradation)
+    steps = callbacks.Steps(first=0, last=_BATCHES + 1)
+    batches, _ = open_data(recipe, network, degradation, steps)
+    rows = patches.as_dataset(batches, recipe.data.workers).create_tuple_iterator(num_epochs=1)
+    next(rows)
+    began = time.perf_counter()
+    count = sum(1 for _ in rows) * images_per_step(recipe)
+    return {"images_per_second": round(count / (time.perf_counter() - began), 1)}
+
+
+def _restoring(recipe: Recipe) -> dict[str, float]:
+    network = parts.build("network", recipe.network)
+    restorer = Restorer(network, recipe)
+    side = getattr(network, "side", _SIDE)
+    y = np.random.default_rng(0).random((side, side, network.channels), np.float32)
+    seconds = []
+    for _ in range(_PICTURES + 1):
+        began = time.perf_counter()
+        restorer(y)
+        seconds.append(time.perf_counter() - began)
+    del seconds[0]  # compiles
+    return {
+        "side": side,
+        "seconds": round(float(np.median(seconds)), 4),
+        "fastest": round(min(seconds), 4),
+        "slowest": round(max(seconds), 4),
+    }
