@@ -1,7 +1,5 @@
 """Raw files on the command line: real DNG files, a network that passes the colours on."""
 
-import importlib.util
-
 import cv2
 import numpy as np
 import pytest
@@ -9,8 +7,7 @@ import pytest
 from ms_restore.data.images import read_picture
 from ms_restore.data.mosaic import BAYER, X_TRANS
 
-if importlib.util.find_spec("rawpy") is None:
-    pytest.skip("rawpy is an optional peer", allow_module_level=True)
+pytest.importorskip("rawpy")
 dng = pytest.importorskip("tests.fixtures.dng")
 
 BLACK, WHITE, RATIO = 512, 16383, 100

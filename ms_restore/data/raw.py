@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -22,7 +20,6 @@ SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".iiq", ".nef", ".orf", ".pef", ".ra
 NEEDED = "pip install 'ms-restore[raw]'"
 _RAF, _RAF_MODEL = b"FUJIFILMCCD-RAW", slice(28, 60)
 _MODEL, _EXPOSURE, _EXIF = 272, 33434, 34665  # tags of TIFF
-_importing = threading.Lock()
 _TURNS = {0: 0, 3: 2, 5: 1, 6: 3}  # LibRaw's flip as quarter turns to the left
 
 
@@ -94,13 +91,14 @@ def develop(path: Path, mosaic: Mosaic) -> tuple[np.ndarray, Frame]:
     with _opened(path) as raw:
         _, colours = _colours(path, raw, mosaic)
         frame = _frame(path, mosaic, colours, raw.raw_image_visible.shape)
-        picture = raw.postprocess(
-            use_camera_wb=True,
-            half_size=False,
-            no_auto_bright=True,
-            output_bps=16,
-            user_flip=0,
-        )
+        with _one_thread():
+            picture = raw.postprocess(
+                use_camera_wb=True,
+                half_size=False,
+                no_auto_bright=True,
+                output_bps=16,
+                user_flip=0,
+            )
     if picture.shape[:2] != (frame.height, frame.width):
         raise InputError(
             f"{path}: developed to {picture.shape[1]}x{picture.shape[0]} pixels, but its raw "
@@ -139,23 +137,21 @@ def _opened(path: Path) -> Iterator[Any]:
         raise InputError(f"{path}: damaged or truncated raw file ({reason})") from None
 
 
-def _rawpy(path: Path) -> Any:
-    """rawpy with one thread of OpenMP: with more, LibRaw's X-Trans now and then differs by a run.
+def _one_thread() -> Any:
+    """For LibRaw's X-Trans: of two threads, now this, now that writes where their tiles overlap.
 
-    Its libgomp is its own and reads the variable when it is loaded.
+    Whichever OpenMP was loaded first serves LibRaw too, so each is limited.
     """
-    with _importing:
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = "1"
-        try:
-            import rawpy
-        except ImportError:
-            raise InputError(f"{path}: reading raw files needs rawpy; {NEEDED}") from None
-        finally:
-            if before is None:
-                del os.environ["OMP_NUM_THREADS"]
-            else:
-                os.environ["OMP_NUM_THREADS"] = before
+    import threadpoolctl
+
+    return threadpoolctl.threadpool_limits(1, user_api="openmp")
+
+
+def _rawpy(path: Path) -> Any:
+    try:
+        import rawpy
+    except ImportError:
+        raise InputError(f"{path}: reading raw files needs rawpy; {NEEDED}") from None
     return rawpy
 
 

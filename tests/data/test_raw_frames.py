@@ -1,6 +1,5 @@
 """Raw frames as MindRecord: what is prepared is what LibRaw decodes."""
 
-import importlib.util
 import itertools
 import json
 
@@ -15,8 +14,7 @@ from ms_restore.data.mosaic import BAYER, X_TRANS
 from ms_restore.data.patches import TrainingBatches, as_dataset
 from ms_restore.errors import InputError
 
-if importlib.util.find_spec("rawpy") is None:
-    pytest.skip("rawpy is an optional peer", allow_module_level=True)
+pytest.importorskip("rawpy")
 dng = pytest.importorskip("tests.fixtures.dng")
 
 HEIGHT, WIDTH, PATCH = 620, 544, 96
