@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shutil
 import subprocess
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import PIL
 import psutil
 
-import ms_restore
+from ms_restore.report.machine import machine, versions
 from ms_restore.report.terminal import console, say
 
 
@@ -55,40 +49,20 @@ def publish(figures: dict[str, Any], path: Path) -> None:
     say(f"written to {path}")
 
 
-def machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.exists() else ""
-    model = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
-    return {
-        "cpu": model[0] if model else platform.processor(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "free_disk_gb": round(shutil.disk_usage(tempfile.gettempdir()).free / 1e9, 1),
-        "platform": platform.platform(),
-    }
-
-
-def versions() -> dict[str, str]:
-    import mindspore
-
-    return {
-        "ms_restore": ms_restore.__version__,
-        "mindspore": mindspore.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "pillow": PIL.__version__,
-    }
-
-
 def table(figures: dict[str, Any]) -> None:
     from rich.table import Table
 
     shown = Table("figure", show_header=False)
     shown.add_column(justify="right")
-    for key, value in figures.items():
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                shown.add_row(f"{key}, {name}", f"{inner:,}")
-        else:
-            shown.add_row(key, f"{value:,}")
+    for key, value in flat(figures).items():
+        shown.add_row(key, value if isinstance(value, str) else f"{value:,}")
     console.print(shown, soft_wrap=False)
+
+
+def flat(figures: dict[str, Any], under: str = "") -> dict[str, Any]:
+    """Nested figures by their keys, joined with commas."""
+    found: dict[str, Any] = {}
+    for key, value in figures.items():
+        name = f"{under}, {key}" if under else key
+        found |= flat(value, name) if isinstance(value, dict) else {name: value}
+    return found

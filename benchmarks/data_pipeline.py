@@ -6,9 +6,9 @@ Without --source it makes photographs by turning and enlarging the embedded ones
 noise, so that PNG packs them like photographs of a camera (about 2:1): 60 of 2040x1356, or for a
 model that trains on patches of a grid (data.stride), such as dncnn_s25, 400 of 180x180, or for
 noise2noise_gaussian and its kind 400 of 500x400, about ImageNet's size; for noise2noise_mri 800
-synthetic slices. Augmented, degraded, with the target that the recipe names and in batches as it
-says, by as many threads as it says. Prints a table and writes JSON with the machine and the
-versions.
+synthetic slices in NIfTI volumes. Augmented, degraded, with the target that the recipe names and in
+batches as it says, by as many threads as it says. Prints a table and writes JSON with the machine
+and the versions.
 """
 
 from __future__ import annotations
@@ -61,18 +61,25 @@ def make_images(folder: Path, recipe: Recipe, count: Optional[int]) -> Path:
     """Images such as the model trains on."""
     side = recipe.network.get("side")
     if side:
-        return make_slices(folder, count or _SLICES, side)
+        return make_volumes(folder, count or _SLICES, side)
     kind = _GRID if recipe.data.stride else _LARGE
     if recipe.network["name"] == "noise2noise":
         kind = _CROPS
     return make_photos(folder, count or kind[0], *kind[1:])
 
 
-def make_slices(folder: Path, count: int, side: int) -> Path:
+def make_volumes(folder: Path, count: int, side: int) -> Path:
+    """Synthetic slices as NIfTI, a hundred a volume, with others around that are not taken."""
+    import nibabel
+
     folder.mkdir()
-    for number in range(count):
-        pixels = phantoms.load(f"phantom_{number:04}", side)
-        write_picture(folder / f"{number + 1:04}.png", Picture(pixels))
+    affine = np.array([[0, 0, 1.2, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    for first in range(0, count, 100):
+        volume = np.zeros((side, side, 130), np.int16)
+        for number in range(100):
+            slice_ = phantoms.load(f"phantom_{first + number:04}", side)
+            volume[:, :, 25 + number] = slice_[:, :, 0]
+        nibabel.save(nibabel.Nifti1Image(volume, affine), folder / f"{first:04}.nii.gz")
     return folder
 
 
@@ -107,14 +114,16 @@ def measure(source: Path, prepared: Path, model: str, batches: int) -> dict[str,
     manifests = [json.loads(path.read_text()) for path in prepared.glob("**/manifest.json")]
     shards = [shard for manifest in manifests for shard in manifest["shards"]]
     with ThreadPoolExecutor() as pool:
-        pixels = sum(pool.map(pixel_bytes, (path for path in source.rglob("*") if path.is_file())))
+        paths = [path for path in source.rglob("*") if path.is_file()]
+        pixels = sum(pool.map(pixel_bytes, paths))
     files = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
     written = sum(shard["bytes"] + shard["index_bytes"] for shard in shards)
     rates = {
         "streamed": rate(prepared, model, batches, memory=0),
         "in_memory": rate(prepared, model, batches, memory=_MEMORY),
-        "folder": rate(source, model, batches, memory=_MEMORY),
     }
+    if not recipes.load(model).network.get("side"):
+        rates["folder"] = rate(source, model, batches, memory=_MEMORY)
     return {
         "images": sum(manifest["count"] for manifest in manifests),
         "records": sum(manifest["records"] for manifest in manifests),
@@ -130,6 +139,10 @@ def measure(source: Path, prepared: Path, model: str, batches: int) -> dict[str,
 
 
 def pixel_bytes(path: Path) -> int:
+    if path.name.endswith(".nii.gz"):
+        import nibabel
+
+        return int(np.prod(nibabel.load(path).shape))
     return read_picture(path).pixels.nbytes
 
 

@@ -17,18 +17,18 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from ms_restore import runtime, seeds
+from ms_restore import seeds
 from ms_restore.data import photos
 from ms_restore.data.images import to_float
 from ms_restore.degradations import kernels
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.inference.choice import Running
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.report.pictures import comparison
 from ms_restore.report.terminal import say
 from ms_restore.solvers import tasks
 from ms_restore.solvers.dmsp import DMSP
-from ms_restore.solvers.priors import DenoiserPrior
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.loading import prior_of
 
 _SIDE = 144
 _WIDTH = 900  # of a picture in pixels
@@ -47,8 +47,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--tasks", default=",".join(_DETAILS))
     options = parser.parse_args()
-    runtime.start("CPU")
-    solver = DMSP(DenoiserPrior(*network_of(options.checkpoint, None, None)))
+    solver = DMSP(prior_of(options.checkpoint, {}, Running(device_target="CPU")))
     operators = {
         "deblur": Blur(kernels.load("motion:15:30")),
         "super_resolve": BlurDownsample(kernels.load("gaussian:1.6"), 2),

@@ -2,7 +2,7 @@
 
     python benchmarks/dmsp_iteration.py --checkpoint dae.ckpt [--side 180] [--rounds 15]
 
-Needs PyTorch and the extra onnx. Three ways take turns in one process, each at its median:
+Needs PyTorch and the extra onnx. Three ways take turns, each a process of its own at its median:
 
 - reference: the same network in PyTorch eager, blur by scipy.signal.convolve2d per channel;
 - onnxruntime: ours on a CPU, the prior by ONNX Runtime, blur by transforms in NumPy;
@@ -15,20 +15,23 @@ Prints a table and writes JSON with the machine and the versions.
 from __future__ import annotations
 
 import argparse
-import time
+import sys
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import numpy as np
 from common import publish
+from turns import alternate, serve, undo_environment
 
 from ms_restore import parts, recipe, runtime
 from ms_restore.degradations import kernels, operators
+from ms_restore.inference.engines import OnnxRuntimeEngine
 from ms_restore.solvers.dmsp import DMSP
 from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.verbs.loading import network_of
 
 _SIGMA_255 = 2.55
+_WAYS = ("reference", "onnxruntime", "mindspore")
 
 
 def main() -> None:
@@ -38,29 +41,19 @@ def main() -> None:
     parser.add_argument("--kernel", default="motion:31:50", help="default motion:31:50")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--output", type=Path, default=Path("dmsp_iteration.json"))
+    parser.add_argument("--worker", choices=_WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    runtime.start("CPU")
-    prior = _prior(options.checkpoint)
+    if options.worker:
+        serve(_way(options.worker, options))
+        return
     kernel = kernels.load(options.kernel)
-    blur = operators.Blur(kernel)
-    x = np.random.default_rng(0).random((1, 3, options.side, options.side)).astype(np.float32)
-    y = blur.forward(x)
-    ways = {
-        "reference": _reference(prior, kernel, y),
-        "onnxruntime": _ours("onnxruntime", prior, blur, y),
-        "mindspore": _ours("mindspore", prior, blur, y),
-    }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for round_ in range(options.rounds + 2):
-        for name, advance in ways.items():
-            began = time.perf_counter()
-            advance()
-            if round_ >= 2:  # compiled, warm
-                times[name].append(time.perf_counter() - began)
-    medians = {name: float(np.median(seconds)) for name, seconds in times.items()}
+    command = [sys.executable, *sys.argv]
+    workers = {name: [*command, "--worker", name] for name in _WAYS}
+    measured = alternate(workers, options.rounds, 1)
+    medians = {name: float(np.median(one.seconds)) for name, one in measured.items()}
     figures: dict[str, Any] = {
         "seconds": {name: round(value, 4) for name, value in medians.items()},
-        "reference_over": {
+        "ratio of reference": {
             name: round(medians["reference"] / medians[name], 2)
             for name in ("onnxruntime", "mindspore")
         },
@@ -70,6 +63,18 @@ def main() -> None:
         "rounds": options.rounds,
     }
     publish(figures, options.output)
+
+
+def _way(name: str, options: argparse.Namespace) -> Callable[[], None]:
+    if name == "reference":
+        import torch  # noqa: F401 - before MindSpore, which sets the threads of OpenMP
+    runtime.start("CPU")
+    prior = _prior(options.checkpoint)
+    kernel = kernels.load(options.kernel)
+    blur = operators.Blur(kernel)
+    x = np.random.default_rng(0).random((1, 3, options.side, options.side)).astype(np.float32)
+    y = blur.forward(x)
+    return _reference(prior, kernel, y) if name == "reference" else _ours(name, prior, blur, y)
 
 
 def _prior(checkpoint: Optional[Path]) -> DenoiserPrior:
@@ -82,7 +87,10 @@ def _prior(checkpoint: Optional[Path]) -> DenoiserPrior:
 def _ours(
     engine: str, prior: DenoiserPrior, blur: operators.Blur, y: np.ndarray
 ) -> Callable[[], None]:
-    solver = DMSP(prior, engine=engine)  # type: ignore[arg-type]
+    if engine == "onnxruntime":
+        by = OnnxRuntimeEngine.of(prior.network)
+        prior = DenoiserPrior(prior.network, prior.recipe, engine=by)
+    solver = DMSP(prior)
     descent = solver.descent(y, blur, sigma_255=_SIGMA_255, seed=0)
 
     def advance() -> None:
@@ -94,6 +102,7 @@ def _ours(
 
 def _reference(prior: DenoiserPrior, kernel: np.ndarray, y: np.ndarray) -> Callable[[], None]:
     """The iteration as the customary Python implementation computes it."""
+    undo_environment()  # before PyTorch's first convolution
     import torch
     from scipy.signal import convolve2d
     from torch import nn

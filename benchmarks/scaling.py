@@ -3,7 +3,7 @@
     python benchmarks/scaling.py [--output FILE.json]
 
 For one recipe of each network: multiply-adds of its convolutions at the recipe's patch (counted
-while the network runs; a training step is taken as three forward passes), bytes that each device
+as roofline.py does; a training step is taken as three forward passes), bytes that each device
 sends to average the gradients (ring all-reduce, float32), and bytes of patches that the host
 delivers. Times are lower bounds from the data sheet's peak and an assumed bandwidth.
 """
@@ -14,15 +14,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import mindspore as ms
-import numpy as np
 from common import publish
-from mindspore import nn
+from roofline import PEAK, of_forward
 
 from ms_restore import parts, recipe, runtime
 
 _MODELS = ("edsr", "edsr_baseline_x2", "dncnn_s25", "noise2noise_gaussian", "noise2noise_mri")
-_PEAK = 256e12  # float16 operations a second of an Ascend 910, its data sheet
 _LINK = 20e9  # bytes a second between devices, assumed
 _DEVICES = (1, 8, 64)
 
@@ -31,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("scaling.json"))
     options = parser.parse_args()
-    runtime.start("CPU", mode="pynative")
+    runtime.start("CPU")
     figures = {}
     for model in _MODELS:
         for key, value in on_paper(model).items():
@@ -43,13 +40,13 @@ def on_paper(model: str) -> dict[str, Any]:
     loaded = recipe.load(model)
     network = parts.build("network", loaded.network)
     side = loaded.data.patch_size // network.scale
-    forward = operations(network, side)
+    forward, _ = of_forward(network, side)
     batch = loaded.train.batch_size * loaded.train.accumulate
     step = 3 * forward * batch
     weights = 4 * sum(parameter.size for parameter in network.trainable_params())
     channels = getattr(network, "output_channels", network.channels)
     delivered = 4 * batch * (network.channels * side**2 + channels * loaded.data.patch_size**2)
-    compute = step / _PEAK
+    compute = step / PEAK
     result: dict[str, Any] = {
         "operations of a step (10^9)": round(step / 1e9, 1),
         "gradients (MB)": round(weights / 1e6, 2),
@@ -62,22 +59,6 @@ def on_paper(model: str) -> dict[str, Any]:
         result[f"{count} devices, all-reduce not overlapped (ms)"] = round(1e3 * sent, 3)
         result[f"{count} devices, efficiency at peak, not overlapped"] = round(share, 2)
     return result
-
-
-def operations(network: nn.Cell, side: int) -> int:
-    """Additions and multiplications of the convolutions for one image of side x side."""
-    counted = []
-
-    def count(cell: nn.Cell, inputs: Any, output: Any) -> None:
-        kernel = int(np.prod(cell.weight.shape[1:]))
-        counted.append(2 * kernel * int(np.prod(output.shape[1:])))
-
-    for _, cell in network.cells_and_names():
-        if isinstance(cell, nn.Conv2d):
-            cell.register_forward_hook(count)
-    network.set_train(False)
-    network(ms.Tensor(np.zeros((1, network.channels, side, side), np.float32)))
-    return sum(counted)
 
 
 if __name__ == "__main__":

@@ -29,14 +29,22 @@ def progress(jobs: Sequence[_T], what: str) -> Iterator[_T]:
         yield from bar.track(jobs, description=what)
 
 
-def score_table(scores: list[dict[str, Any]], mean: dict[str, float], baseline: str) -> None:
-    """One row an image and the mean: the baseline's figures, ours, and the gain in PSNR."""
+def score_table(
+    scores: list[dict[str, Any]],
+    mean: dict[str, float],
+    baseline: str,
+    groups: Optional[dict[str, dict[str, Any]]] = None,
+) -> None:
+    """A row an image, a group's mean and the mean: baseline's figures, ours, the gain in PSNR."""
     table = Table(title_justify="left")
     table.add_column("image")
     for heading in (f"{baseline} dB", "ours dB", "gain", f"{baseline} SSIM", "ours SSIM"):
         table.add_column(heading, justify="right")
-    for row in [*scores, {"name": "mean", **mean}]:
-        if row["name"] == "mean":
+    grouped = [
+        {"name": f"mean of {name} ({row['images']})", **row} for name, row in (groups or {}).items()
+    ]
+    for number, row in enumerate([*scores, *grouped, {"name": "mean", **mean}]):
+        if number == len(scores):
             table.add_section()
         table.add_row(
             row["name"],

@@ -1,0 +1,170 @@
+"""The networks of this package in PyTorch, with the same weights: what they are measured against.
+
+``twin(network)`` gives a torch.nn.Module that computes what a MindSpore network of the same
+settings computes, from NCHW float32 in [0, 1], with copies of its weights. Written as PyTorch's
+users write them, so that a comparison is with what people would use instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+_NORM = {"gamma": "weight", "beta": "bias"}
+_NORM |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
+_LEVELS = 5  # of Noise2Noise
+
+
+def twin(network: Any) -> nn.Module:
+    """Of an EDSR, DnCNN (DMSP's denoiser too), Noise2Noise or SID of ms_restore.networks.
+
+    KeyError for another network, RuntimeError where the parameters are not alike.
+    """
+    made: nn.Module = _TWINS[type(network).__name__](network)
+    weights = {
+        _torch_name(name): torch.from_numpy(parameter.asnumpy().copy())
+        for name, parameter in network.parameters_dict().items()
+    }
+    counters = {name for name in made.state_dict() if name.endswith("num_batches_tracked")}
+    missing, unexpected = made.load_state_dict(weights, strict=False)
+    if set(missing) - counters or unexpected:
+        raise RuntimeError(f"missing {missing}, unexpected {unexpected}")
+    return made
+
+
+def _torch_name(name: str) -> str:
+    stem, _, last = name.rpartition(".")
+    return f"{stem}.{_NORM.get(last, last)}"
+
+
+def _conv(inputs: int, outputs: int, size: int = 3, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=bias)
+
+
+class EDSR(nn.Module):
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        filters = like.head.out_channels
+        self.head = _conv(like.channels, filters)
+        self.blocks = nn.Sequential(*(_Block(filters, b.residual_scale) for b in like.blocks))
+        self.body_end = _conv(filters, filters)
+        stages: list[nn.Module] = []
+        for factor in {2: (2,), 3: (3,), 4: (2, 2)}[like.scale]:
+            stages += [_conv(filters, filters * factor**2), nn.PixelShuffle(factor)]
+        self.upsample = nn.Sequential(*stages)
+        self.tail = _conv(filters, like.channels)
+        self.mean, self.deviation = (
+            nn.Buffer(torch.from_numpy(value.asnumpy().copy()), persistent=False)
+            for value in (like.mean, like.deviation)
+        )
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        features = self.head((y - self.mean) / self.deviation)
+        features = features + self.body_end(self.blocks(features))
+        return self.tail(self.upsample(features)) * self.deviation + self.mean
+
+
+class _Block(nn.Module):
+    def __init__(self, filters: int, residual_scale: float) -> None:
+        super().__init__()
+        self.conv1 = _conv(filters, filters)
+        self.conv2 = _conv(filters, filters)
+        self.residual_scale = residual_scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        branch = self.conv2(functional.relu(self.conv1(x), inplace=True))
+        return x + (branch if self.residual_scale == 1 else branch * self.residual_scale)
+
+
+class DnCNN(nn.Module):
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        bias, filters = like.first.has_bias, like.filters
+        self.first = _conv(like.channels, filters, bias=bias)
+        self.middle = nn.Sequential(*(_Layer(filters, layer.norm, bias) for layer in like.middle))
+        self.last = _conv(filters, like.channels, bias=bias)
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        x = functional.relu(self.first(y), inplace=True)
+        return y - self.last(self.middle(x))
+
+
+class _Layer(nn.Module):
+    def __init__(self, filters: int, norm: Any, bias: bool) -> None:
+        super().__init__()
+        self.conv = _conv(filters, filters, bias=bias)
+        # MindSpore's momentum is the share that stays
+        self.norm = norm and nn.BatchNorm2d(filters, eps=norm.eps, momentum=1 - norm.momentum)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        return functional.relu(x if self.norm is None else self.norm(x), inplace=True)
+
+
+class Noise2Noise(nn.Module):
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        self.first = _conv(like.channels, like.first.out_channels)
+        self.encoder = nn.ModuleList(
+            _conv(conv.in_channels, conv.out_channels) for conv in like.encoder
+        )
+        self.middle = _conv(like.middle.in_channels, like.middle.out_channels)
+        self.decoder = nn.ModuleList(_Pair(pair, 0.1) for pair in like.decoder)
+        self.full = _Pair(like.full, 0.1)
+        self.last = _conv(like.last.in_channels, like.channels)
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        y = y - 0.5
+        x = functional.leaky_relu(self.first(y), 0.1, inplace=True)
+        skips = [y]
+        for conv in self.encoder:
+            x = functional.max_pool2d(functional.leaky_relu(conv(x), 0.1, inplace=True), 2)
+            skips.append(x)
+        x = functional.leaky_relu(self.middle(x), 0.1, inplace=True)
+        for pair, skip in zip([*self.decoder, self.full], skips[_LEVELS - 1 :: -1]):
+            doubled = functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = pair(torch.cat((doubled, skip), dim=1))
+        return self.last(x) + 0.5
+
+
+class SID(nn.Module):
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleList(_Pair(pair, 0.2) for pair in like.encoder)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(
+                pair.conv2.out_channels * 2, pair.conv2.out_channels, 2, 2, bias=False
+            )
+            for pair in like.decoder
+        )
+        self.decoder = nn.ModuleList(_Pair(pair, 0.2) for pair in like.decoder)
+        self.last = _conv(like.last.in_channels, like.last.out_channels, 1)
+        self.scale = like.scale
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        x = self.encoder[0](y)
+        skips = []
+        for pair in self.encoder[1:]:
+            skips.append(x)
+            x = pair(functional.max_pool2d(x, 2))
+        for up, pair, skip in zip(self.up, self.decoder, skips[::-1]):
+            x = pair(torch.cat((up(x), skip), dim=1))
+        return functional.pixel_shuffle(self.last(x), self.scale)
+
+
+class _Pair(nn.Module):
+    def __init__(self, like: Any, slope: float) -> None:
+        super().__init__()
+        self.conv1 = _conv(like.conv1.in_channels, like.conv1.out_channels)
+        self.conv2 = _conv(like.conv2.in_channels, like.conv2.out_channels)
+        self.slope = slope
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.leaky_relu(self.conv1(x), self.slope, inplace=True)
+        return functional.leaky_relu(self.conv2(x), self.slope, inplace=True)
+
+
+_TWINS = {kind.__name__: kind for kind in (EDSR, DnCNN, Noise2Noise, SID)}

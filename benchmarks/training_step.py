@@ -1,0 +1,160 @@
+"""Measure training steps on the CPU against PyTorch: forward, loss, backward, Adam, in float32.
+
+    python benchmarks/training_step.py [--model NAME ...] [--rounds 8] [--output FILE.json]
+
+Needs PyTorch. Ours is the step that ``train`` runs, as ``training.run.build_step`` makes it of the
+recipe, at O0; PyTorch's is the same network with the same weights in eager mode, contiguous and
+channels_last, of which the faster one counts. Each is a process of its own, and they take turns.
+Ratios are PyTorch's median time over ours, and its peak of memory over ours: above 1, ours is
+faster, or smaller. On a machine that others use, one core and one thread each tell more, by the
+time of the processor, which waiting does not count to:
+
+    OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/training_step.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+from common import publish
+from turns import alternate, serve, spread, undo_environment
+
+from ms_restore import parts, runtime
+from ms_restore import recipe as recipes
+from ms_restore.recipe import Recipe
+
+_CASES = {  # model, and its input
+    "edsr_baseline_x2": (16, 3, 48, 48),
+    "dncnn_s25": (32, 1, 40, 40),
+    "noise2noise_gaussian": (4, 3, 256, 256),
+    "sid_sony": (1, 4, 256, 256),
+    "dmsp_dae": (8, 3, 64, 64),
+}
+_LAYOUTS = ("contiguous", "channels_last")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", choices=_CASES, nargs="+", default=list(_CASES))
+    parser.add_argument("--rounds", type=int, default=8, help="turns of each (default 8)")
+    parser.add_argument("--steps", type=int, default=3, help="in a turn (default 3)")
+    parser.add_argument("--output", type=Path, default=Path("training_step.json"))
+    parser.add_argument("--worker", choices=("ours", "twin", *_LAYOUTS), help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker == "twin":
+        _write_twin(options.model[0], options.file)
+    elif options.worker == "ours":
+        serve(_ours(options.model[0]))
+    elif options.worker:
+        serve(_theirs(options.file, options.worker))
+    if options.worker:
+        return
+    figures = {}
+    for model in options.model:
+        figures[model] = measure(model, options.rounds, options.steps)
+        publish(figures, options.output)  # what there is, should one fail
+
+
+def measure(model: str, rounds: int, steps: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--model", model, "--file", f"{folder}/twin.pt"]
+        subprocess.run([*command, "--worker", "twin"], check=True)
+        commands = {name: [*command, "--worker", name] for name in ("ours", *_LAYOUTS)}
+        measured = alternate(commands, rounds, steps)
+    ours = measured.pop("ours")
+    layout = min(_LAYOUTS, key=lambda name: np.median(measured[name].seconds))
+    theirs = measured[layout]
+    return {
+        "ours (s)": spread(ours.seconds),
+        "PyTorch (s)": spread(theirs.seconds),
+        "PyTorch layout": layout,
+        "ours, processors' time (s)": spread(ours.spent),
+        "PyTorch, processors' time (s)": spread(theirs.spent),
+        "peak, ours (MB)": round(ours.peak / 1e6),
+        "peak, PyTorch (MB)": round(theirs.peak / 1e6),
+        "ratio": _ratio(theirs.seconds, ours.seconds),
+        "ratio of processors' time": _ratio(theirs.spent, ours.spent),
+        "ratio of memory": round(theirs.peak / ours.peak, 3),
+    }
+
+
+def _ratio(theirs: list[float], ours: list[float]) -> float:
+    return round(float(np.median(theirs) / np.median(ours)), 3)
+
+
+def network_and_batch(model: str) -> tuple[Recipe, Any, np.ndarray, np.ndarray]:
+    """The case's recipe, its network, and a batch: y and as many random pixels as x_hat has."""
+    shape = _CASES[model]
+    recipe = recipes.load(model, {"train.amp_level": "O0"})
+    runtime.start("CPU", seed=recipe.seed)
+    network = parts.build("network", recipe.network)
+    rng = np.random.default_rng(0)
+    y = rng.random(shape, np.float32)
+    count, _, height, width = shape
+    channels = getattr(network, "output_channels", network.channels)
+    x = rng.random((count, channels, network.scale * height, network.scale * width), np.float32)
+    return recipe, network, y, x
+
+
+def _ours(model: str) -> Callable[[], Any]:
+    import mindspore as ms
+
+    from ms_restore.training.run import build_step
+
+    recipe, network, y, x = network_and_batch(model)
+    cell = build_step(network, recipe).set_train()
+    batch = ms.Tensor(y), ms.Tensor(x)
+    return lambda: float(cell(*batch)[0].asnumpy())
+
+
+def _write_twin(model: str, path: Path) -> None:
+    """For processes in which PyTorch is alone, so that their memory is its own."""
+    import torch
+    from torch_networks import twin
+
+    recipe, network, y, x = network_and_batch(model)
+    batch = torch.from_numpy(y), torch.from_numpy(x)
+    torch.save((twin(network).train(), batch, recipe.train), path)
+
+
+def _theirs(path: Path, layout: str) -> Callable[[], Any]:
+    undo_environment()
+    import torch
+
+    theirs, batch, train = torch.load(path, weights_only=False)
+    memory_format = getattr(torch, f"{layout}_format", None) or getattr(torch, layout)
+    theirs = theirs.to(memory_format=memory_format)
+    y, x = (z.contiguous(memory_format=memory_format) for z in batch)
+    loss_of = {
+        "l1": torch.nn.L1Loss(),
+        "mse": torch.nn.MSELoss(),
+        "sum_squared": lambda x_hat, x: torch.square(x_hat - x).sum() / (2 * len(x)),
+    }[train.loss["name"]]
+    settings = train.optimizer
+    optimizer = torch.optim.Adam(
+        theirs.parameters(),
+        train.lr,
+        betas=(settings["beta1"], settings["beta2"]),
+        eps=settings["eps"],
+        weight_decay=settings["weight_decay"],
+    )
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = loss_of(theirs(y), x)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What a measured figure depends on beside the code: the machine and the versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import psutil
+
+from ms_restore import __version__
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory and free disk in GB, platform."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    model = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
+    return {
+        "cpu": model[0] if model else platform.processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "free_disk_gb": round(shutil.disk_usage(tempfile.gettempdir()).free / 1e9, 1),
+        "platform": platform.platform(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of those that do its work."""
+    import mindspore
+
+    return {
+        "ms_restore": __version__,
+        "mindspore": mindspore.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+    }

@@ -1,0 +1,28 @@
+"""The verb benchmark: every figure is there, and the file holds what they depend on."""
+
+import json
+
+
+def test_a_model_is_measured(command_line, tiny, tmp_path):
+    file = tmp_path / "figures.json"
+    words = ["--model", tiny, "--max_steps", 7, "--output", file, "--device_target", "CPU"]
+    done = command_line("benchmark", *words, "--network.filters", "5")
+    assert done.returncode == 0, done.stderr
+    for said in ("images/s", "data wait", "256x256 restored in", "peak memory"):
+        assert said in done.stdout
+    found = json.loads(file.read_text())
+    figures = found["figures"]
+    assert figures["training"]["steps"] == 2  # after five of warm-up
+    assert figures["data"]["images_per_second"] > 0
+    restoring = figures["restoring"]
+    assert 0 < restoring["fastest"] <= restoring["seconds"] <= restoring["slowest"]
+    assert figures["peak_memory_mb"] > 100
+    assert "filters: 5" in found["recipe"]
+    assert found["machine"]["cores"] > 0
+    assert found["versions"]["mindspore"]
+
+
+def test_a_solver_is_not(command_line):
+    refused = command_line("benchmark", "--model", "dmsp_deblur")
+    assert refused.returncode == 2
+    assert "is a solver, which is not trained" in refused.stderr
