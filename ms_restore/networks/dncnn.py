@@ -51,7 +51,7 @@ class DnCNN(nn.Cell):
         self.channels = channels
         self.filters = filters
         self.receptive_radius = layers
-        self.floats_per_pixel = 3 * filters
+        self.floats_per_pixel = 4 * filters
         biased = not batch_norm if bias is None else bias
         self.first = _conv(channels, filters, biased)
         self.middle = nn.SequentialCell(

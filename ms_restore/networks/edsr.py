@@ -63,7 +63,7 @@ class EDSR(nn.Cell):
             stages += [_conv(filters, filters * factor**2), nn.PixelShuffle(factor)]
             radius += 1
         self.receptive_radius = radius + 1  # the last conv reaches a part of an input pixel
-        self.floats_per_pixel = 3 * filters * scale**2
+        self.floats_per_pixel = 6 * filters * scale**2
         self.upsample = nn.SequentialCell(stages)
         self.tail = _conv(filters, channels)
         mean, deviation = (np.array(values, np.float32) for values in _STATISTICS[normalisation])

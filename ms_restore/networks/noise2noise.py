@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Normal
 
@@ -38,14 +39,15 @@ class Noise2Noise(nn.Cell):
     def __init__(self, *, channels: Literal[1, 3] = 3, width: int = _WIDTH) -> None:
         super().__init__()
         self.channels = channels
-        self.floats_per_pixel = 8 * width
+        self.floats_per_pixel = 10 * width
         self.first = _conv(channels, width)
         self.encoder = nn.CellList([_conv(width, width) for _ in range(_LEVELS)])
         self.middle = _conv(width, width)
         self.pool = nn.MaxPool2d(2, 2)
-        inputs = [2 * width] + [3 * width] * (_LEVELS - 2)
-        self.decoder = nn.CellList([_Pair(size, 2 * width, 2 * width) for size in inputs])
-        self.full = _Pair(2 * width + channels, 64 * width // _WIDTH, 32 * width // _WIDTH)
+        inputs = [width] + [2 * width] * (_LEVELS - 2)
+        pairs = [_Pair(doubled, width, 2 * width, 2 * width) for doubled in inputs]
+        self.decoder = nn.CellList(pairs)
+        self.full = _Pair(2 * width, channels, 64 * width // _WIDTH, 32 * width // _WIDTH)
         self.last = _conv(32 * width // _WIDTH, channels, gain=1.0)
 
     def construct(self, y: Tensor) -> Tensor:
@@ -57,30 +59,59 @@ class Noise2Noise(nn.Cell):
             skips = (*skips, x)
         x = _activated(self.middle(x))
         for level in range(_LEVELS - 1):
-            x = self.decoder[level](ops.cat((_doubled(x), skips[_LEVELS - 1 - level]), axis=1))
-        x = self.full(ops.cat((_doubled(x), y), axis=1))
-        return self.last(x) + SHIFT
+            x = self.decoder[level](x, skips[_LEVELS - 1 - level])
+        return self.last(self.full(x, y)) + SHIFT
 
 
 class _Pair(nn.Cell):
-    """Two convolutions, (N, inputs, H, W) to (N, outputs, H, W)."""
+    """Two convolutions of x, doubled by repeating its pixels, with a skip behind its channels.
 
-    def __init__(self, inputs: int, between: int, outputs: int) -> None:
+    Inputs: x (N, doubled, H, W), skip (N, skipped, 2 H, 2 W).
+    Outputs: (N, outputs, 2 H, 2 W).
+    """
+
+    def __init__(self, doubled: int, skipped: int, between: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = _conv(inputs, between)
+        self.doubled = doubled
+        self.conv1 = _conv(doubled + skipped, between)
         self.conv2 = _conv(between, outputs)
+        self.conv_doubled = _ConvDoubled(doubled)
 
-    def construct(self, x: Tensor) -> Tensor:
-        return _activated(self.conv2(_activated(self.conv1(x))))
+    def construct(self, x: Tensor, skip: Tensor) -> Tensor:
+        weight = self.conv1.weight.astype(skip.dtype)
+        x = self.conv_doubled(x, weight[:, : self.doubled])
+        x = x + self.conv1.conv2d(skip, weight[:, self.doubled :])
+        x = _activated(ops.bias_add(x, self.conv1.bias.astype(x.dtype)))
+        return _activated(self.conv2(x))
+
+
+class _ConvDoubled(nn.Cell):
+    """The 3x3 convolution of an image that is doubled by repeating its pixels, padded by zeros.
+
+    Without doubling: each pixel of x adds to 4x4 pixels what the kernel makes of its 2x2 copies,
+    in 16 products instead of 36.
+
+    Inputs: x (N, C, H, W), weight (O, C, 3, 3).
+    Outputs: (N, O, 2 H, 2 W).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.transposed = ops.Conv2DTranspose(channels, 4, pad_mode="pad", pad=1, stride=2)
+        along = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
+        self.spread = Tensor(np.kron(along, along).T)  # a 3x3 kernel to a 4x4 one
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        outputs, channels = weight.shape[:2]
+        wide = ops.matmul(weight.reshape(-1, 9), self.spread.astype(weight.dtype))
+        wide = wide.reshape(outputs, channels, 4, 4).swapaxes(0, 1)
+        count, _, height, width = x.shape
+        return self.transposed(x, wide, (count, outputs, 2 * height, 2 * width))
 
 
 def _activated(x: Tensor) -> Tensor:
-    return ops.maximum(x, SLOPE * x)
-
-
-def _doubled(x: Tensor) -> Tensor:
-    """Nearest-neighbour upsampling, (N, C, H, W) to (N, C, 2 H, 2 W)."""
-    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    """Leaky ReLU; on CPUs the gradient of a maximum takes seven times as long."""
+    return SLOPE * x + (1 - SLOPE) * ops.relu(x)
 
 
 def _conv(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Conv2d:

@@ -28,7 +28,7 @@ from pydantic import Field
 
 from ms_restore.degradations.operators import Blur
 from ms_restore.errors import InputError
-from ms_restore.inference.engines import Engine, OnnxRuntimeEngine
+from ms_restore.inference.engines import Engine
 from ms_restore.solvers.priors import DenoiserPrior
 
 LEAST_SIGMA_255 = 12**-0.5  # that of rounding to 8 bit
@@ -70,11 +70,8 @@ class DMSP:
         noise_blind: estimate the noise of y even where it is known.
         tolerance: ends early when an update is smaller than this share of the image, in the norm;
             0: never. Not before iteration 20. The prior's noise keeps updates above a few 1e-4.
-        engine: what computes: "mindspore", each iteration one compiled graph on the device; or
-            "onnxruntime", the prior by ONNX Runtime and the rest in NumPy, faster on CPUs; "auto"
-            takes that on a CPU where it is installed.
-        amp_level: O2: the prior computes in float16 (its network is changed for that); on
-            "mindspore" alone.
+        amp_level: O2: the prior computes in float16 (its network is changed for that); for a prior
+            that MindSpore computes.
     """
 
     def __init__(
@@ -87,20 +84,24 @@ class DMSP:
         momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
         noise_blind: bool = False,
         tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-        engine: Literal["auto", "mindspore", "onnxruntime"] = "auto",
         amp_level: Literal["O0", "O2"] = "O0",
     ) -> None:
         if prior_sigma_255 not in (None, prior.sigma_255):
-            prior = DenoiserPrior(prior.network, prior.recipe, prior_sigma_255)
+            prior = DenoiserPrior(prior.network, prior.recipe, prior_sigma_255, prior.engine)
         self.prior = prior
         self.iterations = iterations
         self.noise_blind = noise_blind
         self.tolerance = tolerance
-        self.engine = _chosen(engine, amp_level)
+        self.engine = prior.engine_name
         self._step, self._momentum = step, momentum
         self._denoise: Any
-        if self.engine == "onnxruntime":
-            self._denoise = prior.engine(OnnxRuntimeEngine.of(prior.network))
+        if prior.engine is not None:
+            if amp_level != "O0":
+                raise InputError(
+                    f"amp_level {amp_level} needs engine mindspore; {self.engine} computes in "
+                    "float32"
+                )
+            self._denoise = prior.denoise
         else:
             self._denoise = prior.cell()
             if amp_level == "O2":
@@ -169,19 +170,9 @@ class DMSP:
             prior_sigma=self.prior.sigma_255 / 255,
             floor=2 * values * prior_variance * operator.energy,
         )
-        if self.engine == "onnxruntime":
+        if self.prior.engine is not None:
             return _HostDescent(x, y, operator, self._denoise, numbers, seed)
         return _DeviceDescent(x, y, operator, self._denoise, numbers, seed)
-
-
-def _chosen(engine: str, amp_level: str) -> str:
-    on_cpu = ms.get_context("device_target") == "CPU"
-    if engine == "auto":
-        installed = OnnxRuntimeEngine.is_installed()
-        return "onnxruntime" if on_cpu and installed and amp_level == "O0" else "mindspore"
-    if engine == "onnxruntime" and amp_level != "O0":
-        raise InputError("amp_level O2 needs engine mindspore; ONNX Runtime computes in float32")
-    return engine
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,16 +24,27 @@ class DenoiserPrior:
     learn from the data-generating distribution", JMLR 2014.
 
     Args:
-        network: (N, channels, H, W) to the same, in [0, 1], ready to run.
+        network: (N, channels, H, W) to the same, in [0, 1], ready to run; with an ``engine`` its
+            Geometry will do.
         recipe: its recipe, which says what noise it was trained for.
         sigma_255: the level that is wanted, on a scale of 0 to 255; None: whatever it is.
+        engine: what computes it, with the solver in NumPy; None: MindSpore, which computes each
+            iteration as one graph on the device, prior included.
 
-    InputError where the level is unknown, or another than the one that is wanted.
+    InputError where the level is unknown or another than the one that is wanted, or the engine
+    takes one size alone.
     """
 
-    def __init__(self, network: Any, recipe: Recipe, sigma_255: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        network: Any,
+        recipe: Recipe,
+        sigma_255: Optional[float] = None,
+        engine: Optional[Engine] = None,
+    ) -> None:
         self.network = network
         self.recipe = recipe
+        self.engine = engine
         self.channels: int = network.channels
         self.sigma_255 = known_sigma(recipe)
         if sigma_255 is not None and sigma_255 != self.sigma_255:
@@ -42,21 +53,30 @@ class DenoiserPrior:
                 f"sigma {sigma_255:g} is asked for; use another checkpoint, or ask for "
                 f"{self.sigma_255:g}"
             )
+        shape = getattr(engine, "shape", None)
+        if shape is not None:
+            raise InputError(
+                f"the prior {recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height "
+                "x width) alone; export it for any size"
+            )
+
+    @property
+    def engine_name(self) -> str:
+        """What computes it, as ``--engine`` names it."""
+        return getattr(self.engine, "name", "mindspore")
 
     def cell(self) -> nn.Cell:
         """The denoiser for the device, of any number of channels."""
         return _Denoiser(self.network)
 
-    def engine(self, engine: Engine) -> Engine:
-        """An engine of the network as a denoiser of any number of channels."""
-
-        def denoise(y: np.ndarray) -> np.ndarray:
-            if self.channels == 3:
-                return engine(y)
-            images, channels, height, width = y.shape
-            return engine(y.reshape(images * channels, 1, height, width)).reshape(y.shape)
-
-        return denoise
+    def denoise(self, y: np.ndarray) -> np.ndarray:
+        """The denoiser by its engine, of any number of channels."""
+        if self.engine is None:
+            raise ValueError("this prior has no engine; its cell() computes")
+        if self.channels == 3:
+            return self.engine(y)
+        images, channels, height, width = y.shape
+        return self.engine(y.reshape(images * channels, 1, height, width)).reshape(y.shape)
 
 
 class _Denoiser(nn.Cell):

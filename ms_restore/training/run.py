@@ -110,12 +110,20 @@ def open_data(
 ) -> tuple[patches.TrainingBatches, sources.ImageSource]:
     """This rank's batches of these steps of the recipe's run, and the source of its validation.
 
-    The run goes on after ``done`` samples, of however many ranks.
+    The run goes on after ``done`` samples, of however many ranks. InputError where the network does
+    not take patches of the recipe's size.
     """
+    geometry = Geometry.of(network)
+    multiple = geometry.size_multiple * geometry.scale
+    if recipe.data.patch_size % multiple:
+        raise InputError(
+            f"data.patch_size {recipe.data.patch_size}: {recipe.model} is trained on patches whose "
+            f"sides are multiples of {multiple}"
+        )
     train_source, valid_source = sources.open_training(
         recipe.data.dir,
         recipe.data.valid_dir,
-        Geometry.of(network).output_channels,
+        geometry.output_channels,
         recipe.data.patch_size,
         PROTOCOLS[recipe.eval.protocol].smallest(degradation.factor),
         recipe.data.scales,

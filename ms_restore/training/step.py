@@ -109,15 +109,10 @@ class TrainStep(nn.Cell):
 
     def construct(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         scale = self.loss_scale.value * 1.0
-        size = y.shape[0] // self.accumulate
-        loss, gradients = self.loss_and_gradients(y[:size], x[:size], scale)
-        for part in range(1, self.accumulate):
-            first = part * size
-            more, others = self.loss_and_gradients(
-                y[first : first + size], x[first : first + size], scale
-            )
-            loss = loss + more
-            gradients = self.hyper_map(ops.add, gradients, others)
+        if self.accumulate == 1:
+            loss, gradients = self.loss_and_gradients(y, x, scale)
+        else:
+            loss, gradients = self.accumulated(y, x, scale)
         shrink = 1.0 / (scale * self.accumulate)
         loss = loss * shrink
         gradients = self.hyper_map(ops.partial(_times, shrink), gradients)
@@ -130,6 +125,19 @@ class TrainStep(nn.Cell):
         else:
             ops.assign_add(self.skipped, Tensor(1, ms.int32))
         return loss, self.loss_scale(finite), self.skipped
+
+    def accumulated(self, y: Tensor, x: Tensor, scale: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Sums over the parts of the batch."""
+        size = y.shape[0] // self.accumulate
+        loss, gradients = self.loss_and_gradients(y[:size], x[:size], scale)
+        for part in range(1, self.accumulate):
+            first = part * size
+            more, others = self.loss_and_gradients(
+                y[first : first + size], x[first : first + size], scale
+            )
+            loss = loss + more
+            gradients = self.hyper_map(ops.add, gradients, others)
+        return loss, gradients
 
     def update(self, gradients: tuple[Tensor, ...]) -> None:
         if self.clip_norm is not None:

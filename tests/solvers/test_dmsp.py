@@ -7,6 +7,7 @@ from ms_restore.data import photos
 from ms_restore.degradations import kernels
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
 from ms_restore.errors import InputError
+from ms_restore.inference.engines import OnnxRuntimeEngine
 from ms_restore.metrics.quality import psnr
 from ms_restore.solvers.dmsp import DMSP
 from ms_restore.solvers.priors import DenoiserPrior
@@ -32,7 +33,9 @@ def x():
 def _solver(prior, engine="mindspore", **options):
     if engine == "onnxruntime":
         pytest.importorskip("onnxruntime", reason="ONNX Runtime is an optional peer")
-    return DMSP(prior, **{"iterations": 30, "engine": engine, **options})
+        by = OnnxRuntimeEngine.of(prior.network)
+        prior = DenoiserPrior(prior.network, prior.recipe, engine=by)
+    return DMSP(prior, **{"iterations": 30, **options})
 
 
 def _noisy(y, sigma_255=2.55):
@@ -170,4 +173,4 @@ def test_slips(prior, x):
     with pytest.raises(InputError, match="sigma_255 -1: expected 0 to 255"):
         _solver(prior)(x, Blur(), sigma_255=-1)
     with pytest.raises(InputError, match="O2 needs engine mindspore"):
-        DMSP(prior, engine="onnxruntime", amp_level="O2")
+        _solver(prior, "onnxruntime", amp_level="O2")
