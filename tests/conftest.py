@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import PIL.Image
 import pytest
@@ -27,17 +28,18 @@ TINY = {
 }
 
 
-_REDUCED = {
+REDUCED = {
     "edsr": {"blocks": 1, "filters": 4},
     "dncnn": {"layers": 3, "filters": 4},
     "noise2noise": {"width": 3},
     "noise2noise_mri": {"width": 3, "side": 31},
+    "sid": {"width": 2},
 }
 
 
 def reduced(model: str) -> dict[str, object]:
     """Settings that make a shipped model's network as small as it goes."""
-    sizes = _REDUCED[recipe.load(model).network["name"]]
+    sizes = REDUCED[recipe.load(model).network["name"]]
     return {f"network.{key}": value for key, value in sizes.items()}
 
 
@@ -88,13 +90,47 @@ def command_line():
 
 
 @pytest.fixture(scope="session")
+def passing(tmp_path_factory):
+    """Checkpoints of SID whose weights pass each measured colour on to its block of pixels.
+
+    The greens are averaged, nothing else is interpolated and nothing is learnt.
+    """
+    from ms_restore import parts
+    from ms_restore import recipe as recipes
+    from ms_restore.data.mosaic import KINDS
+    from ms_restore.weights import checkpoint
+
+    def make(model: str) -> Path:
+        recipe = recipes.load(model)
+        mosaic = KINDS[recipe.degradation["mosaic"]]
+        recipe = recipes.load(model, {"network.width": mosaic.channels})
+        network = parts.build("network", recipe.network)
+        for parameter in network.get_parameters():
+            parameter.set_data(ms.Tensor(np.zeros(parameter.shape), ms.float32))
+        one = np.eye(mosaic.channels)
+        for layers in (network.encoder[0], network.decoder[3]):
+            for conv in (layers.conv1, layers.conv2):
+                weight = np.zeros(conv.weight.shape)
+                weight[:, -mosaic.channels :, 1, 1] = one
+                conv.weight.set_data(ms.Tensor(weight, ms.float32))
+        of_colour = np.array([[colour == c for colour, _ in mosaic.order] for c in range(3)], float)
+        of_colour /= of_colour.sum(axis=1, keepdims=True)
+        weight = np.repeat(of_colour, mosaic.block**2, axis=0)[:, :, None, None]
+        network.last.weight.set_data(ms.Tensor(weight, ms.float32))
+        path = tmp_path_factory.mktemp("passing") / "best.ckpt"
+        checkpoint.save(path, network, recipe, {})
+        return path
+
+    made: dict[str, Path] = {}
+    return lambda model: made[model] if model in made else made.setdefault(model, make(model))
+
+
+@pytest.fixture(scope="session")
 def smoother(tmp_path_factory) -> Path:
     """A checkpoint of dmsp_dae with two layers, set so that it smooths by a 3x3 kernel.
 
     It darkens the border, where it takes zeros for neighbours.
     """
-    import mindspore as ms
-
     from ms_restore import parts
     from ms_restore import recipe as recipes
     from ms_restore.weights import checkpoint
