@@ -20,7 +20,7 @@ from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.recipe import Recipe, TrainSettings
 from ms_restore.report.terminal import TrainingProgress, say
-from ms_restore.training import callbacks, folder, loggers
+from ms_restore.training import callbacks, folder, loggers, onednn
 from ms_restore.training.step import LossScale, NetworkWithLoss, TrainStep
 from ms_restore.weights import checkpoint
 from ms_restore.weights.checkpoint import Checkpoint
@@ -304,6 +304,8 @@ def learning_rates(settings: TrainSettings) -> list[float]:
 def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
     """The recipe's training step of this network."""
     settings = recipe.train
+    if settings.cpu_convolutions == "onednn" and settings.amp_level == "O0":
+        _speed_up(network)
     optimizer = parts.build(
         "optimizer", settings.optimizer, network.trainable_params(), learning_rates(settings)
     )
@@ -320,6 +322,16 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
         ema_decay=settings.ema_decay,
         ranks=parallel.ranks().count,
     )
+
+
+def _speed_up(network: nn.Cell) -> None:
+    graph = ms.get_context("mode") == ms.GRAPH_MODE
+    if ms.get_context("device_target") != "CPU" or not graph:
+        return
+    try:
+        onednn.replace_convolutions(network)
+    except onednn.Unavailable as reason:
+        say(f"convolutions of MindSpore, which train slower than oneDNN's: {reason}")
 
 
 def _state(network: nn.Cell, step_cell: TrainStep) -> dict[str, ms.Parameter]:
