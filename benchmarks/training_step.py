@@ -44,6 +44,9 @@ def main() -> None:
     parser.add_argument("--model", choices=_CASES, nargs="+", default=list(_CASES))
     parser.add_argument("--rounds", type=int, default=8, help="turns of each (default 8)")
     parser.add_argument("--steps", type=int, default=3, help="in a turn (default 3)")
+    parser.add_argument(
+        "--convolutions", choices=("onednn", "mindspore"), default="onednn", help="whose are ours"
+    )
     parser.add_argument("--output", type=Path, default=Path("training_step.json"))
     parser.add_argument("--worker", choices=("ours", "twin", *_LAYOUTS), help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -51,20 +54,21 @@ def main() -> None:
     if options.worker == "twin":
         _write_twin(options.model[0], options.file)
     elif options.worker == "ours":
-        serve(_ours(options.model[0]))
+        serve(_ours(options.model[0], options.convolutions))
     elif options.worker:
         serve(_theirs(options.file, options.worker))
     if options.worker:
         return
     figures = {}
     for model in options.model:
-        figures[model] = measure(model, options.rounds, options.steps)
+        figures[model] = measure(model, options.rounds, options.steps, options.convolutions)
         publish(figures, options.output)  # what there is, should one fail
 
 
-def measure(model: str, rounds: int, steps: int) -> dict[str, Any]:
+def measure(model: str, rounds: int, steps: int, convolutions: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--model", model, "--file", f"{folder}/twin.pt"]
+        command += ["--convolutions", convolutions]
         subprocess.run([*command, "--worker", "twin"], check=True)
         commands = {name: [*command, "--worker", name] for name in ("ours", *_LAYOUTS)}
         measured = alternate(commands, rounds, steps)
@@ -89,10 +93,13 @@ def _ratio(theirs: list[float], ours: list[float]) -> float:
     return round(float(np.median(theirs) / np.median(ours)), 3)
 
 
-def network_and_batch(model: str) -> tuple[Recipe, Any, np.ndarray, np.ndarray]:
+def network_and_batch(
+    model: str, convolutions: str = "onednn"
+) -> tuple[Recipe, Any, np.ndarray, np.ndarray]:
     """The case's recipe, its network, and a batch: y and as many random pixels as x_hat has."""
     shape = _CASES[model]
-    recipe = recipes.load(model, {"train.amp_level": "O0"})
+    settings = {"train.amp_level": "O0", "train.cpu_convolutions": convolutions}
+    recipe = recipes.load(model, settings)
     runtime.start("CPU", seed=recipe.seed)
     network = parts.build("network", recipe.network)
     rng = np.random.default_rng(0)
@@ -103,12 +110,12 @@ def network_and_batch(model: str) -> tuple[Recipe, Any, np.ndarray, np.ndarray]:
     return recipe, network, y, x
 
 
-def _ours(model: str) -> Callable[[], Any]:
+def _ours(model: str, convolutions: str) -> Callable[[], Any]:
     import mindspore as ms
 
     from ms_restore.training.run import build_step
 
-    recipe, network, y, x = network_and_batch(model)
+    recipe, network, y, x = network_and_batch(model, convolutions)
     cell = build_step(network, recipe).set_train()
     batch = ms.Tensor(y), ms.Tensor(x)
     return lambda: float(cell(*batch)[0].asnumpy())
