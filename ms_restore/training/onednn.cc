@@ -185,11 +185,11 @@ class Plan {
   int64_t scratch_ = 0;  // bytes
 };
 
-// A thread that does one thing at a time; the first of all has none of its own, its caller works.
+// A thread that does one thing at a time.
 class Worker {
  public:
-  explicit Worker(bool own_thread) : stream_(Make("dnnl_stream_create", engine, kInOrder)) {
-    if (own_thread) std::thread([this] { Loop(); }).detach();
+  Worker() : stream_(Make("dnnl_stream_create", engine, kInOrder)) {
+    std::thread([this] { Loop(); }).detach();
   }
   void Convolve(Kind kind, const std::vector<Part> &parts, const Numbers &windows) {
     Numbers key{kind};
@@ -207,10 +207,10 @@ class Worker {
     work_ = std::move(work);
     changed_.notify_all();
   }
-  void Wait() {
+  std::exception_ptr Wait() {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return !work_; });
-    if (auto failure = std::exchange(failure_, nullptr)) std::rethrow_exception(failure);
+    return std::exchange(failure_, nullptr);
   }
 
  private:
@@ -283,11 +283,14 @@ int Run(Kind kind, int count, void **tensors, int64_t **shapes) try {
   std::vector<std::vector<float>> summands;
   const auto divided = Divide(kind, whole, &summands);
   const Numbers geometry(windows, windows + 6);
-  for (size_t i = 1; i < divided.size(); ++i) {
+  for (size_t i = 0; i < divided.size(); ++i) {
     workers[i]->Start([&, i] { workers[i]->Convolve(kind, divided[i], geometry); });
   }
-  workers[0]->Convolve(kind, divided[0], geometry);
-  for (size_t i = 1; i < divided.size(); ++i) workers[i]->Wait();
+  std::exception_ptr failure;
+  for (size_t i = 0; i < divided.size(); ++i) {
+    if (auto one = workers[i]->Wait()) failure = one;
+  }
+  if (failure) std::rethrow_exception(failure);
   for (const auto &summand : summands) {
     for (size_t i = 0; i < summand.size(); ++i) whole[2].data[i] += summand[i];
   }
@@ -326,7 +329,7 @@ extern "C" int Open(const char *path, int threads) try {
   }
   workers.resize(std::min<size_t>(workers.size(), threads));
   for (auto i = static_cast<int>(workers.size()); i < threads; ++i) {
-    workers.push_back(new Worker(i > 0));
+    workers.push_back(new Worker);
   }
   return 0;
 } catch (const std::exception &error) {

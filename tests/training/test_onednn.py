@@ -173,3 +173,13 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, fresh):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(onednn.Unavailable, match="cache/ms_restore cannot be written"):
         onednn._operators()
+
+
+def test_a_failure_of_onednn_is_an_error():
+    cell = onednn._Convolution(onednn._operators(), (1, 1), (0, 0, 0, 0))
+    cell.windows = ms.Tensor([1, 1, 5, 5, 5, 5], ms.int64)  # not of the result's size
+    with pytest.raises(RuntimeError, match=r"function\(Forward\) is 1"):
+        cell(
+            ms.Tensor(np.ones((2, 4, 8, 8), np.float32)),
+            ms.Tensor(np.ones((4, 4, 3, 3), np.float32)),
+        )
