@@ -37,26 +37,21 @@ def _pixels(path):
     return pixels / np.iinfo(pixels.dtype).max
 
 
-@pytest.mark.parametrize("order", ["RGGB", "BGGR", "GRBG", "GBRG"])
-def test_a_bayer_file_comes_back_with_its_colours(order, passing, tmp_path, command_line):
-    pattern = np.array(["RGB".index(letter) for letter in order]).reshape(2, 2)
-    _write(tmp_path / "dark.dng", pattern)
+@pytest.mark.parametrize(
+    ("model", "pattern", "camera"),
+    [
+        *(("sid_sony", pattern, "ILCE-7SM2") for pattern in dng.ORDERS.values()),
+        *(("sid_fuji", np.roll(X_TRANS.pattern, by, (0, 1)), "X-T2") for by in ((0, 0), (3, 2))),
+    ],
+    ids=[*dng.ORDERS, "X-Trans", "X-Trans shifted"],
+)
+def test_a_file_comes_back_with_its_colours(
+    model, pattern, camera, passing, tmp_path, command_line
+):
+    _write(tmp_path / "dark.dng", pattern, camera=camera)
     target = tmp_path / "out.png"
     done = command_line(
-        "infer", "--checkpoint", passing("sid_sony"), "--input", tmp_path / "dark.dng",
-        "--output", target, "--ratio", RATIO,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stdout
-    np.testing.assert_allclose(_pixels(target), _scene(), atol=TOLERANCE)
-
-
-@pytest.mark.parametrize("shift", [(0, 0), (3, 2)])
-def test_an_xtrans_file_comes_back_with_its_colours(shift, passing, tmp_path, command_line):
-    _write(tmp_path / "dark.dng", np.roll(X_TRANS.pattern, shift, axis=(0, 1)), camera="X-T2")
-    target = tmp_path / "out.png"
-    done = command_line(
-        "infer", "--checkpoint", passing("sid_fuji"), "--input", tmp_path / "dark.dng",
+        "infer", "--checkpoint", passing(model), "--input", tmp_path / "dark.dng",
         "--output", target, "--ratio", RATIO,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -11,12 +11,6 @@ rawpy = pytest.importorskip("rawpy")
 threadpoolctl = pytest.importorskip("threadpoolctl")
 dng = pytest.importorskip("tests.fixtures.dng")
 
-ORDERS = {
-    "RGGB": [[0, 1], [1, 2]],
-    "BGGR": [[2, 1], [1, 0]],
-    "GRBG": [[1, 0], [2, 1]],
-    "GBRG": [[1, 2], [0, 1]],
-}
 BLACK = [[255, 257], [263, 271]]
 HEIGHT, WIDTH = 62, 84
 
@@ -26,10 +20,10 @@ def _values(white, height=HEIGHT, width=WIDTH):
 
 
 @pytest.mark.parametrize("bits", [12, 14, 16])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", dng.ORDERS)
 def test_the_mosaic_of_a_file(order, bits, tmp_path):
     """Every order, packed 12 and 14 bit, a black level of its own for each colour."""
-    pattern, white = ORDERS[order], 2 ** min(bits, 14) - 1
+    pattern, white = dng.ORDERS[order], 2 ** min(bits, 14) - 1
     mosaic = _values(white)
     dng.write(
         tmp_path / "a.dng", mosaic, pattern, black=BLACK, white=white, bits=bits, exposure=0.1
@@ -69,7 +63,7 @@ def test_amplified_to_the_exposure_and_cut_at_white():
 
 def test_developed_as_librawpy_does_without_turning(tmp_path):
     mosaic = 600 + np.linspace(0, 9000, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
-    dng.write(tmp_path / "a.dng", mosaic, ORDERS["GRBG"], black=[[512]], orientation=6)
+    dng.write(tmp_path / "a.dng", mosaic, dng.ORDERS["GRBG"], black=[[512]], orientation=6)
     picture, frame = raw.develop(tmp_path / "a.dng", BAYER)
     assert picture.shape == (HEIGHT, WIDTH, 3)
     assert picture.dtype == np.uint16
@@ -81,7 +75,7 @@ def test_developed_as_librawpy_does_without_turning(tmp_path):
 
 
 def test_header_alone(tmp_path):
-    dng.write(tmp_path / "a.dng", _values(99), ORDERS["RGGB"], white=99)
+    dng.write(tmp_path / "a.dng", _values(99), dng.ORDERS["RGGB"], white=99)
     assert raw.size(tmp_path / "a.dng") == (HEIGHT, WIDTH)
     assert raw.exposure(tmp_path / "a.dng") is None
 
@@ -96,7 +90,7 @@ def test_not_a_raw_file(tmp_path):
 
 def test_truncated(tmp_path):
     path = tmp_path / "a.dng"
-    dng.write(path, _values(16383), ORDERS["RGGB"])
+    dng.write(path, _values(16383), dng.ORDERS["RGGB"])
     path.write_bytes(path.read_bytes()[:-3000])
     for read in (raw.read, raw.develop):
         with pytest.raises(InputError, match=r"a.dng: damaged or truncated raw file"):
@@ -107,13 +101,13 @@ def test_another_pattern(tmp_path):
     dng.write(tmp_path / "a.dng", _values(999), [[0, 1], [2, 1]], white=999)
     with pytest.raises(InputError, match=r"a.dng: its colours R.* are not a pattern of Bayer"):
         raw.read(tmp_path / "a.dng", BAYER)
-    dng.write(tmp_path / "b.dng", _values(999), ORDERS["RGGB"], white=999)
+    dng.write(tmp_path / "b.dng", _values(999), dng.ORDERS["RGGB"], white=999)
     with pytest.raises(InputError, match="of a sensor with Bayer, but the model takes X-Trans"):
         raw.read(tmp_path / "b.dng", X_TRANS)
 
 
 def test_no_range_between_black_and_white(tmp_path):
-    dng.write(tmp_path / "a.dng", _values(999), ORDERS["RGGB"], white=500, black=[[512]])
+    dng.write(tmp_path / "a.dng", _values(999), dng.ORDERS["RGGB"], white=500, black=[[512]])
     with pytest.raises(InputError, match="white level 500 is not above the black level"):
         raw.read(tmp_path / "a.dng", BAYER)
 
