@@ -164,7 +164,7 @@ def test_start_of_help_takes_less_than_a_run_of_mindspore():
 
     def seconds(*arguments):
         times = []
-        for _ in range(3):
+        for _ in range(2):
             began = time.perf_counter()
             subprocess.run([sys.executable, *arguments], cwd=TOP, capture_output=True, check=True)
             times.append(time.perf_counter() - began)
