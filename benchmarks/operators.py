@@ -60,6 +60,7 @@ def main() -> None:
         dumps = Path(folder) / "graphs"
         os.environ["MS_DEV_SAVE_GRAPHS"] = "1"  # read at the first graph
         os.environ["MS_DEV_SAVE_GRAPHS_PATH"] = str(dumps)
+        os.environ["MS_DEV_DUMP_IR_PASSES"] = "validate"
         runtime.start("CPU")
         used = {name: (forward(name), training(name, dumps)) for name in parts.REGISTRY["network"]}
     lines, unknown = table(used)

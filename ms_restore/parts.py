@@ -7,6 +7,7 @@ their types and defaults are written once, there. Nothing is imported until a pa
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import typing
@@ -73,10 +74,15 @@ def find(kind: str, name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def bound(kind: str, part: dict[str, Any]) -> Callable[..., Any]:
+    """The part's class or function with its recipe's own arguments."""
+    arguments = {key: value for key, value in part.items() if key != "name"}
+    return functools.partial(find(kind, part["name"]), **arguments)
+
+
 def build(kind: str, part: dict[str, Any], *positional: Any) -> Any:
     """Call the part's class or function with the positional arguments and its recipe's own."""
-    arguments = {key: value for key, value in part.items() if key != "name"}
-    return find(kind, part["name"])(*positional, **arguments)
+    return bound(kind, part)(*positional)
 
 
 def check(kind: str, part: Any, where: str) -> tuple[dict[str, Any], list[str]]:

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 import yaml
 
-from ms_restore import api, recipe, runtime
+from ms_restore import api, cli, recipe, runtime
 from ms_restore.data import photos
 
 TOP = Path(__file__).parents[1]
@@ -85,6 +85,23 @@ def command_line():
             text=True,
             timeout=300,
         )
+
+    return call
+
+
+@pytest.fixture
+def in_process(capfd, monkeypatch):
+    """As ``command_line``, but quicker: without a process's start."""
+
+    def call(*arguments: object, cwd: Path = TOP) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(cwd)
+        capfd.readouterr()
+        code: object = 0
+        try:
+            cli.main(list(map(str, arguments)))
+        except SystemExit as ended:
+            code = ended.code
+        return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
 
     return call
 

@@ -22,7 +22,7 @@ def test_a_model_is_measured(command_line, tiny, tmp_path):
     assert found["versions"]["mindspore"]
 
 
-def test_a_solver_is_not(command_line):
-    refused = command_line("benchmark", "--model", "dmsp_deblur")
+def test_a_solver_is_not(in_process):
+    refused = in_process("benchmark", "--model", "dmsp_deblur")
     assert refused.returncode == 2
     assert "is a solver, which is not trained" in refused.stderr

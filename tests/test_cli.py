@@ -14,7 +14,7 @@ import pytest
 TOP = Path(__file__).parents[1]
 
 
-def test_help_is_light(command_line):
+def test_help_is_light():
     """No MindSpore, no NumPy: nothing that would take more than half a second."""
     code = (
         "import sys; from ms_restore.cli import main\n"
@@ -36,10 +36,10 @@ def test_root_scripts_are_the_verbs():
         assert len((TOP / f"{verb}.py").read_text().splitlines()) <= 10
 
 
-def test_models_are_listed_and_printed(command_line):
+def test_models_are_listed_and_printed(command_line, in_process):
     shown = command_line("models").stdout
     assert re.search(r"^edsr_baseline_x4 +EDSR x4 baseline", shown, re.MULTILINE)
-    assert "filters: 256" in command_line("models", "--model", "edsr").stdout
+    assert "filters: 256" in in_process("models", "--model", "edsr").stdout
 
 
 def test_from_training_to_pictures(command_line, tiny, tmp_path):
@@ -135,7 +135,7 @@ def odd(tmp_path_factory):
         ("export --checkpoint RUN --file_name NEW/a --file_format AIRR", "'AIRR' is not known"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line(arguments, expected, odd, tiny, run, tmp_path, command_line):
+def test_bad_input_is_one_line(arguments, expected, odd, tiny, run, tmp_path, in_process):
     new = tmp_path / "new"
     words = {"TINY": tiny, "ODD": str(odd), "RUN": str(run.folder), "NEW": str(new)}
     words["GOOD"] = str(odd / "good" / "0.png")
@@ -144,7 +144,7 @@ def test_bad_input_is_one_line(arguments, expected, odd, tiny, run, tmp_path, co
     arguments = arguments.split()
     if arguments[0] in ("train", "eval") and len(arguments) > 1:
         arguments += ["--output_dir", str(new)]
-    shown = command_line(*arguments)
+    shown = in_process(*arguments)
     assert shown.returncode == 2
     lines = shown.stderr.splitlines()
     assert len(lines) == 1, shown.stderr
@@ -159,12 +159,12 @@ def test_several_mistakes_are_a_line_each(command_line, tiny):
     assert len(shown.stderr.splitlines()) == 2
 
 
-def test_start_of_help_takes_less_than_a_run_of_mindspore(command_line):
+def test_start_of_help_takes_less_than_a_run_of_mindspore():
     """A ratio in one run, not a clock: help must cost a fraction of loading MindSpore."""
 
     def seconds(*arguments):
         times = []
-        for _ in range(3):
+        for _ in range(2):
             began = time.perf_counter()
             subprocess.run([sys.executable, *arguments], cwd=TOP, capture_output=True, check=True)
             times.append(time.perf_counter() - began)

@@ -16,7 +16,7 @@ import ms_restore
 from ms_restore.cli import main
 
 
-def test_prepare_train_and_score(command_line, tiny, pictures, run, tmp_path):
+def test_prepare_train_and_score(command_line, in_process, tiny, pictures, run, tmp_path):
     """The same run as from the folder of pictures: the same losses, the same figures."""
     output = tmp_path / "set"
     shown = command_line("prepare", "--model", tiny, "--source", pictures, "--output", output)
@@ -24,7 +24,7 @@ def test_prepare_train_and_score(command_line, tiny, pictures, run, tmp_path):
     assert shown.stderr == ""
     assert re.search(r"4 images, 0 MB of pixels in .* MB/s", shown.stdout)
     assert "4 images in 1 shards" in shown.stdout
-    again = command_line("prepare", "--model", tiny, "--source", pictures, "--output", output)
+    again = in_process("prepare", "--model", tiny, "--source", pictures, "--output", output)
     assert again.returncode == 0, again.stderr
     assert "already prepared, 4 images" in again.stdout
 
@@ -81,7 +81,7 @@ def test_prepare_is_a_function(tiny, pictures, tmp_path):
     assert (manifest["scale"], manifest["patch_size"], manifest["margin"]) == (2, 20, 4)
 
 
-def test_prepare_does_not_need_the_folder_it_stands_in(command_line, tiny, pictures, tmp_path):
+def test_prepare_does_not_need_the_folder_it_stands_in(tiny, pictures, tmp_path):
     words = ["-m", "ms_restore", "prepare", "--model", tiny, "--source", str(pictures)]
     shown = subprocess.run(
         [sys.executable, *words, "--output", "set"], cwd=tmp_path, capture_output=True, text=True
@@ -139,10 +139,10 @@ def test_bad_input_is_one_line(arguments, expected, odd, tiny, tmp_path, capsys)
     assert not (tmp_path / "new" / "manifest.json").exists()
 
 
-def test_several_problems_are_a_line_each(odd, tiny, tmp_path, command_line):
+def test_several_problems_are_a_line_each(odd, tiny, tmp_path, in_process):
     words = ["prepare", "--model", tiny, "--source", odd / "good", "--output", tmp_path / "new"]
     (odd / "low" / "9.png").write_bytes((odd / "low" / "1.png").read_bytes())
-    shown = command_line(*words, "--lr_source", odd / "low")
+    shown = in_process(*words, "--lr_source", odd / "low")
     (odd / "low" / "9.png").unlink()
     assert shown.returncode == 2
     assert len(shown.stderr.splitlines()) == 3

@@ -37,26 +37,19 @@ def _pixels(path):
     return pixels / np.iinfo(pixels.dtype).max
 
 
-@pytest.mark.parametrize("order", ["RGGB", "BGGR", "GRBG", "GBRG"])
-def test_a_bayer_file_comes_back_with_its_colours(order, passing, tmp_path, command_line):
-    pattern = np.array(["RGB".index(letter) for letter in order]).reshape(2, 2)
-    _write(tmp_path / "dark.dng", pattern)
+@pytest.mark.parametrize(
+    ("model", "pattern", "camera"),
+    [
+        *(("sid_sony", pattern, "ILCE-7SM2") for pattern in dng.ORDERS.values()),
+        *(("sid_fuji", np.roll(X_TRANS.pattern, by, (0, 1)), "X-T2") for by in ((0, 0), (3, 2))),
+    ],
+    ids=[*dng.ORDERS, "X-Trans", "X-Trans shifted"],
+)
+def test_a_file_comes_back_with_its_colours(model, pattern, camera, passing, tmp_path, in_process):
+    _write(tmp_path / "dark.dng", pattern, camera=camera)
     target = tmp_path / "out.png"
-    done = command_line(
-        "infer", "--checkpoint", passing("sid_sony"), "--input", tmp_path / "dark.dng",
-        "--output", target, "--ratio", RATIO,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stdout
-    np.testing.assert_allclose(_pixels(target), _scene(), atol=TOLERANCE)
-
-
-@pytest.mark.parametrize("shift", [(0, 0), (3, 2)])
-def test_an_xtrans_file_comes_back_with_its_colours(shift, passing, tmp_path, command_line):
-    _write(tmp_path / "dark.dng", np.roll(X_TRANS.pattern, shift, axis=(0, 1)), camera="X-T2")
-    target = tmp_path / "out.png"
-    done = command_line(
-        "infer", "--checkpoint", passing("sid_fuji"), "--input", tmp_path / "dark.dng",
+    done = in_process(
+        "infer", "--checkpoint", passing(model), "--input", tmp_path / "dark.dng",
         "--output", target, "--ratio", RATIO,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -65,11 +58,11 @@ def test_an_xtrans_file_comes_back_with_its_colours(shift, passing, tmp_path, co
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, 3), (8, 1)])
-def test_upright_in_16_bit_and_another_camera(orientation, turns, passing, tmp_path, command_line):
+def test_upright_in_16_bit_and_another_camera(orientation, turns, passing, tmp_path, in_process):
     """The ratio by the exposure, a picture that is turned, and a warning."""
     path, target = tmp_path / "dark.dng", tmp_path / "out.png"
     _write(path, BAYER.pattern, orientation=orientation, exposure=0.1, camera="D850")
-    done = command_line(
+    done = in_process(
         "infer", "--checkpoint", passing("sid_sony"), "--input", path,
         "--output", target, "--bits", 16,
     )  # fmt: skip
@@ -81,10 +74,10 @@ def test_upright_in_16_bit_and_another_camera(orientation, turns, passing, tmp_p
     np.testing.assert_allclose(_pixels(target), np.rot90(_scene(), turns), atol=TOLERANCE)
 
 
-def test_tiled_as_in_one_piece(passing, tmp_path, command_line):
+def test_tiled_as_in_one_piece(passing, tmp_path, in_process):
     _write(tmp_path / "dark.dng", BAYER.pattern, _scene(720, 600))
     for name, tile in (("tiled.png", 240), ("whole.png", 0)):
-        done = command_line(
+        done = in_process(
             "infer", "--checkpoint", passing("sid_sony"), "--input", tmp_path / "dark.dng",
             "--output", tmp_path / name, "--ratio", RATIO, "--tile", tile,
         )  # fmt: skip
@@ -119,10 +112,10 @@ def test_a_folder_of_raw_files(passing, tmp_path, command_line):
         (["--ratio", "100", "--bits", "16", "--output", "a.jpg"], ".jpg cannot hold 16 bit"),
     ],
 )
-def test_what_cannot_be_done(options, message, passing, tmp_path, command_line):
+def test_what_cannot_be_done(options, message, passing, tmp_path, in_process):
     _write(tmp_path / "dark.dng", BAYER.pattern)
     given = ["--output", tmp_path / "out.png", *options]
-    done = command_line(
+    done = in_process(
         "infer", "--checkpoint", passing("sid_sony"), "--input", tmp_path / "dark.dng", *given,
         cwd=tmp_path,
     )  # fmt: skip
@@ -132,15 +125,15 @@ def test_what_cannot_be_done(options, message, passing, tmp_path, command_line):
     assert [path.name for path in tmp_path.iterdir()] == ["dark.dng"]
 
 
-def test_pictures_for_a_model_of_raw_files_and_the_reverse(passing, run, pictures, command_line):
+def test_pictures_for_a_model_of_raw_files_and_the_reverse(passing, run, pictures, in_process):
     picture = pictures / "a_rgb.png"
-    done = command_line(
+    done = in_process(
         "infer", "--checkpoint", passing("sid_sony"), "--input", picture, "--output", "x.png",
         "--ratio", 100,
     )  # fmt: skip
     assert done.returncode == 2
     assert "a_rgb.png: not a raw file that LibRaw" in done.stderr
-    done = command_line(
+    done = in_process(
         "infer", "--checkpoint", run.folder, "--input", picture, "--output", "x.png",
         "--ratio", 100,
     )  # fmt: skip

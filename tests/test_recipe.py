@@ -37,7 +37,12 @@ def test_every_shipped_recipe_trains_one_step(model, tmp_path, pictures):
         output_dir=tmp_path / "run",
         max_steps=1,
         device_target="CPU",
-        settings={**small, "train.batch_size": 1, "data.patch_size": side},
+        settings={
+            **small,
+            "train.batch_size": 1,
+            "data.patch_size": side,
+            "data.valid_images": 1,
+        },
     )
     assert run.steps == 1
     assert run.checkpoint.is_file()

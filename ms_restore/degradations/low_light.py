@@ -44,7 +44,6 @@ class LowLight:
             250 and 300).
         red_gain, blue_gain: ends of the white balance, drawn uniformly (Brooks et al.).
         shot: ends of the variance of a full exposure's photon noise, drawn uniformly in its
-        shot: ends of the variance of a full exposure's photon noise, drawn uniformly in its
             logarithm; it is 1 / electrons of a saturated pixel, at the camera's sensitivity.
         bits: of the camera's numbers.
     """

@@ -76,7 +76,8 @@ def run(
         finished: told of a file that was written, and what ``write`` returned.
     """
     outcome = Outcome()
-    left = collections.deque((pair, weigh(pair[0])) for pair in pairs)
+    weighed = ((pair, weigh(pair[0])) for pair in pairs)
+    first = next(weighed, None)
     ahead: collections.deque[tuple[Pair, int, Future[Any]]] = collections.deque()
     behind: collections.deque[tuple[Pair, Future[Any]]] = collections.deque()
     room = _Room(most)
@@ -96,12 +97,13 @@ def run(
 
     with ThreadPoolExecutor(_WORKERS) as readers, ThreadPoolExecutor(_WORKERS) as writers:
         try:
-            while left or ahead:
-                while left and len(ahead) < 2 * _WORKERS and room.admits(left[0][1]):
-                    pair, size = left.popleft()
+            while first or ahead:
+                while first and len(ahead) < 2 * _WORKERS and room.admits(first[1]):
+                    pair, size = first
                     ahead.append((pair, size, readers.submit(read, pair[0])))
-                if not ahead:
-                    room.wait(left[0][1])
+                    first = next(weighed, None)
+                if first and not ahead:
+                    room.wait(first[1])
                     settle()
                     continue
                 pair, size, reading = ahead.popleft()

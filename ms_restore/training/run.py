@@ -294,11 +294,11 @@ def fit(
 def learning_rates(settings: TrainSettings) -> list[float]:
     """The learning rate of every step of the whole run."""
     lr = settings.lr * (parallel.ranks().count if settings.scale_lr == "linear" else 1)
-    rates = []
-    for step in range(settings.steps):
-        factor = parts.build("schedule", settings.schedule, step, settings.steps)
-        rates.append(lr * factor * min(1.0, (step + 1) / (settings.warm_up + 1)))
-    return rates
+    factor = parts.bound("schedule", settings.schedule)
+    return [
+        lr * factor(step, settings.steps) * min(1.0, (step + 1) / (settings.warm_up + 1))
+        for step in range(settings.steps)
+    ]
 
 
 def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:

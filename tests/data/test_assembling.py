@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ms_restore.data.assembling import turned
 from ms_restore.data.images import Picture, write_picture
 from ms_restore.data.mindrecord.prepare import prepare
 from ms_restore.data.patches import TrainingBatches, as_dataset
@@ -112,3 +113,11 @@ def test_stored_degraded_images_have_no_other_degradation(tmp_path, images, opti
     with pytest.raises(InputError, match=f"has degraded images of its own, but {asked}"):
         batches(tmp_path / "set", BicubicDownsample(scale=2), **options)
     assert len(batches(tmp_path / "set", BicubicDownsample(scale=2))) == 3
+
+
+def test_patches_are_turned_by_all_symmetries_of_the_square():
+    patch = np.arange(9).reshape(1, 3, 3, 1)
+    made = turned(np.repeat(patch, 8, axis=0), range(8))
+    assert len({plane.tobytes() for plane in made}) == 8
+    for symmetry in range(8):
+        np.testing.assert_array_equal(turned(patch, [symmetry])[0], made[symmetry])

@@ -1,6 +1,5 @@
 """HDF5 of patches and of whole images: what becomes of them, and what is refused."""
 
-import json
 import re
 import sys
 import tracemalloc
@@ -17,6 +16,7 @@ from ms_restore.data.patches import TrainingBatches, as_dataset
 from ms_restore.data.sources import open_evaluation, open_training
 from ms_restore.degradations.noise import Gaussian
 from ms_restore.errors import InputError
+from tests.fixtures.prepared import manifest, tree
 
 SETTINGS = {
     "model": "tiny",
@@ -43,14 +43,6 @@ def write(path, datasets):
         for name, values in datasets.items():
             file.create_dataset(name, data=values)
     return path
-
-
-def tree(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def manifest(folder):
-    return json.loads((folder / "manifest.json").read_text())
 
 
 def open_patches(folder, channels=1):

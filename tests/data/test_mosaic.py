@@ -77,3 +77,13 @@ def test_demosaicing_gives_flat_colours_back(mosaic, blocks):
     rgb = mosaic.demosaiced(np.broadcast_to(planes[:, None, None], (len(planes), *blocks)))
     assert rgb.shape == (mosaic.block * blocks[0], mosaic.block * blocks[1], 3)
     np.testing.assert_allclose(rgb, np.broadcast_to([0.2, 0.5, 0.9], rgb.shape), atol=1e-6)
+
+
+def test_demosaicing_weighs_by_a_tent():
+    """One green pixel is lit: 1 of 1 + 4/4 at its place, 1/2 of 4/2 at its red neighbour's."""
+    mosaic = np.zeros((8, 8), np.float32)
+    mosaic[4, 5] = 1
+    rgb = BAYER.demosaiced(BAYER.pack(mosaic))
+    assert rgb[4, 5].tolist() == [0, 0.5, 0]
+    assert rgb[4, 4].tolist() == [0, 0.25, 0]
+    assert rgb[4, 3].tolist() == [0, 0, 0]

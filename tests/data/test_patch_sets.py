@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ms_restore.data import photos, sources
-from ms_restore.data.images import Picture, read_picture, to_channels, write_picture
+from ms_restore.data.images import read_picture, to_channels
 from ms_restore.data.mindrecord import inputs, sets, shards
 from ms_restore.data.mindrecord.patches import PatchSource
 from ms_restore.data.mindrecord.prepare import prepare
@@ -18,6 +18,8 @@ from ms_restore.degradations.bicubic import imresize
 from ms_restore.degradations.jpeg import JPEG
 from ms_restore.degradations.noise import Gaussian
 from ms_restore.errors import InputError
+from tests.fixtures.pictures import noise, write
+from tests.fixtures.prepared import manifest, tree
 
 SIDE, STRIDE, SCALES = 24, 7, [1.0, 0.8, 0.5]
 CUT = {"patch_size": SIDE, "stride": STRIDE, "scales": SCALES}
@@ -25,28 +27,10 @@ SETTINGS = {"model": "tiny", "scale": 1, "margin": 0, "channels": 1, "shard_byte
 SIZES = [(61, 83, 3), (47, 40, 1), (24, 25, 3), (70, 66, 1)]
 
 
-def noise(*shape, dtype=np.uint8):
-    rng = np.random.default_rng(shape)
-    return rng.integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def write(folder, name, pixels):
-    folder.mkdir(parents=True, exist_ok=True)
-    write_picture(folder / name, Picture(pixels))
-
-
 def fill(folder):
     for number, size in enumerate(SIZES):
         write(folder, f"{number}.png", noise(*size))
     return folder
-
-
-def tree(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def manifest(folder):
-    return json.loads((folder / "manifest.json").read_text())
 
 
 @pytest.fixture(scope="module")

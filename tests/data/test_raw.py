@@ -1,5 +1,7 @@
 """Real DNG files, read by LibRaw."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -11,12 +13,6 @@ rawpy = pytest.importorskip("rawpy")
 threadpoolctl = pytest.importorskip("threadpoolctl")
 dng = pytest.importorskip("tests.fixtures.dng")
 
-ORDERS = {
-    "RGGB": [[0, 1], [1, 2]],
-    "BGGR": [[2, 1], [1, 0]],
-    "GRBG": [[1, 0], [2, 1]],
-    "GBRG": [[1, 2], [0, 1]],
-}
 BLACK = [[255, 257], [263, 271]]
 HEIGHT, WIDTH = 62, 84
 
@@ -26,10 +22,10 @@ def _values(white, height=HEIGHT, width=WIDTH):
 
 
 @pytest.mark.parametrize("bits", [12, 14, 16])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", dng.ORDERS)
 def test_the_mosaic_of_a_file(order, bits, tmp_path):
     """Every order, packed 12 and 14 bit, a black level of its own for each colour."""
-    pattern, white = ORDERS[order], 2 ** min(bits, 14) - 1
+    pattern, white = dng.ORDERS[order], 2 ** min(bits, 14) - 1
     mosaic = _values(white)
     dng.write(
         tmp_path / "a.dng", mosaic, pattern, black=BLACK, white=white, bits=bits, exposure=0.1
@@ -60,6 +56,34 @@ def test_xtrans_in_any_phase(shift, tmp_path):
     assert read.ranges == 9 * [16383 - 1022]
 
 
+def test_each_colour_of_xtrans_loses_its_own_black_level(tmp_path, monkeypatch):
+    """A DNG has one for all, so they are changed on the way."""
+    blacks = [100, 200, 400]
+    opened = raw._opened
+
+    class Changed:
+        black_level_per_channel = blacks
+
+        def __init__(self, raw):
+            self._raw = raw
+
+        def __getattr__(self, name):
+            return getattr(self._raw, name)
+
+    @contextlib.contextmanager
+    def changed(path):
+        with opened(path) as found:
+            yield Changed(found)
+
+    monkeypatch.setattr(raw, "_opened", changed)
+    pattern = np.roll(X_TRANS.pattern, (1, 2), axis=(0, 1))
+    dng.write(tmp_path / "a.dng", np.full((96, 102), 1000), pattern)
+    read = raw.read(tmp_path / "a.dng", X_TRANS)
+    for planes, (colour, _) in zip(read.planes, X_TRANS.order):
+        assert (planes == 1000 - blacks[colour]).all()
+    assert read.ranges == [16383 - blacks[colour] for colour, _ in X_TRANS.order]
+
+
 def test_amplified_to_the_exposure_and_cut_at_white():
     planes = np.array([0, 50, 100, 200], np.uint16).reshape(1, 1, 4)
     y = raw.amplified(planes, [1000], 10)
@@ -69,7 +93,7 @@ def test_amplified_to_the_exposure_and_cut_at_white():
 
 def test_developed_as_librawpy_does_without_turning(tmp_path):
     mosaic = 600 + np.linspace(0, 9000, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
-    dng.write(tmp_path / "a.dng", mosaic, ORDERS["GRBG"], black=[[512]], orientation=6)
+    dng.write(tmp_path / "a.dng", mosaic, dng.ORDERS["GRBG"], black=[[512]], orientation=6)
     picture, frame = raw.develop(tmp_path / "a.dng", BAYER)
     assert picture.shape == (HEIGHT, WIDTH, 3)
     assert picture.dtype == np.uint16
@@ -81,9 +105,23 @@ def test_developed_as_librawpy_does_without_turning(tmp_path):
 
 
 def test_header_alone(tmp_path):
-    dng.write(tmp_path / "a.dng", _values(99), ORDERS["RGGB"], white=99)
+    dng.write(tmp_path / "a.dng", _values(99), dng.ORDERS["RGGB"], white=99)
     assert raw.size(tmp_path / "a.dng") == (HEIGHT, WIDTH)
     assert raw.exposure(tmp_path / "a.dng") is None
+
+
+def test_the_camera_of_a_raf(tmp_path):
+    """28 bytes of the header before it, 32 for it."""
+    header = b"FUJIFILMCCD-RAW 0201FF383501" + b"X-T2".ljust(32, b"\0") + b"0100"
+    (tmp_path / "a.RAF").write_bytes(header)
+    assert raw._camera(tmp_path / "a.RAF") == "X-T2"
+
+
+def test_pixels_that_are_not_square(tmp_path):
+    """LibRaw stretches them."""
+    dng.write(tmp_path / "a.dng", _values(999), dng.ORDERS["RGGB"], scale=(2, 1))
+    with pytest.raises(InputError, match=r"developed to \d+x\d+ pixels, but its raw pixels are"):
+        raw.develop(tmp_path / "a.dng", BAYER)
 
 
 def test_not_a_raw_file(tmp_path):
@@ -96,7 +134,7 @@ def test_not_a_raw_file(tmp_path):
 
 def test_truncated(tmp_path):
     path = tmp_path / "a.dng"
-    dng.write(path, _values(16383), ORDERS["RGGB"])
+    dng.write(path, _values(16383), dng.ORDERS["RGGB"])
     path.write_bytes(path.read_bytes()[:-3000])
     for read in (raw.read, raw.develop):
         with pytest.raises(InputError, match=r"a.dng: damaged or truncated raw file"):
@@ -107,14 +145,15 @@ def test_another_pattern(tmp_path):
     dng.write(tmp_path / "a.dng", _values(999), [[0, 1], [2, 1]], white=999)
     with pytest.raises(InputError, match=r"a.dng: its colours R.* are not a pattern of Bayer"):
         raw.read(tmp_path / "a.dng", BAYER)
-    dng.write(tmp_path / "b.dng", _values(999), ORDERS["RGGB"], white=999)
+    dng.write(tmp_path / "b.dng", _values(999), dng.ORDERS["RGGB"], white=999)
     with pytest.raises(InputError, match="of a sensor with Bayer, but the model takes X-Trans"):
         raw.read(tmp_path / "b.dng", X_TRANS)
 
 
-def test_no_range_between_black_and_white(tmp_path):
-    dng.write(tmp_path / "a.dng", _values(999), ORDERS["RGGB"], white=500, black=[[512]])
-    with pytest.raises(InputError, match="white level 500 is not above the black level"):
+@pytest.mark.parametrize("white", [500, 512])
+def test_no_range_between_black_and_white(white, tmp_path):
+    dng.write(tmp_path / "a.dng", _values(999), dng.ORDERS["RGGB"], white=white, black=[[512]])
+    with pytest.raises(InputError, match=f"white level {white} is not above the black level"):
         raw.read(tmp_path / "a.dng", BAYER)
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from ms_restore import api, parts, recipe
 from ms_restore.data import raw, sources
+from ms_restore.data.mindrecord import scenes
 from ms_restore.data.mindrecord.frames import FrameSource, PreparedFrames
 from ms_restore.data.mindrecord.jobs import MANIFEST
+from ms_restore.data.mindrecord.raw_frames import RawFrames
 from ms_restore.data.mosaic import BAYER, X_TRANS
 from ms_restore.data.patches import TrainingBatches, as_dataset
 from ms_restore.errors import InputError
@@ -56,11 +58,21 @@ def _source(folder, by_scene=False):
 
 
 def test_a_part_for_each_first_digit(prepared):
-    scenes = {part: len(PreparedFrames(prepared / part)) for part in ("train", "test", "valid")}
-    assert scenes == {"train": 2, "test": 2, "valid": 1}
+    counts = {part: len(PreparedFrames(prepared / part)) for part in ("train", "test", "valid")}
+    assert counts == {"train": 2, "test": 2, "valid": 1}
     manifest = json.loads((prepared / "test" / MANIFEST).read_text())
     assert manifest["layout"] == "frames"
     assert manifest["count"] == 6  # each file once
+    entries = [entry for shard in manifest["shards"] for entry in shard["images"]]
+    assert all(entry["frame"] == [0, 1, HEIGHT, WIDTH] for entry in entries)
+    assert {entry.get("camera") for entry in entries if "ratio" in entry} == {"ILCE-7SM2"}
+
+
+def test_no_record_is_larger_than_was_said(files):
+    found, _ = scenes.find(files)
+    frames = RawFrames(files, found["train"], BAYER, [])
+    records = [row for index in range(3) for rows in frames.load(index).records for row in rows]
+    assert max(len(row["tile"]) for row in records) == frames.largest
 
 
 def test_whole_frames_are_what_librawpy_decodes(files, prepared):

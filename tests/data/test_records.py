@@ -8,27 +8,17 @@ import numpy as np
 import pytest
 
 from ms_restore.data import sources
-from ms_restore.data.assembling import turned
-from ms_restore.data.images import Picture, read_picture, write_picture
+from ms_restore.data.images import read_picture
 from ms_restore.data.mindrecord import sets
 from ms_restore.data.mindrecord.prepare import prepare
 from ms_restore.data.mindrecord.records import PreparedSet, RecordSource
-from ms_restore.data.mindrecord.tiles import Grid, Tile
+from ms_restore.data.mindrecord.tiles import Grid
 from ms_restore.data.patches import TrainingBatches, as_dataset
 from ms_restore.data.sources import open_evaluation, open_training
-from ms_restore.degradations.bicubic import BicubicDownsample, mirror
+from ms_restore.degradations.bicubic import BicubicDownsample
 from ms_restore.errors import InputError
 from ms_restore.metrics.evaluate import trials
-
-
-def noise(*shape, dtype=np.uint8):
-    rng = np.random.default_rng(shape)
-    return rng.integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
-
-
-def write(folder, name, pixels):
-    folder.mkdir(exist_ok=True)
-    write_picture(folder / name, Picture(pixels))
+from tests.fixtures.pictures import noise, write
 
 
 def settings(scale=2, patch_size=24, **others):
@@ -94,42 +84,6 @@ def assert_same(ours, theirs):
     for one, other in zip(ours, theirs):
         for mine, its in zip(one, other):
             np.testing.assert_array_equal(mine, its)
-
-
-# Tiles
-
-
-@pytest.mark.parametrize("grid", [Grid(24, 4, 48), Grid(24, 6, 24), Grid(12, 30, 12)])
-def test_every_patch_with_its_margin_lies_in_one_tile(grid):
-    """Exhaustive: every length, every start, the margin mirrored at the ends."""
-    for length in range(grid.patch, 6 * grid.stride):
-        assert grid.count(length) >= 1
-        for start in range(length - grid.patch + 1):
-            first, end = grid.span(length, grid.tile_of(length, start))
-            needed = np.arange(start - grid.margin, start + grid.patch + grid.margin)
-            needed = mirror(needed, length)
-            assert first <= needed.min()
-            assert needed.max() < end
-            assert end - first <= grid.largest()
-
-
-@pytest.mark.parametrize("length", [1, 23, 24, 71, 72, 73, 119, 120, 121, 500])
-def test_tiles_cover_the_side(length):
-    spans = Grid(24, 4, 48).spans(length)
-    assert spans[0][0] == 0
-    assert spans[-1][1] == length
-    assert all(later[0] <= earlier[1] for earlier, later in zip(spans, spans[1:]))
-
-
-def test_cut_is_the_patch_of_the_mirrored_image():
-    image = noise(20, 31, 3)
-    padded = np.pad(image, ((5, 5), (5, 5), (0, 0)), mode="symmetric")
-    for top, left in [(0, 0), (12, 23), (4, 9)]:
-        expected = padded[top : top + 18, left : left + 18]
-        np.testing.assert_array_equal(Tile(image).cut(top, left, 8, 5, 20, 31), expected)
-    part = Tile(image[3:, 7:], 3, 7)
-    expected = padded[12 : 12 + 14, 20 : 20 + 14]
-    np.testing.assert_array_equal(part.cut(10, 18, 8, 3, 20, 31), expected[0:14, 0:14])
 
 
 # Training
@@ -406,11 +360,3 @@ def test_records_of_other_sizes_than_the_manifest_says(copied, memory):
     with pytest.raises(InputError, match="a record has not the size that the manifest says"):
         source, _ = open_training(str(copied), None, 3, 24, 12)
         source[0]
-
-
-def test_patches_are_turned_by_all_symmetries_of_the_square():
-    patch = np.arange(9).reshape(1, 3, 3, 1)
-    made = turned(np.repeat(patch, 8, axis=0), range(8))
-    assert len({plane.tobytes() for plane in made}) == 8
-    for symmetry in range(8):
-        np.testing.assert_array_equal(turned(patch, [symmetry])[0], made[symmetry])

@@ -1,7 +1,6 @@
 """NIfTI volumes: which slices become of them, and what is refused."""
 
 import gzip
-import json
 import re
 import sys
 
@@ -13,6 +12,7 @@ from ms_restore.data.mindrecord import shards
 from ms_restore.data.mindrecord.prepare import prepare
 from ms_restore.data.sources import open_evaluation, open_training
 from ms_restore.errors import InputError
+from tests.fixtures.prepared import manifest, tree
 
 nibabel = pytest.importorskip("nibabel")
 SIDE = 31
@@ -47,14 +47,6 @@ def ixi(tmp_path_factory):
         save(folder / f"IXI{number:03}-T1.nii{'.gz' if number else ''}", voxels(number))
     (folder / "README.txt").write_text("not a volume")
     return folder
-
-
-def manifest(folder):
-    return json.loads((folder / "manifest.json").read_text())
-
-
-def tree(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def expected(volume, number):

@@ -80,7 +80,7 @@ def test_zero_filled():
     np.testing.assert_allclose(degradation.baseline(y)[:, :, 0], expected, atol=1e-5)
 
 
-def test_moving_a_spectrum_is_rolling_its_image():
+def test_spectra_come_back_from_bytes_and_move_as_their_images_roll():
     rng = np.random.default_rng(0)
     for height, width in ((31, 31), (16, 20)):
         x = rng.integers(0, 256, (3, height, width, 1), np.uint8)
@@ -89,6 +89,8 @@ def test_moving_a_spectrum_is_rolling_its_image():
         spectra = np.stack([kspace.stored(image) for image in x])
         assert spectra.dtype == np.complex64
         assert spectra[0].nbytes == kspace.stored_bytes(height, width)
+        data = spectra[0].ravel().view(np.uint8)
+        np.testing.assert_array_equal(kspace.read(data, height, width), spectra[0])
         found = kspace.moved(spectra, list(moves), (height, width))
         wanted = np.stack([kspace.stored(image) for image in rolled])
         np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())

@@ -74,6 +74,17 @@ def test_pictures_in_flight_are_bounded(size, most):
     assert peak == max(1, most // size)
 
 
+def test_a_long_folder_starts_at_once():
+    weighed, at_first = [], []
+
+    def compute(pair, x):
+        at_first.append(len(weighed))
+
+    _run(_pairs(100), compute=compute, weigh=lambda path: weighed.append(path) or 1)
+    assert len(weighed) == 100
+    assert at_first[0] < 10
+
+
 def test_a_picture_that_cannot_be_read_or_computed_is_left_out():
     def read(path):
         if path.name == "in3":

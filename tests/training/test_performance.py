@@ -21,13 +21,13 @@ def test_too_few_steps(tiny):
         api.performance(tiny, max_steps=5, device_target="CPU")
 
 
-def test_on_the_command_line(command_line, tiny):
-    done = command_line(
+def test_on_the_command_line(in_process, tiny):
+    done = in_process(
         "train", "--model", tiny, "--performance", "--max_steps", 7, "--device_target", "CPU"
     )
     assert done.returncode == 0, done.stderr
     assert "images/s" in done.stdout
     assert "data wait" in done.stdout
-    refused = command_line("train", "--model", tiny, "--performance", "--resume", "somewhere")
+    refused = in_process("train", "--model", tiny, "--performance", "--resume", "somewhere")
     assert refused.returncode == 2
     assert "leave --resume out" in refused.stderr

@@ -34,6 +34,7 @@ def test_a_run_folder_holds_what_the_run_was(run, tiny):
 def test_training_learns(tiny, tmp_path):
     """From noise to a picture: 60 steps of the smallest network gain several dB."""
     settings = {"train.steps": 60, "train.lr": 1e-2, "train.validate_every": 1}
+    settings["data.valid_images"] = 1
     api.train(tiny, output_dir=tmp_path / "run", device_target="CPU", settings=settings)
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     psnr = [entry["valid_psnr"] for entry in log if "valid_psnr" in entry]
