@@ -1,4 +1,4 @@
-"""Compare a benchmark's file with a stored one: only ratios, which hold from machine to machine.
+"""Compare a benchmark's file with a stored one: only ratios, which depend on the machine least.
 
     python benchmarks/compare.py NEW.json STORED.json [--tolerance 0.1]
 

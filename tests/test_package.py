@@ -25,20 +25,30 @@ def built(tmp_path_factory):
     return folder
 
 
-def test_both_carry_recipes_and_cards(built):
+def test_both_carry_recipes_cards_and_operators(built):
     assert len(RECIPES) >= 8
     assert len(CARDS) >= 2
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
     for path in (*RECIPES, *CARDS):
         assert f"ms_restore/recipes/{path}" in names
+    operators = "ms_restore/training/onednn.cc"
+    assert operators in names
     assert {name.split("/")[0] for name in names} <= {
         "ms_restore",
         next(n for n in names if n.endswith("/WHEEL")).split("/")[0],
     }
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         inside = {name.partition("/")[2] for name in sdist.getnames()}
-    for path in (*RECIPES, *CARDS, "setup.py", "LICENSE", "train.py", "scripts/quickstart.sh"):
+    for path in (
+        *RECIPES,
+        *CARDS,
+        operators,
+        "setup.py",
+        "LICENSE",
+        "train.py",
+        "scripts/quickstart.sh",
+    ):
         assert str(path) in inside
 
 
