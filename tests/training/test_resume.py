@@ -125,7 +125,7 @@ def test_killed_in_the_middle_of_a_step(unbroken, tmp_path):
 def test_a_signal_saves_first(unbroken, tmp_path, number, codes):
     """MindSpore turns a SIGINT that comes while a graph runs into a SIGTERM to itself."""
     whole, command = unbroken
-    returned, output = _start_and(number, command, tmp_path / "run", at_step=25)
+    returned, output = _start_and(number, command, tmp_path / "run", at_step=26)
     assert returned in codes
     assert f"go on with: train --resume {tmp_path / 'run'}" in " ".join(output.split())
     steps = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
