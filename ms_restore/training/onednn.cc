@@ -11,7 +11,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
@@ -34,19 +33,22 @@ enum Argument {
 };
 constexpr int kAnyLayout = 1, kFloat32 = 3, kCpu = 1, kInOrder = 1, kDirect = 1, kTraining = 64;
 constexpr int kAllIsas = 0;
-const std::map<int, int> kLayoutQueries = {{kSource, 129}, {kOfSource, 130}, {kWeights, 131},
-                                           {kOfWeights, 132}, {kResult, 133}, {kOfResult, 134}};
-
-enum Kind { kForward, kBackwardData, kBackwardWeights };
 constexpr int kMaxDims = 12;
 constexpr int64_t kAlignment = 64;  // bytes
-constexpr int64_t kVector = 16;  // floats of AVX-512: channels that a part has at least
+constexpr int64_t kVector = 16;     // floats of AVX-512: channels that a part has at least
 
-// Two operands and the result, and which of the forward convolution's three has its shape.
-const std::map<Kind, std::vector<std::pair<int, int>>> kArguments = {
-    {kForward, {{kSource, 0}, {kWeights, 1}, {kResult, 2}}},
-    {kBackwardData, {{kOfResult, 2}, {kWeights, 1}, {kOfSource, 0}}},
-    {kBackwardWeights, {{kSource, 0}, {kOfResult, 2}, {kOfWeights, 1}}},
+struct Operand {
+  int argument;
+  int query;  // for the layout that oneDNN wants
+  int place;  // among the three of the forward convolution, whose shape it has
+};
+
+// Two operands and the result.
+enum Kind { kForward, kBackwardData, kBackwardWeights };
+const std::vector<Operand> kOperands[] = {
+    {{kSource, 129, 0}, {kWeights, 131, 1}, {kResult, 133, 2}},
+    {{kOfResult, 134, 2}, {kWeights, 131, 1}, {kOfSource, 130, 0}},
+    {{kSource, 129, 0}, {kOfResult, 134, 2}, {kOfWeights, 132, 1}},
 };
 
 struct Dims {
@@ -104,11 +106,11 @@ struct Part {
 class Plan {
  public:
   Plan(Kind kind, const std::vector<Part> &parts, const Numbers &windows) {
-    const auto &arguments = kArguments.at(kind);
+    const auto &operands = kOperands[kind];
     Handle forward_layouts[3];
     for (int i = 0; i < 3; ++i) {
       Dims shape(parts[i].shape);
-      forward_layouts[arguments[i].second] =
+      forward_layouts[operands[i].place] =
           Make("dnnl_memory_desc_create_with_tag", 4, shape.values, kFloat32, kAnyLayout);
     }
     const auto [source, weights, result] = forward_layouts;
@@ -130,12 +132,11 @@ class Plan {
     std::vector<Step> last;
     std::vector<Bound> bound;
     for (int i = 0; i < 3; ++i) {
-      const int argument = arguments[i].first;
       Dims shape(parts[i].shape), strides(parts[i].strides);
       Handle given = Make("dnnl_memory_desc_create_with_strides", 4, shape.values, kFloat32,
                           strides.values);
       Handle wanted = Ask<Handle>("dnnl_primitive_desc_query_md", description,
-                                  kLayoutQueries.at(argument), 0);
+                                  operands[i].query, 0);
       Handle memory = Make("dnnl_memory_create", given, engine, none);
       given_.push_back(memory);
       if (!Ask("dnnl_memory_desc_equal", given, wanted)) {
@@ -151,7 +152,7 @@ class Plan {
         (is_result ? last : steps_).push_back(copy);
         memory = other;
       }
-      bound.push_back({argument, memory});
+      bound.push_back({operands[i].argument, memory});
     }
     steps_.push_back({Make("dnnl_primitive_create", description), bound});
     steps_.insert(steps_.end(), last.begin(), last.end());

@@ -36,8 +36,8 @@ class Unavailable(Exception):
 def replace_convolutions(network: nn.Cell) -> int:
     """Let oneDNN compute the network's convolutions, in place; how many they are.
 
-    Weights, their names and order stay. Grouped, dilated and other convolutions that oneDNN's
-    operators do not cover stay MindSpore's. Unavailable without a compiler, or on other machines.
+    Weights, their names and order stay. Convolutions in groups, dilated or with a stride stay
+    MindSpore's. Unavailable without a compiler, or on other machines.
     """
     operators = _operators()
     count = 0
@@ -58,13 +58,14 @@ def _windows(primitive: object) -> Optional[tuple[tuple[int, ...], tuple[int, ..
     if primitive.group != 1 or set(primitive.dilation) != {1} or primitive.data_format != "NCHW":
         return None
     stride, mode = tuple(primitive.stride[-2:]), primitive.pad_mode.lower()
+    rows, columns = (k - s for k, s in zip(primitive.kernel_size, stride))
+    transposed = isinstance(primitive, ops.Conv2DTranspose)
+    if min(rows, columns) < 0 if transposed else set(stride) != {1}:
+        return None  # one side's size would not tell the other's
     if mode == "pad":
         return stride, tuple(primitive.pad)
     if mode == "valid":
         return stride, (0, 0, 0, 0)
-    if set(stride) != {1} and not isinstance(primitive, ops.Conv2DTranspose):
-        return None  # the padding depends on the image's size
-    rows, columns = (max(k - s, 0) for k, s in zip(primitive.kernel_size, stride))
     return stride, (rows // 2, rows - rows // 2, columns // 2, columns - columns // 2)
 
 
@@ -136,16 +137,18 @@ def _operators() -> Path:
     if not library.is_file():
         raise Unavailable(f"MindSpore {ms.__version__} brings no oneDNN 3")
     operators = _compiled()
-    copy = os.memfd_create(library.name)  # one file opened twice would be one library
     try:
+        copy = os.memfd_create(library.name)  # one file opened twice would be one library
         with library.open("rb") as file:
             while os.sendfile(copy, file.fileno(), None, 1 << 30):
                 pass
         name = f"/proc/self/fd/{copy}".encode()
-        if ctypes.CDLL(str(operators)).Open(name, _threads()):
-            raise Unavailable(f"{library} is not as expected")
-    finally:
+        failed = ctypes.CDLL(str(operators)).Open(name, _threads())
         os.close(copy)
+    except OSError as error:
+        raise Unavailable(str(error)) from None
+    if failed:
+        raise Unavailable(f"{library} is not as expected")
     return operators
 
 
@@ -170,7 +173,8 @@ def _compiled() -> Path:
             subprocess.run(command, check=True, capture_output=True, text=True)
             made.replace(path)
     except subprocess.CalledProcessError as error:
-        raise Unavailable(f"{compiler} failed: {error.stderr.strip().splitlines()[0]}") from None
+        first = error.stderr.strip().partition("\n")[0]
+        raise Unavailable(f"{compiler} failed: {first}") from None
     except OSError as error:
         raise Unavailable(f"{cache} cannot be written ({error.strerror})") from None
     return path

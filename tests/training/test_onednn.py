@@ -63,8 +63,15 @@ CELLS = {
         (2, 8, 11, 12),
         lambda: nn.Conv2d(8, 16, 3, pad_mode="pad", padding=(0, 1, 2, 0)),
     ),
-    "stride": ((3, 8, 12, 16), lambda: nn.Conv2d(8, 16, 4, 2, pad_mode="pad", padding=1)),
     "transposed": ((2, 32, 9, 7), lambda: nn.Conv2dTranspose(32, 16, 2, stride=2)),
+    "transposed, padding": (
+        (3, 16, 6, 8),
+        lambda: nn.Conv2dTranspose(16, 8, 4, stride=2, pad_mode="pad", padding=1),
+    ),
+    "transposed, valid": (
+        (3, 16, 6, 8),
+        lambda: nn.Conv2dTranspose(16, 8, 5, stride=2, pad_mode="valid"),
+    ),
     "transposed, one image": (
         (1, 64, 9, 7),
         lambda: nn.Conv2dTranspose(64, 32, 2, stride=2, has_bias=True),
@@ -112,8 +119,9 @@ def test_any_number_of_threads(threads, monkeypatch, fresh):
         lambda: nn.Conv2d(8, 8, 3, group=2),
         lambda: nn.Conv2d(8, 8, 3, dilation=2),
         lambda: nn.Conv2d(8, 8, 3, stride=2),
+        lambda: nn.Conv2dTranspose(8, 8, 1, stride=2),
     ],
-    ids=["groups", "dilation", "same with a stride"],
+    ids=["groups", "dilation", "stride", "transposed with gaps"],
 )
 def test_others_stay(cell):
     assert onednn.replace_convolutions(nn.SequentialCell(cell())) == 0
@@ -166,6 +174,14 @@ def test_a_compiler_that_fails(tmp_path, monkeypatch, fresh):
     with pytest.raises(onednn.Unavailable, match=r"g\+\+ failed: no header here"):
         onednn._operators()
     assert list((tmp_path / "cache" / "ms_restore").iterdir()) == []
+
+
+def test_operators_that_do_not_load(tmp_path, monkeypatch, fresh):
+    """As of a home that another machine compiled for."""
+    (tmp_path / "operators.so").write_bytes(b"of another kind")
+    monkeypatch.setattr(onednn, "_compiled", lambda: tmp_path / "operators.so")
+    with pytest.raises(onednn.Unavailable, match=r"operators\.so"):
+        onednn._operators()
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, fresh):
