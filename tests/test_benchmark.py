@@ -1,6 +1,11 @@
 """The verb benchmark: every figure is there, and the file holds what they depend on."""
 
 import json
+import time
+
+from ms_restore import recipe, runtime
+from ms_restore.data.patches import TrainingBatches
+from ms_restore.verbs import benchmark
 
 
 def test_a_model_is_measured(command_line, tiny, tmp_path):
@@ -20,6 +25,21 @@ def test_a_model_is_measured(command_line, tiny, tmp_path):
     assert "filters: 5" in found["recipe"]
     assert found["machine"]["cores"] > 0
     assert found["versions"]["mindspore"]
+
+
+def test_the_data_rate_is_not_that_of_batches_made_ahead(monkeypatch):
+    made = TrainingBatches.__getitem__
+
+    def slowly(self, batch):
+        time.sleep(0.02)
+        return made(self, batch)
+
+    monkeypatch.setattr(TrainingBatches, "__getitem__", slowly)
+    monkeypatch.setattr(benchmark, "_SECONDS", 1.0)
+    runtime.start("CPU")
+    ours = recipe.load("dncnn_quickstart", {"data.workers": 2})
+    most = 2 * ours.train.batch_size / 0.02
+    assert 0.3 * most < benchmark._data(ours)["images_per_second"] < 1.1 * most
 
 
 def test_a_solver_is_not(in_process):
