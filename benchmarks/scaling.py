@@ -19,7 +19,15 @@ from roofline import PEAK, of_forward
 
 from ms_restore import parts, recipe, runtime
 
-_MODELS = ("edsr", "edsr_baseline_x2", "dncnn_s25", "noise2noise_gaussian", "noise2noise_mri")
+_MODELS = (
+    "edsr",
+    "edsr_baseline_x2",
+    "dncnn_s25",
+    "noise2noise_gaussian",
+    "noise2noise_mri",
+    "sid_sony",
+    "dmsp_dae",
+)
 _LINK = 20e9  # bytes a second between devices, assumed
 _DEVICES = (1, 8, 64)
 
