@@ -31,7 +31,7 @@ def test_the_data_rate_is_not_that_of_batches_made_ahead(monkeypatch):
     made = TrainingBatches.__getitem__
 
     def slowly(self, batch):
-        time.sleep(0.02)
+        time.sleep(0.02 if batch > 20 else 0)
         return made(self, batch)
 
     monkeypatch.setattr(TrainingBatches, "__getitem__", slowly)

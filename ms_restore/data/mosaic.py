@@ -112,25 +112,20 @@ class Mosaic:
 
         ``colours`` holds a period at least, InputError where it is another pattern.
         """
-        for rows, columns in np.ndindex(self.period, self.period):
-            if self._begins(colours, rows, columns):
-                return rows, columns
+        for found in self._offsets(colours):
+            return found
         raise InputError(f"its colours {_spelt(colours)} are not a pattern of {self.name}")
 
     def matches(self, colours: np.ndarray) -> bool:
         """Whether these first colours are of this kind."""
-        every = np.ndindex(self.period, self.period)
-        return any(self._begins(colours, rows, columns) for rows, columns in every)
+        return any(True for _ in self._offsets(colours))
 
-    def _begins(self, colours: np.ndarray, rows: int, columns: int) -> bool:
-        pattern = np.array(self.pattern)
-        at = np.ix_(
-            *(
-                (np.arange(n) + first) % self.period
-                for n, first in zip(colours.shape, (rows, columns))
-            )
-        )
-        return bool((pattern[at] == colours).all())
+    def _offsets(self, colours: np.ndarray) -> Iterator[tuple[int, int]]:
+        at = np.ix_(*(np.arange(side) % self.period for side in colours.shape))
+        for rows, columns in np.ndindex(self.period, self.period):
+            begun = np.roll(self.pattern, (-rows, -columns), axis=(0, 1))
+            if (begun[at] == colours).all():
+                yield rows, columns
 
 
 BAYER = Mosaic("Bayer", ((0, 1), (1, 2)), 2, ((0, 0), (1, 0), (2, 0), (1, 1)))

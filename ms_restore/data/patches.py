@@ -187,9 +187,8 @@ class TrainingBatches:
 
     def _join(self, pairs: list[_Pair]) -> _Batch:
         groups = [pairs]
-        if (
-            len({(pair.x.dtype, pair.y is None or pair.y.dtype) for pair in pairs}) > 1
-        ):  # 8 and 16 bit
+        kinds = {(pair.x.dtype, pair.y is None or pair.y.dtype) for pair in pairs}
+        if len(kinds) > 1:  # 8 and 16 bit
             groups = [[pair] for pair in pairs]
         made = [self._batch(group) for group in groups]
         if len(made) == 1:

@@ -161,8 +161,8 @@ class Plan {
   void Run(Handle stream, std::vector<char> *scratch, const std::vector<Part> &parts) {
     const auto size = static_cast<size_t>(scratch_ + kAlignment);
     if (scratch->size() < size) *scratch = std::vector<char>(size);
-    const auto offset = reinterpret_cast<uintptr_t>(scratch->data()) % kAlignment;
-    char *start = scratch->data() + kAlignment - offset;
+    const auto beyond = reinterpret_cast<uintptr_t>(scratch->data()) % kAlignment;
+    char *start = scratch->data() + kAlignment - beyond;
     for (size_t i = 0; i < given_.size(); ++i) {
       Call("dnnl_memory_set_data_handle", given_[i], static_cast<void *>(parts[i].data));
     }

@@ -304,8 +304,7 @@ def learning_rates(settings: TrainSettings) -> list[float]:
 def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
     """The recipe's training step of this network."""
     settings = recipe.train
-    if settings.cpu_convolutions == "onednn" and settings.amp_level == "O0":
-        _speed_up(network)
+    _speed_up(network, settings)
     optimizer = parts.build(
         "optimizer", settings.optimizer, network.trainable_params(), learning_rates(settings)
     )
@@ -324,9 +323,11 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
     )
 
 
-def _speed_up(network: nn.Cell) -> None:
+def _speed_up(network: nn.Cell, settings: TrainSettings) -> None:
+    """Let oneDNN compute the convolutions, where it can and should."""
+    wanted = settings.cpu_convolutions == "onednn" and settings.amp_level == "O0"
     graph = ms.get_context("mode") == ms.GRAPH_MODE
-    if ms.get_context("device_target") != "CPU" or not graph:
+    if not (wanted and graph and ms.get_context("device_target") == "CPU"):
         return
     try:
         onednn.replace_convolutions(network)

@@ -98,7 +98,7 @@ class Job:
             "model": noted["model"],
             **inputs.settings,
             "shard_bytes": self._shard_bytes,
-            "limit": noted["limit"],
+            "limit": limit,
         }
 
     @contextlib.contextmanager

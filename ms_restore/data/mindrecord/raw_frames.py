@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
@@ -87,7 +88,7 @@ class RawFrames(Inputs):
         nbytes = planes.nbytes
         return Loaded(entry, nbytes, nbytes, _tiles(planes, side))
 
-    def _problem(self, scene: Scene, path: Path) -> str | None:
+    def _problem(self, scene: Scene, path: Path) -> Optional[str]:
         """What the headers show to be wrong with a frame."""
         try:
             size = raw.size(path)
