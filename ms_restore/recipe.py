@@ -83,7 +83,7 @@ class TrainSettings:
     amp_level: Literal["O0", "O2"] = "O0"
     """O2: the network computes in float16, its weights and their update stay float32."""
     cpu_convolutions: Literal["onednn", "mindspore"] = "onednn"
-    """On a CPU at O0: onednn lets oneDNN lay out their operands, which is faster."""
+    """On a CPU at O0: onednn takes them, and what is between them, from ``cpu_operators``."""
     loss_scale: Optional[Literal["none", "fixed", "dynamic"]] = None
     """Factor on the loss that keeps small gradients in float16; by default dynamic with O2."""
     loss_scale_window: pydantic.PositiveInt = 1000

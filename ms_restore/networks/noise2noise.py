@@ -14,6 +14,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Normal
 
+from ms_restore.networks.layers import LeakyReLU
+
 _LEVELS = 5  # of pooling
 _WIDTH = 48
 SLOPE = 0.1  # of the leaky ReLU
@@ -44,6 +46,7 @@ class Noise2Noise(nn.Cell):
         self.encoder = nn.CellList([_conv(width, width) for _ in range(_LEVELS)])
         self.middle = _conv(width, width)
         self.pool = nn.MaxPool2d(2, 2)
+        self.activation = LeakyReLU(SLOPE)
         inputs = [width] + [2 * width] * (_LEVELS - 2)
         pairs = [_Pair(doubled, width, 2 * width, 2 * width) for doubled in inputs]
         self.decoder = nn.CellList(pairs)
@@ -52,12 +55,12 @@ class Noise2Noise(nn.Cell):
 
     def construct(self, y: Tensor) -> Tensor:
         y = y - SHIFT
-        x = _activated(self.first(y))
+        x = self.activation(self.first(y))
         skips: tuple[Tensor, ...] = (y,)
         for conv in self.encoder:
-            x = self.pool(_activated(conv(x)))
+            x = self.pool(self.activation(conv(x)))
             skips = (*skips, x)
-        x = _activated(self.middle(x))
+        x = self.activation(self.middle(x))
         for level in range(_LEVELS - 1):
             x = self.decoder[level](x, skips[_LEVELS - 1 - level])
         return self.last(self.full(x, y)) + SHIFT
@@ -75,14 +78,16 @@ class _Pair(nn.Cell):
         self.doubled = doubled
         self.conv1 = _conv(doubled + skipped, between)
         self.conv2 = _conv(between, outputs)
-        self.conv_doubled = _ConvDoubled(doubled)
+        self.activation = LeakyReLU(SLOPE)
+        self.conv_doubled = _ConvDoubled(doubled)  # these two compute conv1
+        self.conv_skipped = ops.Conv2D(between, 3, pad_mode="pad", pad=1)
 
     def construct(self, x: Tensor, skip: Tensor) -> Tensor:
         weight = self.conv1.weight.astype(skip.dtype)
         x = self.conv_doubled(x, weight[:, : self.doubled])
-        x = x + self.conv1.conv2d(skip, weight[:, self.doubled :])
-        x = _activated(ops.bias_add(x, self.conv1.bias.astype(x.dtype)))
-        return _activated(self.conv2(x))
+        x = x + self.conv_skipped(skip, weight[:, self.doubled :])
+        x = self.activation(ops.bias_add(x, self.conv1.bias.astype(x.dtype)))
+        return self.activation(self.conv2(x))
 
 
 class _ConvDoubled(nn.Cell):
@@ -107,11 +112,6 @@ class _ConvDoubled(nn.Cell):
         wide = wide.reshape(outputs, channels, 4, 4).swapaxes(0, 1)
         count, _, height, width = x.shape
         return self.transposed(x, wide, (count, outputs, 2 * height, 2 * width))
-
-
-def _activated(x: Tensor) -> Tensor:
-    """Leaky ReLU; on CPUs the gradient of a maximum takes seven times as long."""
-    return SLOPE * x + (1 - SLOPE) * ops.relu(x)
 
 
 def _conv(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Conv2d:

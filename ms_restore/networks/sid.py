@@ -14,6 +14,8 @@ from typing import Literal
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Normal
 
+from ms_restore.networks.layers import LeakyReLU
+
 _LEVELS = 4  # of pooling
 SLOPE = 0.2  # of the leaky ReLU
 _GAIN = (2 / (1 + SLOPE**2)) ** 0.5  # He et al., arXiv 1502.01852: keeps the variance
@@ -73,14 +75,10 @@ class _Pair(nn.Cell):
         super().__init__()
         self.conv1 = _conv(inputs, outputs, 3)
         self.conv2 = _conv(outputs, outputs, 3)
+        self.activation = LeakyReLU(SLOPE)
 
     def construct(self, x: Tensor) -> Tensor:
-        return _activated(self.conv2(_activated(self.conv1(x))))
-
-
-def _activated(x: Tensor) -> Tensor:
-    """Leaky ReLU; on CPUs the gradient of a maximum takes seven times as long."""
-    return SLOPE * x + (1 - SLOPE) * ops.relu(x)
+        return self.activation(self.conv2(self.activation(self.conv1(x))))
 
 
 def _doubling(inputs: int, outputs: int, bias: bool) -> nn.Conv2dTranspose:

@@ -20,7 +20,7 @@ from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics.protocols import PROTOCOLS
 from ms_restore.recipe import Recipe, TrainSettings
 from ms_restore.report.terminal import TrainingProgress, say
-from ms_restore.training import callbacks, folder, loggers, onednn
+from ms_restore.training import callbacks, cpu_operators, folder, loggers
 from ms_restore.training.step import LossScale, NetworkWithLoss, TrainStep
 from ms_restore.weights import checkpoint
 from ms_restore.weights.checkpoint import Checkpoint
@@ -324,15 +324,15 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
 
 
 def _speed_up(network: nn.Cell, settings: TrainSettings) -> None:
-    """Let oneDNN compute the convolutions, where it can and should."""
+    """Let compiled operators compute the network, where they can and should."""
     wanted = settings.cpu_convolutions == "onednn" and settings.amp_level == "O0"
     graph = ms.get_context("mode") == ms.GRAPH_MODE
     if not (wanted and graph and ms.get_context("device_target") == "CPU"):
         return
     try:
-        onednn.replace_convolutions(network)
-    except onednn.Unavailable as reason:
-        say(f"convolutions of MindSpore, which train slower than oneDNN's: {reason}")
+        cpu_operators.replace_operators(network)
+    except cpu_operators.Unavailable as reason:
+        say(f"operators of MindSpore, which train slower than compiled ones: {reason}")
 
 
 def _state(network: nn.Cell, step_cell: TrainStep) -> dict[str, ms.Parameter]:

@@ -45,6 +45,7 @@ class LossScale(nn.Cell):
         super().__init__(auto_prefix=False)
         first = {"none": 1.0, "fixed": _FIXED_SCALE, "dynamic": _FIRST_SCALE}[kind]
         self.dynamic = kind == "dynamic"
+        self.scales = kind != "none"
         self.scaler = amp.DynamicLossScaler(first, 2, window)
         self.scaler.scale_value.name = "loss_scale"
         self.scaler.counter.name = "loss_scale_good_steps"
@@ -113,9 +114,10 @@ class TrainStep(nn.Cell):
             loss, gradients = self.loss_and_gradients(y, x, scale)
         else:
             loss, gradients = self.accumulated(y, x, scale)
-        shrink = 1.0 / (scale * self.accumulate)
-        loss = loss * shrink
-        gradients = self.hyper_map(ops.partial(_times, shrink), gradients)
+        if self.loss_scale.scales or self.accumulate > 1:
+            shrink = 1.0 / (scale * self.accumulate)
+            loss = loss * shrink
+            gradients = self.hyper_map(ops.partial(_times, shrink), gradients)
         if self.ranks > 1:
             gradients = self.reducer(gradients)
             loss = self.sum(loss) / self.ranks

@@ -1,4 +1,4 @@
-"""oneDNN's convolutions against MindSpore's, forward and both gradients."""
+"""The compiled operators against MindSpore's own, forward and all gradients."""
 
 import mindspore as ms
 import numpy as np
@@ -6,7 +6,8 @@ import pytest
 from mindspore import nn, ops
 
 from ms_restore import parts, recipe, runtime
-from ms_restore.training import onednn
+from ms_restore.networks.layers import LeakyReLU
+from ms_restore.training.cpu_operators import Unavailable, cells, library, replace_operators
 from ms_restore.training.run import build_step
 
 RTOL = 2e-5  # of the largest number
@@ -16,17 +17,17 @@ RTOL = 2e-5  # of the largest number
 def device():
     runtime.start("CPU")
     try:
-        onednn._operators()
-    except onednn.Unavailable as reason:
+        library.operators()
+    except Unavailable as reason:
         pytest.skip(str(reason))
 
 
 @pytest.fixture
 def fresh():
     """Nothing kept from an earlier opening, before and after."""
-    onednn._operators.cache_clear()
+    library.operators.cache_clear()
     yield
-    onednn._operators.cache_clear()
+    library.operators.cache_clear()
 
 
 class _Squares(nn.Cell):
@@ -40,8 +41,10 @@ class _Squares(nn.Cell):
 
 
 def _values_and_gradients(cell, y):
-    function = ops.value_and_grad(_Squares(cell), 0, cell.trainable_params(), has_aux=True)
-    (_, x), (of_input, of_weights) = function(ms.Tensor(y))
+    weights = tuple(cell.trainable_params()) or None
+    function = ops.value_and_grad(_Squares(cell), 0, weights, has_aux=True)
+    (_, x), gradients = function(ms.Tensor(y))
+    of_input, of_weights = gradients if weights else (gradients, ())
     return [x.asnumpy(), of_input.asnumpy(), *(g.asnumpy() for g in of_weights)]
 
 
@@ -55,6 +58,7 @@ def _close(ours, expected):
 CELLS = {
     "3x3": ((5, 24, 13, 18), lambda: nn.Conv2d(24, 40, 3, pad_mode="pad", padding=1)),
     "3x3 same, bias": ((2, 3, 17, 9), lambda: nn.Conv2d(3, 64, 3, has_bias=True)),
+    "a large batch": ((6, 24, 128, 128), lambda: nn.Conv2d(24, 40, 3, has_bias=True)),
     "one image": ((1, 64, 16, 16), lambda: nn.Conv2d(64, 48, 3)),
     "one image, few channels": ((1, 16, 12, 12), lambda: nn.Conv2d(16, 3, 1)),
     "even kernel, same": ((3, 8, 10, 12), lambda: nn.Conv2d(8, 16, 4)),
@@ -76,6 +80,11 @@ CELLS = {
         (1, 64, 9, 7),
         lambda: nn.Conv2dTranspose(64, 32, 2, stride=2, has_bias=True),
     ),
+    "pixel shuffle by 2": ((2, 12, 5, 7), lambda: nn.PixelShuffle(2)),
+    "pixel shuffle by 3": ((1, 27, 4, 1), lambda: nn.PixelShuffle(3)),
+    "leaky ReLU": ((3, 5, 150, 170), lambda: LeakyReLU(0.2)),
+    "2x2 max pooling": ((3, 5, 12, 14), lambda: nn.MaxPool2d(2, 2)),
+    "2x2 max pooling, odd": ((2, 3, 7, 9), lambda: nn.MaxPool2d(2, 2)),
 }
 
 
@@ -89,15 +98,24 @@ def test_like_mindspore(name):
         values = rng.standard_normal(parameter.shape).astype(np.float32)
         parameter.set_data(ms.Tensor(values / values[0].size))
     expected = _values_and_gradients(cell, y)
-    assert onednn.replace_convolutions(cell) == 1
+    assert replace_operators(cell) == 1
     _close(_values_and_gradients(cell, y), expected)
+
+
+def test_the_first_of_equal_pixels_has_the_gradient():
+    cell = nn.SequentialCell(nn.MaxPool2d(2, 2))
+    replace_operators(cell)
+    y = np.ones((1, 1, 2, 6), np.float32)
+    y[0, 0, 0, 2] = y[0, 0, :, 4] = 0
+    _, of_input = _values_and_gradients(cell, y)
+    np.testing.assert_array_equal(of_input[0, 0], [[2, 0, 0, 2, 0, 2], [0, 0, 0, 0, 0, 0]])
 
 
 def test_two_sizes_in_turn():
     cell = nn.SequentialCell(nn.Conv2d(16, 16, 3))
     small, large = (np.ones((2, 16, side, side), np.float32) for side in (8, 20))
     expected = [_values_and_gradients(cell, y) for y in (small, large, small)]
-    onednn.replace_convolutions(cell)
+    replace_operators(cell)
     for y, wanted in zip((small, large, small), expected):
         _close(_values_and_gradients(cell, y), wanted)
 
@@ -105,11 +123,11 @@ def test_two_sizes_in_turn():
 @pytest.mark.parametrize("threads", [1, 3, 8])
 def test_any_number_of_threads(threads, monkeypatch, fresh):
     """Of 8, two images make two parts, each of four groups of channels."""
-    monkeypatch.setattr(onednn, "_threads", lambda: threads)
+    monkeypatch.setattr(library, "_threads", lambda: threads)
     y = np.random.default_rng(2).standard_normal((2, 64, 8, 9)).astype(np.float32)
     cell = nn.SequentialCell(nn.Conv2d(64, 80, 3))
     expected = _values_and_gradients(cell, y)
-    onednn.replace_convolutions(cell)
+    replace_operators(cell)
     _close(_values_and_gradients(cell, y), expected)
 
 
@@ -120,11 +138,13 @@ def test_any_number_of_threads(threads, monkeypatch, fresh):
         lambda: nn.Conv2d(8, 8, 3, dilation=2),
         lambda: nn.Conv2d(8, 8, 3, stride=2),
         lambda: nn.Conv2dTranspose(8, 8, 1, stride=2),
+        lambda: nn.MaxPool2d(3, 2),
+        lambda: nn.MaxPool2d(2, 2, pad_mode="same"),
     ],
-    ids=["groups", "dilation", "stride", "transposed with gaps"],
+    ids=["groups", "dilation", "stride", "transposed with gaps", "large pools", "padded pools"],
 )
 def test_others_stay(cell):
-    assert onednn.replace_convolutions(nn.SequentialCell(cell())) == 0
+    assert replace_operators(nn.SequentialCell(cell())) == 0
 
 
 @pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae"])
@@ -132,8 +152,19 @@ def test_every_network_keeps_its_weights(model):
     network = parts.build("network", recipe.load(f"{model}_quickstart").network)
     before = [(p.name, p.shape) for p in network.trainable_params()]
     kernels = sum(len(shape) == 4 for _, shape in before)
-    assert onednn.replace_convolutions(network) >= kernels
+    assert replace_operators(network) >= kernels
     assert [(p.name, p.shape) for p in network.trainable_params()] == before
+
+
+@pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae"])
+def test_every_network_is_the_same(model):
+    network = parts.build("network", recipe.load(f"{model}_quickstart").network)
+    side = network.size_multiple
+    shape = (2, network.channels, max(side, 8), 2 * max(side, 8))
+    y = np.random.default_rng(4).random(shape, np.float32)
+    expected = _values_and_gradients(network, y)
+    replace_operators(network)
+    _close(_values_and_gradients(network, y), expected)
 
 
 def test_a_step_of_training_is_the_same():
@@ -159,7 +190,7 @@ def test_without_a_compiler_mindspore_computes(tmp_path, monkeypatch, capsys, fr
     ours = recipe.load("dncnn_quickstart")
     network = parts.build("network", ours.network)
     build_step(network, ours)
-    line = "convolutions of MindSpore, which train slower than oneDNN's: no C++ compiler found"
+    line = "operators of MindSpore, which train slower than compiled ones: no C++ compiler found"
     assert line in " ".join(capsys.readouterr().out.split())
     convolutions = [cell for _, cell in network.cells_and_names() if isinstance(cell, nn.Conv2d)]
     assert all(isinstance(cell.conv2d, ops.Conv2D) for cell in convolutions)
@@ -171,28 +202,28 @@ def test_a_compiler_that_fails(tmp_path, monkeypatch, fresh):
     compiler = tmp_path / "g++"
     compiler.write_text("#!/bin/sh\necho 'no header here' >&2\nexit 1\n")
     compiler.chmod(0o755)
-    with pytest.raises(onednn.Unavailable, match=r"g\+\+ failed: no header here"):
-        onednn._operators()
+    with pytest.raises(Unavailable, match=r"g\+\+ failed: no header here"):
+        library.operators()
     assert list((tmp_path / "cache" / "ms_restore").iterdir()) == []
 
 
 def test_operators_that_do_not_load(tmp_path, monkeypatch, fresh):
     """As of a home that another machine compiled for."""
     (tmp_path / "operators.so").write_bytes(b"of another kind")
-    monkeypatch.setattr(onednn, "_compiled", lambda: tmp_path / "operators.so")
-    with pytest.raises(onednn.Unavailable, match=r"operators\.so"):
-        onednn._operators()
+    monkeypatch.setattr(library, "_compiled", lambda: tmp_path / "operators.so")
+    with pytest.raises(Unavailable, match=r"operators\.so"):
+        library.operators()
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, fresh):
     (tmp_path / "cache").write_text("a file")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(onednn.Unavailable, match="cache/ms_restore cannot be written"):
-        onednn._operators()
+    with pytest.raises(Unavailable, match="cache/ms_restore cannot be written"):
+        library.operators()
 
 
 def test_a_failure_of_onednn_is_an_error():
-    cell = onednn._Convolution(onednn._operators(), (1, 1), (0, 0, 0, 0))
+    cell = cells.Convolution(library.operators(), (1, 1), (0, 0, 0, 0))
     cell.windows = ms.Tensor([1, 1, 5, 5, 5, 5], ms.int64)  # not of the result's size
     with pytest.raises(RuntimeError, match=r"function\(Forward\) is 1"):
         cell(

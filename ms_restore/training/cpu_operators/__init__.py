@@ -1,0 +1,84 @@
+"""Operators for training in float32 on a CPU that are faster than MindSpore's, or smaller.
+
+MindSpore fixes the layouts of a convolution's operands; oneDNN then makes matrices of them, or
+takes its reference. The custom operators of ``convolution.cc`` leave the layouts to oneDNN. They
+call a second copy of the oneDNN that MindSpore brings, for MindSpore's own calls are limited to
+AVX2 (``ms_restore.runtime``). Those of ``images.cc`` pass over an image once, where MindSpore does
+several times (leaky ReLU), searches again (the gradient of pooling) or keeps a table of every
+number's place (pixel shuffle).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+from mindspore import nn, ops
+
+from ms_restore.networks.layers import LeakyReLU
+from ms_restore.training.cpu_operators import cells, library
+from ms_restore.training.cpu_operators.library import Unavailable
+
+__all__ = ["Unavailable", "replace_operators"]
+
+
+def replace_operators(network: nn.Cell) -> int:
+    """Let the compiled operators compute the network, in place; how many are replaced.
+
+    Weights, their names and order stay. Convolutions in groups, dilated or with a stride, and
+    other pooling than of 2x2 pixels, stay MindSpore's. Unavailable without a compiler, or on other
+    machines.
+    """
+    operators = library.operators()
+    count = 0
+    for _, cell in list(network.cells_and_names()):
+        for name, part in [*vars(cell).items(), *cell.name_cells().items()]:
+            substitute = _substitute(cell, part, operators)
+            if substitute is None:
+                continue
+            count += 1
+            if isinstance(cell, nn.SequentialCell):
+                cell[list(cell.name_cells()).index(name)] = substitute
+            else:
+                setattr(cell, name, substitute)
+            if isinstance(substitute, cells.WithBias):
+                substitute.bias = cell.bias  # once in its place, which renames parameters
+                cell.has_bias = False  # added already
+    return count
+
+
+def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cell]:
+    """For a primitive or a cell within the cell; None: it stays."""
+    if isinstance(part, nn.PixelShuffle):
+        return cells.PixelShuffle(operators, part.upscale_factor)
+    if isinstance(part, LeakyReLU):
+        return cells.LeakyReLU(operators, part.slope)
+    if isinstance(part, ops.MaxPool):
+        halves = part.kernel_size[-2:] == part.strides[-2:] == (2, 2) and part.pad_mode == "VALID"
+        return cells.MaxPool(operators) if halves else None
+    windows = _windows(part)
+    if windows is None:
+        return None
+    if isinstance(part, ops.Conv2DTranspose):
+        return cells.Transposed(operators, *windows)
+    if isinstance(cell, nn.Conv2d) and cell.has_bias:
+        return cells.WithBias(cells.Biased(operators, *windows))
+    return cells.Convolution(operators, *windows)
+
+
+def _windows(primitive: object) -> Optional[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Stride (rows, columns) and padding (top, bottom, left, right) of a convolution."""
+    if not isinstance(primitive, (ops.Conv2D, ops.Conv2DTranspose)):
+        return None
+    if primitive.group != 1 or set(primitive.dilation) != {1} or primitive.data_format != "NCHW":
+        return None
+    stride, mode = tuple(primitive.stride[-2:]), primitive.pad_mode.lower()
+    rows, columns = (k - s for k, s in zip(primitive.kernel_size, stride))
+    transposed = isinstance(primitive, ops.Conv2DTranspose)
+    if min(rows, columns) < 0 if transposed else set(stride) != {1}:
+        return None  # one side's size would not tell the other's
+    if mode == "pad":
+        return stride, tuple(primitive.pad)
+    if mode == "valid":
+        return stride, (0, 0, 0, 0)
+    return stride, (rows // 2, rows - rows // 2, columns // 2, columns - columns // 2)

@@ -1,0 +1,164 @@
+"""Cells that compute by the compiled operators, all of float32 in the layout NCHW."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+
+class _ConvolutionOperators(nn.Cell):
+    """A convolution from (N, C, H, W) to (N, O, h, w) by weights (O, C, k, l), and its gradients.
+
+    All are float32. Stride is (rows, columns), padding (top, bottom, left, right).
+    """
+
+    has_bias = False
+
+    def __init__(self, operators: Path, stride: Sequence[int], padding: Sequence[int]) -> None:
+        super().__init__(auto_prefix=False)
+        top, bottom, left, right = padding
+        down, across = stride
+        has_bias = self.has_bias
+
+        def result(x: list[int], w: list[int], *_: list[int]) -> list[int]:
+            height = (x[2] + top + bottom - w[2]) // down + 1
+            return [x[0], w[0], height, (x[3] + left + right - w[3]) // across + 1]
+
+        def source(dy: list[int], w: list[int], _: list[int]) -> list[int]:
+            height = (dy[2] - 1) * down + w[2] - top - bottom
+            return [dy[0], w[1], height, (dy[3] - 1) * across + w[3] - left - right]
+
+        def weights(x: list[int], dy: list[int], _: list[int], w: list[int]) -> Any:
+            return (w, w[:1]) if has_bias else w
+
+        kind = (ms.float32, ms.float32) if has_bias else ms.float32
+        self.windows = Tensor(np.array([*stride, *padding], np.int64))
+        self.forward = ops.Custom(f"{operators}:Forward", result, ms.float32, "aot")
+        self.backward_data = ops.Custom(f"{operators}:BackwardData", source, ms.float32, "aot")
+        self.backward_weights = ops.Custom(f"{operators}:BackwardWeights", weights, kind, "aot")
+
+
+class Convolution(_ConvolutionOperators):
+    """x and weights to y."""
+
+    def construct(self, x: Tensor, w: Tensor) -> Tensor:
+        return self.forward(x, w, self.windows)
+
+    def bprop(self, x: Tensor, w: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+        return (
+            self.backward_data(dy, w, self.windows),
+            self.backward_weights(x, dy, self.windows, w),
+        )
+
+
+class Biased(_ConvolutionOperators):
+    """x, weights and bias to y."""
+
+    has_bias = True
+
+    def construct(self, x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        return self.forward(x, w, self.windows, bias)
+
+    def bprop(
+        self, x: Tensor, w: Tensor, bias: Tensor, y: Tensor, dy: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        of_weights, of_bias = self.backward_weights(x, dy, self.windows, w)
+        return self.backward_data(dy, w, self.windows), of_weights, of_bias
+
+
+class WithBias(nn.Cell):
+    """x and weights to y, with the bias of another cell."""
+
+    bias: Parameter
+
+    def __init__(self, convolution: Biased) -> None:
+        super().__init__(auto_prefix=False)
+        self.convolution = convolution
+
+    def construct(self, x: Tensor, w: Tensor) -> Tensor:
+        return self.convolution(x, w, self.bias)
+
+
+class Transposed(_ConvolutionOperators):
+    """y and weights to x, whose shape is ``shape``: the gradient of a convolution."""
+
+    def construct(self, y: Tensor, w: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return self.backward_data(y, w, self.windows)
+
+    def bprop(
+        self, y: Tensor, w: Tensor, shape: tuple[int, ...], x: Tensor, dx: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        return (
+            self.forward(dx, w, self.windows),
+            self.backward_weights(dx, y, self.windows, w),
+            shape,
+        )
+
+
+class PixelShuffle(nn.Cell):
+    """(N, C * r * r, H, W) to (N, C, r * H, r * W)."""
+
+    def __init__(self, operators: Path, factor: int) -> None:
+        super().__init__(auto_prefix=False)
+
+        def wide(x: list[int]) -> list[int]:
+            return [x[0], x[1] // factor**2, x[2] * factor, x[3] * factor]
+
+        def deep(y: list[int]) -> list[int]:
+            return [y[0], y[1] * factor**2, y[2] // factor, y[3] // factor]
+
+        self.to_wide = ops.Custom(f"{operators}:ToWide", wide, ms.float32, "aot")
+        self.to_deep = ops.Custom(f"{operators}:ToDeep", deep, ms.float32, "aot")
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.to_wide(x)
+
+    def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
+        return (self.to_deep(dy),)
+
+
+class LeakyReLU(nn.Cell):
+    """Leaky ReLU."""
+
+    def __init__(self, operators: Path, slope: float) -> None:
+        super().__init__(auto_prefix=False)
+
+        def same(x: list[int], *_: list[int]) -> list[int]:
+            return x
+
+        self.slope = Tensor(np.array([slope], np.float32))
+        self.forward = ops.Custom(f"{operators}:Leaky", same, ms.float32, "aot")
+        self.backward = ops.Custom(f"{operators}:LeakyBackward", same, ms.float32, "aot")
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.forward(x, self.slope)
+
+    def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
+        return (self.backward(dy, self.slope, y),)
+
+
+class MaxPool(nn.Cell):
+    """The largest of each 2x2 pixels, (N, C, H, W) to (N, C, H // 2, W // 2)."""
+
+    def __init__(self, operators: Path) -> None:
+        super().__init__(auto_prefix=False)
+
+        def halved(x: list[int]) -> list[int]:
+            return [x[0], x[1], x[2] // 2, x[3] // 2]
+
+        def whole(dy: list[int], x: list[int], y: list[int]) -> list[int]:
+            return x
+
+        self.pool = ops.Custom(f"{operators}:Pool", halved, ms.float32, "aot")
+        self.backward = ops.Custom(f"{operators}:PoolBackward", whole, ms.float32, "aot")
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.pool(x)
+
+    def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
+        return (self.backward(dy, x, y),)

@@ -1,0 +1,318 @@
+// Convolutions and their gradients as custom operators of MindSpore ("aot"), by oneDNN.
+//
+// MindSpore fixes the layouts of a convolution's operands, for which oneDNN has no kernels of its
+// own. Here oneDNN chooses the layouts, and the operands are copied to them and back. It is called
+// by its C interface, version 3 (https://uxlfoundation.github.io/oneDNN), from the library that
+// MindSpore brings: that has no threads of its own, so a batch is cut into parts, for several
+// threads and small enough for their caches.
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "workers.h"
+
+namespace {
+
+using Handle = void *;
+using Numbers = std::vector<int64_t>;
+
+// Values of oneDNN's enumerations.
+enum Argument {
+  kSource = 1, kResult = 17, kWeights = 33, kBias = 41,
+  kOfSource = 129, kOfResult = 145, kOfWeights = 161, kOfBias = 169,  // gradients
+};
+constexpr int kAnyLayout = 1, kFloat32 = 3, kCpu = 1, kInOrder = 1, kDirect = 1, kTraining = 64;
+constexpr int kAllIsas = 0;
+constexpr int kMaxDims = 12;
+constexpr int64_t kAlignment = 64;    // bytes
+constexpr int64_t kVector = 16;       // floats of AVX-512: channels that a part has at least
+constexpr int64_t kCached = 1 << 19;  // floats of images that a part has, if of several images
+
+struct Operand {
+  int argument;
+  int query, index;  // for the layout that oneDNN wants
+  int place;         // among those of the forward convolution, whose shape it has
+};
+
+// Two operands, the result, and what may be left out: the bias, which is a result in the last kind.
+enum Kind { kForward, kBackwardData, kBackwardWeights };
+const std::vector<Operand> kOperands[] = {
+    {{kSource, 129, 0, 0}, {kWeights, 131, 0, 1}, {kResult, 133, 0, 2}, {kBias, 131, 1, 3}},
+    {{kOfResult, 134, 0, 2}, {kWeights, 131, 0, 1}, {kOfSource, 130, 0, 0}},
+    {{kSource, 129, 0, 0}, {kOfResult, 134, 0, 2}, {kOfWeights, 132, 0, 1}, {kOfBias, 132, 1, 3}},
+};
+
+bool IsResult(Kind kind, size_t operand) {
+  return operand == 2 || (operand == 3 && kind == kBackwardWeights);
+}
+
+struct Dims {
+  int64_t values[kMaxDims] = {};
+  explicit Dims(const Numbers &numbers) { std::copy(numbers.begin(), numbers.end(), values); }
+};
+
+struct Bound {
+  int argument;
+  Handle memory;
+};
+
+Handle library = nullptr;
+Handle engine = nullptr;
+
+template <typename Result = int, typename... Arguments>
+Result Ask(const char *name, Arguments... arguments) {
+  auto function = reinterpret_cast<Result (*)(Arguments...)>(dlsym(library, name));
+  if (function == nullptr) throw std::runtime_error(std::string("oneDNN has no ") + name);
+  return function(arguments...);
+}
+
+template <typename... Arguments>
+void Call(const char *name, Arguments... arguments) {
+  if (int status = Ask(name, arguments...)) {
+    throw std::runtime_error(std::string(name) + " failed with status " + std::to_string(status));
+  }
+}
+
+template <typename... Arguments>
+Handle Make(const char *name, Arguments... arguments) {
+  Handle made = nullptr;
+  Call(name, &made, arguments...);
+  return made;
+}
+
+// A part of a tensor, strides in floats.
+struct Part {
+  float *data;
+  Numbers shape;
+  Numbers strides;
+
+  Part(void *all, const int64_t *sizes, int dims)
+      : data(static_cast<float *>(all)), shape(sizes, sizes + dims), strides(dims, 1) {
+    for (int i = dims - 1; i > 0; --i) strides[i - 1] = strides[i] * shape[i];
+  }
+  int64_t Size() const { return shape[0] * strides[0]; }
+  Part Cut(int axis, int64_t first, int64_t end) const {
+    Part part = *this;
+    part.data += first * strides[axis];
+    part.shape[axis] = end - first;
+    return part;
+  }
+};
+
+// One convolution of given shapes, of one thread.
+class Plan {
+ public:
+  Plan(Kind kind, const std::vector<Part> &parts, const Numbers &windows) {
+    const auto &operands = kOperands[kind];
+    Handle forward_layouts[4] = {};
+    for (size_t i = 0; i < parts.size(); ++i) {
+      Dims shape(parts[i].shape);
+      forward_layouts[operands[i].place] = Make("dnnl_memory_desc_create_with_tag",
+          static_cast<int>(parts[i].shape.size()), shape.values, kFloat32, kAnyLayout);
+    }
+    const auto [source, weights, result, bias] = forward_layouts;
+    Dims stride({windows[0], windows[1]}), dilation({0, 0});
+    Dims before({windows[2], windows[4]}), after({windows[3], windows[5]});
+    const Handle none = nullptr;
+    Handle description = Make("dnnl_convolution_forward_primitive_desc_create", engine, kTraining,
+                              kDirect, source, weights, bias, result, stride.values,
+                              dilation.values, before.values, after.values, none);
+    if (kind == kBackwardData) {
+      description = Make("dnnl_convolution_backward_data_primitive_desc_create", engine, kDirect,
+                         source, weights, result, stride.values, dilation.values, before.values,
+                         after.values, description, none);
+    } else if (kind == kBackwardWeights) {
+      description = Make("dnnl_convolution_backward_weights_primitive_desc_create", engine, kDirect,
+                         source, weights, bias, result, stride.values, dilation.values,
+                         before.values, after.values, description, none);
+    }
+    std::vector<Step> last;
+    std::vector<Bound> bound;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      Dims shape(parts[i].shape), strides(parts[i].strides);
+      Handle given = Make("dnnl_memory_desc_create_with_strides",
+          static_cast<int>(parts[i].shape.size()), shape.values, kFloat32, strides.values);
+      Handle wanted = Ask<Handle>("dnnl_primitive_desc_query_md", description, operands[i].query,
+                                  operands[i].index);
+      Handle memory = Make("dnnl_memory_create", given, engine, none);
+      given_.push_back(memory);
+      if (!Ask("dnnl_memory_desc_equal", given, wanted)) {
+        const bool is_result = IsResult(kind, i);
+        Handle other = Make("dnnl_memory_create", wanted, engine, none);
+        wanted_.emplace_back(other, scratch_);
+        const auto size = static_cast<int64_t>(Ask<size_t>("dnnl_memory_desc_get_size", wanted));
+        scratch_ += (size + kAlignment - 1) / kAlignment * kAlignment;
+        Handle from = is_result ? wanted : given, to = is_result ? given : wanted;
+        Handle copying = Make("dnnl_reorder_primitive_desc_create", from, engine, to, engine, none);
+        Step copy{Make("dnnl_primitive_create", copying),
+                  {{kSource, is_result ? other : memory}, {kResult, is_result ? memory : other}}};
+        (is_result ? last : steps_).push_back(copy);
+        memory = other;
+      }
+      bound.push_back({operands[i].argument, memory});
+    }
+    steps_.push_back({Make("dnnl_primitive_create", description), bound});
+    steps_.insert(steps_.end(), last.begin(), last.end());
+  }
+
+  void Run(Handle stream, std::vector<char> *scratch, const std::vector<Part> &parts) {
+    const auto size = static_cast<size_t>(scratch_ + kAlignment);
+    if (scratch->size() < size) *scratch = std::vector<char>(size);
+    const auto beyond = reinterpret_cast<uintptr_t>(scratch->data()) % kAlignment;
+    char *start = scratch->data() + kAlignment - beyond;
+    for (size_t i = 0; i < given_.size(); ++i) {
+      Call("dnnl_memory_set_data_handle", given_[i], static_cast<void *>(parts[i].data));
+    }
+    for (auto [memory, offset] : wanted_) {
+      Call("dnnl_memory_set_data_handle", memory, static_cast<void *>(start + offset));
+    }
+    for (const Step &step : steps_) {
+      const auto count = static_cast<int>(step.bound.size());
+      Call("dnnl_primitive_execute", step.primitive, stream, count, step.bound.data());
+    }
+  }
+
+ private:
+  struct Step {
+    Handle primitive;
+    std::vector<Bound> bound;
+  };
+  std::vector<Handle> given_;                       // memory in MindSpore's layout,
+  std::vector<std::pair<Handle, int64_t>> wanted_;  // and in oneDNN's, with its place in scratch
+  std::vector<Step> steps_;
+  int64_t scratch_ = 0;  // bytes
+};
+
+// Of a worker.
+struct Context {
+  Handle stream = Make("dnnl_stream_create", engine, kInOrder);
+  std::vector<char> scratch;
+  std::map<Numbers, std::unique_ptr<Plan>> plans;
+};
+
+std::vector<Context *> contexts;
+
+void ConvolvePart(Context *context, Kind kind, const std::vector<Part> &parts,
+                  const Numbers &windows) {
+  Numbers key{kind};
+  key.insert(key.end(), windows.begin(), windows.end());
+  for (const Part &part : parts) {
+    key.insert(key.end(), part.shape.begin(), part.shape.end());
+    key.insert(key.end(), part.strides.begin(), part.strides.end());
+  }
+  auto &plan = context->plans[key];
+  if (!plan) plan = std::make_unique<Plan>(kind, parts, windows);
+  plan->Run(context->stream, &context->scratch, parts);
+}
+
+struct Summand {
+  size_t operand;
+  std::vector<float> values;
+};
+
+// Equal parts of the batch; where that is smaller than the threads are many, of the result's
+// channels, too. Of the gradients of weights and bias each part of the batch gives a summand; all
+// but the first need a place.
+std::vector<std::vector<Part>> Divide(Kind kind, const std::vector<Part> &whole,
+                                      std::vector<Summand> *summands) {
+  const auto threads = static_cast<int64_t>(Workers());
+  const int axis = kind == kBackwardWeights ? 0 : 1, other = kind == kBackwardWeights ? 1 : 2;
+  const int64_t images = whole[0].shape[0], channels = whole[2].shape[axis];
+  const int64_t most = kind == kBackwardWeights ? 4 * kCached : kCached;  // summands cost, too
+  const int64_t cached = (whole[0].Size() + whole[other].Size()) / most;
+  int64_t batches = std::min(std::max(threads, cached), images);
+  while (batches < images && (images % batches != 0 || batches % threads != 0)) ++batches;
+  const int64_t groups = std::max<int64_t>(1, std::min(threads / batches, channels / kVector));
+  std::vector<std::vector<Part>> divided;
+  for (int64_t i = 0; i < batches; ++i) {
+    auto batch = whole;
+    for (int k : {0, other}) {
+      batch[k] = batch[k].Cut(0, images * i / batches, images * (i + 1) / batches);
+    }
+    for (size_t k = 0; k < batch.size() && kind == kBackwardWeights && i > 0; ++k) {
+      if (!IsResult(kind, k)) continue;
+      summands->push_back({k, std::vector<float>(whole[k].Size())});
+      batch[k].data = summands->back().values.data();
+    }
+    for (int64_t j = 0; j < groups; ++j) {
+      const int64_t channel = channels * j / groups, last = channels * (j + 1) / groups;
+      auto part = batch;
+      part[1] = part[1].Cut(kind == kForward ? 0 : 1, channel, last);
+      part[2] = part[2].Cut(axis, channel, last);
+      if (part.size() > 3) part[3] = part[3].Cut(0, channel, last);
+      divided.push_back(part);
+    }
+  }
+  return divided;
+}
+
+void Convolve(Kind kind, const std::vector<Part> &whole, const int64_t *windows) {
+  std::vector<Summand> summands;
+  const auto divided = Divide(kind, whole, &summands);
+  const Numbers geometry(windows, windows + 6);
+  Together(divided.size(), [&](size_t worker, size_t i) {
+    ConvolvePart(contexts[worker], kind, divided[i], geometry);
+  });
+  for (const auto &summand : summands) {
+    float *sum = whole[summand.operand].data;
+    for (size_t i = 0; i < summand.values.size(); ++i) sum[i] += summand.values[i];
+  }
+}
+
+// The tensors are numbered in the order of the operands; the third holds the windows: stride of
+// rows and columns, padding above, below, left, right.
+int Run(Kind kind, std::initializer_list<int> order, void **tensors, int *dims, int64_t **shapes) {
+  return Guarded([&] {
+    std::vector<Part> whole;
+    for (int i : order) whole.emplace_back(tensors[i], shapes[i], dims[i]);
+    Convolve(kind, whole, static_cast<int64_t *>(tensors[2]));
+  });
+}
+
+}  // namespace
+
+// Of each: the number of tensors, their data, numbers of dimensions, and shapes.
+using Operator = int(int, void **, int *, int64_t **, const char **, void *, void *);
+extern "C" Operator Forward, BackwardData, BackwardWeights;
+
+// (source, weights, windows[, bias]) to the result
+int Forward(int count, void **tensors, int *dims, int64_t **shapes, const char **, void *, void *) {
+  if (count == 4) return Run(kForward, {0, 1, 3}, tensors, dims, shapes);
+  return Run(kForward, {0, 1, 4, 3}, tensors, dims, shapes);
+}
+
+// (gradient of the result, weights, windows) to that of the source
+int BackwardData(int, void **tensors, int *dims, int64_t **shapes, const char **, void *, void *) {
+  return Run(kBackwardData, {0, 1, 3}, tensors, dims, shapes);
+}
+
+// (source, gradient of the result, windows, weights) to the gradients of weights[, and bias]
+int BackwardWeights(int count, void **tensors, int *dims, int64_t **shapes, const char **, void *,
+                    void *) {
+  if (count == 5) return Run(kBackwardWeights, {0, 1, 4}, tensors, dims, shapes);
+  return Run(kBackwardWeights, {0, 1, 4, 5}, tensors, dims, shapes);
+}
+
+// To be called before any operator; again, it changes the number of threads alone. Returns 0, or 1
+// where the library is not as expected.
+extern "C" int Open(const char *path, int threads) {
+  return Guarded([=] {
+    if (engine == nullptr) {
+      library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+      if (library == nullptr) throw std::runtime_error(dlerror());
+      Call("dnnl_set_max_cpu_isa", kAllIsas);
+      engine = Make("dnnl_engine_create", kCpu, size_t{0});
+    }
+    SetWorkers(threads);
+    while (contexts.size() < Workers()) contexts.push_back(new Context);
+  });
+}

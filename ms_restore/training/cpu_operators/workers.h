@@ -1,0 +1,19 @@
+// The threads that operators share.
+
+#ifndef MS_RESTORE_WORKERS_H_
+#define MS_RESTORE_WORKERS_H_
+
+#include <cstddef>
+#include <functional>
+
+// Whose numbers are below this many; to be set before any work is done.
+size_t Workers();
+void SetWorkers(size_t count);
+
+// Let them do so many pieces of work, given the worker's number and the piece's.
+void Together(size_t pieces, const std::function<void(size_t, size_t)> &work);
+
+// Do it, one at a time. Returns 0, or 1 and a line on stderr where it throws.
+int Guarded(const std::function<void()> &work);
+
+#endif  // MS_RESTORE_WORKERS_H_
