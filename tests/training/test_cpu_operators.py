@@ -125,7 +125,7 @@ def test_any_number_of_threads(threads, monkeypatch, fresh):
     """Of 8, two images make two parts, each of four groups of channels."""
     monkeypatch.setattr(library, "_threads", lambda: threads)
     y = np.random.default_rng(2).standard_normal((2, 64, 8, 9)).astype(np.float32)
-    cell = nn.SequentialCell(nn.Conv2d(64, 80, 3))
+    cell = nn.SequentialCell(nn.Conv2d(64, 80, 3, has_bias=True))
     expected = _values_and_gradients(cell, y)
     replace_operators(cell)
     _close(_values_and_gradients(cell, y), expected)
@@ -205,6 +205,20 @@ def test_a_compiler_that_fails(tmp_path, monkeypatch, fresh):
     with pytest.raises(Unavailable, match=r"g\+\+ failed: no header here"):
         library.operators()
     assert list((tmp_path / "cache" / "ms_restore").iterdir()) == []
+
+
+def test_compiled_once_for_the_same_flags(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    compiler = tmp_path / "g++"
+    compiler.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\n: > "$2"\n')
+    compiler.chmod(0o755)
+    first = library._compiled()
+    compiler.unlink()
+    assert library._compiled() == first
+    monkeypatch.setattr(library, "_FLAGS", ("-O1",))
+    with pytest.raises(Unavailable, match="no C"):
+        library._compiled()
 
 
 def test_operators_that_do_not_load(tmp_path, monkeypatch, fresh):
