@@ -238,10 +238,11 @@ std::vector<std::vector<Part>> Divide(Kind kind, const std::vector<Part> &whole,
     for (int k : {0, other}) {
       batch[k] = batch[k].Cut(0, images * i / batches, images * (i + 1) / batches);
     }
-    for (size_t k = 0; k < batch.size() && kind == kBackwardWeights && i > 0; ++k) {
-      if (!IsResult(kind, k)) continue;
-      summands->push_back({k, std::vector<float>(whole[k].Size())});
-      batch[k].data = summands->back().values.data();
+    if (kind == kBackwardWeights && i > 0) {
+      for (size_t k = 2; k < batch.size(); ++k) {
+        summands->push_back({k, std::vector<float>(whole[k].Size())});
+        batch[k].data = summands->back().values.data();
+      }
     }
     for (int64_t j = 0; j < groups; ++j) {
       const int64_t channel = channels * j / groups, last = channels * (j + 1) / groups;
@@ -280,8 +281,6 @@ int Run(Kind kind, std::initializer_list<int> order, void **tensors, int *dims, 
 
 }  // namespace
 
-// Of each: the number of tensors, their data, numbers of dimensions, and shapes.
-using Operator = int(int, void **, int *, int64_t **, const char **, void *, void *);
 extern "C" Operator Forward, BackwardData, BackwardWeights;
 
 // (source, weights, windows[, bias]) to the result

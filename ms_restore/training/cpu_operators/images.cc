@@ -83,8 +83,6 @@ void ByRows(const int64_t *large, const int64_t *small,
 
 }  // namespace
 
-// Of each: the number of tensors, their data, numbers of dimensions, and shapes.
-using Operator = int(int, void **, int *, int64_t **, const char **, void *, void *);
 extern "C" Operator ToWide, ToDeep, Leaky, LeakyBackward, Pool, PoolBackward;
 
 // (deep) to wide

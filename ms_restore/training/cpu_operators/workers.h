@@ -1,10 +1,14 @@
-// The threads that operators share.
+// What operators share: their signature, and the threads.
 
 #ifndef MS_RESTORE_WORKERS_H_
 #define MS_RESTORE_WORKERS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+
+// Of MindSpore: the number of tensors, their data, numbers of dimensions, and shapes.
+using Operator = int(int, void **, int *, int64_t **, const char **, void *, void *);
 
 // Whose numbers are below this many; to be set before any work is done.
 size_t Workers();
