@@ -13,6 +13,7 @@ setup(
         "ms_restore.recipes.datasets": "datasets",
     },
     package_data={
+        "ms_restore": ["py.typed"],
         "ms_restore.training.cpu_operators": ["*.cc", "*.h"],
         "ms_restore.recipes.models": ["*/*.yaml", "*/README.md"],
         "ms_restore.recipes.datasets": ["*/README.md"],

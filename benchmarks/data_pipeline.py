@@ -25,11 +25,13 @@ from typing import Any, Optional
 import numpy as np
 from common import publish, watched
 
-from ms_restore import parts
 from ms_restore import recipe as recipes
+from ms_restore import registry
 from ms_restore.data import phantoms, photos, sources
-from ms_restore.data.images import Picture, read_picture, write_picture
-from ms_restore.data.patches import TrainingBatches, as_dataset
+from ms_restore.data.sampling import BatchPlan, Sampling, TrainingBatches, as_dataset
+from ms_restore.images.picture import Picture
+from ms_restore.images.reading import read_picture
+from ms_restore.images.writing import write_picture
 from ms_restore.recipe import Recipe
 
 _LARGE, _GRID, _CROPS = (
@@ -161,27 +163,12 @@ def rate(folder: Path, model: str, batches: int, memory: int) -> tuple[float, fl
     sources._CACHE_BYTES = memory
     recipe = recipes.load(model)
     data, batch_size = recipe.data, recipe.train.batch_size
-    train, _ = sources.open_training(
-        str(folder),
-        None,
-        recipe.network.get("channels", 1),
-        data.patch_size,
-        data.patch_size,
-        data.scales,
-        data.stride,
-    )
-    made = TrainingBatches(
-        train,
-        parts.build("degradation", recipe.degradation),
-        patch_size=data.patch_size,
-        stride=data.stride,
-        batch_size=batch_size,
-        target=data.target,
-        translation=data.translation,
-        augment=data.augment,
-        seed=0,
-        steps=batches + 1,
-    )
+    data.dir = str(folder)
+    channels = registry.network_geometry(recipe.network).output_channels
+    train, _ = sources.open_training(data, channels, data.patch_size)
+    degradation = registry.build("degradation", recipe.degradation)
+    plan = BatchPlan(batches + 1, batch_size)
+    made = TrainingBatches(train, degradation, Sampling.of(recipe), plan)
     rows = as_dataset(made, data.workers).create_tuple_iterator(num_epochs=1)
     next(rows)
     began, spent = time.perf_counter(), time.process_time()

@@ -19,11 +19,11 @@ import PIL.ImageFont
 
 from ms_restore import seeds
 from ms_restore.data import photos
-from ms_restore.data.images import to_float
 from ms_restore.degradations import kernels
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
-from ms_restore.inference.choice import Running
-from ms_restore.metrics.protocols import PROTOCOLS
+from ms_restore.images.arrays import to_float
+from ms_restore.inference.engine_selection import EngineOptions
+from ms_restore.metrics.protocols import protocol_named
 from ms_restore.report.pictures import comparison
 from ms_restore.report.terminal import say
 from ms_restore.solvers import tasks
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--tasks", default=",".join(_DETAILS))
     options = parser.parse_args()
-    solver = DMSP(prior_of(options.checkpoint, {}, Running(device_target="CPU")))
+    solver = DMSP(prior_of(options.checkpoint, {}, EngineOptions(device_target="CPU")))
     operators = {
         "deblur": Blur(kernels.load("motion:15:30")),
         "super_resolve": BlurDownsample(kernels.load("gaussian:1.6"), 2),
@@ -71,7 +71,7 @@ def main() -> None:
         clean = x[rows : len(x) - rows, columns : x.shape[1] - columns]
         start = tasks.framed(operator.start(y.astype(np.float32)), operator, False)
         shown = image if task in ("inpaint", "deblur", "denoise") else start.clip(0, 1)
-        before, after = (PROTOCOLS["rgb"].psnr(z, clean, 1) for z in (start, x_hat))
+        before, after = (protocol_named("rgb").psnr(z, clean, 1) for z in (start, x_hat))
         say(f"{task}: start {before:.2f} dB, end {after:.2f} dB")
         panels = [
             (f"{task}: start {before:.2f} dB", shown.clip(0, 1)),

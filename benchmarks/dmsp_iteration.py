@@ -23,9 +23,12 @@ import numpy as np
 from common import publish
 from turns import alternate, serve, undo_environment
 
-from ms_restore import parts, recipe, runtime
+from ms_restore import recipe, registry, runtime
+from ms_restore.contracts import Geometry
 from ms_restore.degradations import kernels, operators
-from ms_restore.inference.engines import OnnxRuntimeEngine
+from ms_restore.deploy import onnx_graph
+from ms_restore.inference.loaded_network import LoadedNetwork
+from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.solvers.dmsp import DMSP
 from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.verbs.loading import network_of
@@ -79,17 +82,18 @@ def _way(name: str, options: argparse.Namespace) -> Callable[[], None]:
 
 def _prior(checkpoint: Optional[Path]) -> DenoiserPrior:
     if checkpoint is not None:
-        return DenoiserPrior(*network_of(checkpoint, None, None))
+        return DenoiserPrior(LoadedNetwork.of(*network_of(checkpoint, None, None)))
     dae = recipe.load("dmsp_dae")
-    return DenoiserPrior(parts.build("network", dae.network), dae)
+    return DenoiserPrior(LoadedNetwork.of(registry.build("network", dae.network), dae))
 
 
 def _ours(
     engine: str, prior: DenoiserPrior, blur: operators.Blur, y: np.ndarray
 ) -> Callable[[], None]:
     if engine == "onnxruntime":
-        by = OnnxRuntimeEngine.of(prior.network)
-        prior = DenoiserPrior(prior.network, prior.recipe, engine=by)
+        cell = prior.loaded.cell
+        by = OnnxRuntimeEngine(onnx_graph.model_of(cell).SerializeToString())
+        prior = DenoiserPrior(LoadedNetwork(by, Geometry.of(cell), prior.recipe))
     solver = DMSP(prior)
     descent = solver.descent(y, blur, sigma_255=_SIGMA_255, seed=0)
 

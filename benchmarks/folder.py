@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from common import publish
 
-from ms_restore import load_model, parts, recipe, runtime
+from ms_restore import load_model, recipe, registry, runtime
 from ms_restore.data import photos
-from ms_restore.data.images import Picture, write_picture
+from ms_restore.images.picture import Picture
+from ms_restore.images.writing import write_picture
 from ms_restore.verbs.infer import pairs_of, restore_pictures
 from ms_restore.weights import checkpoint
 
@@ -36,14 +37,14 @@ def main() -> None:
     loaded = recipe.load(options.model)
     with tempfile.TemporaryDirectory(prefix="folder_") as name:
         folder = Path(name)
-        network = parts.build("network", loaded.network)
+        network = registry.build("network", loaded.network)
         checkpoint.save(folder / "net.ckpt", network, loaded, {})
         _write(folder / "in", options.pictures, options.side, network.channels)
         began = time.perf_counter()
         restorer = load_model(folder / "net.ckpt", engine=options.engine, device_target="CPU")
         opening = time.perf_counter() - began
         began = time.perf_counter()
-        restore_pictures(restorer, pairs_of(folder / "in", folder / "out"), None)
+        restore_pictures(restorer, pairs_of(folder / "in", folder / "out"))
         seconds = time.perf_counter() - began
         written = len(list((folder / "out").glob("*.png")))
     figures = {

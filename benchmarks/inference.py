@@ -27,7 +27,7 @@ import numpy as np
 from common import publish
 from turns import alternate, serve, spread, undo_environment
 
-from ms_restore import parts, recipe, runtime
+from ms_restore import recipe, registry, runtime
 from ms_restore.recipe import Recipe
 
 _CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {  # recipe, settings, input
@@ -114,7 +114,7 @@ def _checkpoint(model: str, path: Path) -> Path:
 
     loaded = _recipe(model)
     runtime.start("CPU", seed=0)
-    checkpoint.save(path, parts.build("network", loaded.network), loaded, {})
+    checkpoint.save(path, registry.build("network", loaded.network), loaded, {})
     if load_model(path, device_target="CPU").engine != "onnxruntime":
         raise SystemExit("engine auto does not take ONNX Runtime: pip install 'ms-restore[onnx]'")
     return path
@@ -136,7 +136,7 @@ def _array(model: str, channels: int) -> np.ndarray:
 
 def _infer(model: str, checkpoint: Path, way: str) -> Callable[[], Any]:
     from ms_restore import load_model
-    from ms_restore.data.images import Picture
+    from ms_restore.images.picture import Picture
 
     restorer = load_model(checkpoint, device_target="CPU")
     pixels = _pixels(model, restorer.channels)
@@ -149,7 +149,7 @@ def _infer(model: str, checkpoint: Path, way: str) -> Callable[[], Any]:
 def _onnxruntime(model: str, checkpoint: Path, way: str) -> Callable[[], Any]:
     import onnxruntime
 
-    from ms_restore.export.cache import beside
+    from ms_restore.deploy.export_cache import beside
 
     session = onnxruntime.InferenceSession(str(beside(checkpoint, ".onnx")))
     y = _array(model, session.get_inputs()[0].shape[1])
@@ -161,7 +161,7 @@ def _pytorch(model: str, checkpoint: Path, layout: str) -> Callable[[], Any]:
     from torch_networks import twin
 
     runtime.start("CPU")
-    network = parts.build("network", _recipe(model).network)
+    network = registry.build("network", _recipe(model).network)
     undo_environment()  # before PyTorch's first convolution
     memory_format = getattr(torch, f"{layout}_format", None) or getattr(torch, layout)
     theirs = twin(network).eval().to(memory_format=memory_format)

@@ -17,7 +17,8 @@ from common import publish, watched
 
 import ms_restore
 from ms_restore.data import photos
-from ms_restore.data.images import Picture, write_picture
+from ms_restore.images.picture import Picture
+from ms_restore.images.writing import write_picture
 
 
 def main() -> None:

@@ -23,10 +23,10 @@ from typing import Any, Optional
 import mindspore as ms
 import numpy as np
 
-from ms_restore import parts, runtime
 from ms_restore import recipe as recipes
-from ms_restore.inference.engines import AnySize
-from ms_restore.training.run import build_step
+from ms_restore import registry, runtime
+from ms_restore.inference.mindspore_engine import AnySize
+from ms_restore.training.step_builder import build_step
 
 _RECIPES: dict[str, tuple[str, dict[str, Any]]] = {  # of each network: a recipe, and how small
     "edsr": ("edsr", {"blocks": 1, "filters": 4}),
@@ -62,7 +62,9 @@ def main() -> None:
         os.environ["MS_DEV_SAVE_GRAPHS_PATH"] = str(dumps)
         os.environ["MS_DEV_DUMP_IR_PASSES"] = "validate"
         runtime.start("CPU")
-        used = {name: (forward(name), training(name, dumps)) for name in parts.REGISTRY["network"]}
+        used = {
+            name: (forward(name), training(name, dumps)) for name in registry.REGISTRY["network"]
+        }
     lines, unknown = table(used)
     if options.write is None:
         print("\n".join(lines))
@@ -120,7 +122,7 @@ def _built(network: str) -> tuple[Any, recipes.Recipe]:
     if "side" in sizes:
         settings["data.patch_size"] = sizes["side"]
     recipe = recipes.load(model, settings)
-    return parts.build("network", recipe.network), recipe
+    return registry.build("network", recipe.network), recipe
 
 
 def documented(name: str) -> Optional[str]:

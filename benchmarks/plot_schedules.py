@@ -12,7 +12,7 @@ import numpy as np
 
 from ms_restore import recipe
 from ms_restore.training.optimizers import betas1
-from ms_restore.training.run import learning_rates
+from ms_restore.training.step_builder import learning_rates
 
 _MODELS = ("noise2noise_gaussian", "noise2noise_gaussian_long", "noise2noise_mri")
 

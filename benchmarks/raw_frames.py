@@ -19,10 +19,10 @@ import numpy as np
 from common import publish, watched
 from data_pipeline import rate, run_prepare
 
-from ms_restore import parts
 from ms_restore import recipe as recipes
+from ms_restore import registry
 from ms_restore.data import photos
-from ms_restore.data.mosaic import BAYER
+from ms_restore.images.mosaic import BAYER
 from ms_restore.weights import checkpoint
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -89,7 +89,7 @@ def write(path: Path, exposed: np.ndarray) -> None:
 
 def infer(folder: Path) -> list[str]:
     recipe = recipes.load(_MODEL)
-    checkpoint.save(folder / "first.ckpt", parts.build("network", recipe.network), recipe, {})
+    checkpoint.save(folder / "first.ckpt", registry.build("network", recipe.network), recipe, {})
     command = [sys.executable, "-m", "ms_restore", "infer", "--checkpoint", folder / "first.ckpt"]
     files = ["--input", folder / "large.dng", "--output", folder / "large.png", "--ratio", 100]
     return [str(word) for word in (*command, *files)]

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from common import publish
 
-from ms_restore import parts, runtime
 from ms_restore import recipe as recipes
-from ms_restore.export.onnx_graph import model_of
+from ms_restore import registry, runtime
+from ms_restore.deploy.onnx_graph import model_of
 from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import say
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 def of_step(recipe: Recipe) -> dict[str, Any]:
     """Of one device."""
-    network = parts.build("network", recipe.network)
+    network = registry.build("network", recipe.network)
     side = recipe.data.patch_size // network.scale
     operations, moved = of_forward(network, side)
     images = recipe.train.batch_size * recipe.train.accumulate

@@ -17,7 +17,7 @@ from typing import Any
 from common import publish
 from roofline import PEAK, of_forward
 
-from ms_restore import parts, recipe, runtime
+from ms_restore import recipe, registry, runtime
 
 _MODELS = (
     "edsr",
@@ -46,7 +46,7 @@ def main() -> None:
 
 def on_paper(model: str) -> dict[str, Any]:
     loaded = recipe.load(model)
-    network = parts.build("network", loaded.network)
+    network = registry.build("network", loaded.network)
     side = loaded.data.patch_size // network.scale
     forward, _ = of_forward(network, side)
     batch = loaded.train.batch_size * loaded.train.accumulate

@@ -25,8 +25,8 @@ import numpy as np
 from common import publish
 from turns import alternate, serve, spread, undo_environment
 
-from ms_restore import parts, runtime
 from ms_restore import recipe as recipes
+from ms_restore import registry, runtime
 from ms_restore.recipe import Recipe
 
 _CASES = {  # model, and its input
@@ -101,7 +101,7 @@ def network_and_batch(
     settings = {"train.amp_level": "O0", "train.cpu_convolutions": convolutions}
     recipe = recipes.load(model, settings)
     runtime.start("CPU", seed=recipe.seed)
-    network = parts.build("network", recipe.network)
+    network = registry.build("network", recipe.network)
     rng = np.random.default_rng(0)
     y = rng.random(shape, np.float32)
     count, _, height, width = shape
@@ -113,7 +113,7 @@ def network_and_batch(
 def _ours(model: str, convolutions: str) -> Callable[[], Any]:
     import mindspore as ms
 
-    from ms_restore.training.run import build_step
+    from ms_restore.training.step_builder import build_step
 
     recipe, network, y, x = network_and_batch(model, convolutions)
     cell = build_step(network, recipe).set_train()

@@ -6,7 +6,7 @@ Every verb of the ``ms-restore`` command is also a function here.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ms_restore.runtime import prepare_environment
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         evaluate,
         export,
         infer,
+        list_models,
         load_model,
         performance,
         prepare,
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
         train,
     )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "benchmark",
     "convert",
     "evaluate",
     "export",
     "infer",
+    "list_models",
     "load_model",
     "performance",
     "prepare",
@@ -41,7 +43,12 @@ __all__ = [
 prepare_environment()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    """Load the functions when the first of them is asked for: MindSpore takes seconds to load."""
     if name in __all__:
-        return getattr(import_module("ms_restore.api"), name)
+        return vars(import_module("ms_restore.api"))[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

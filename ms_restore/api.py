@@ -1,6 +1,7 @@
 """The verbs as functions: what the command line does, for use from Python."""
 
-from ms_restore.training.run import Run
+from ms_restore.recipe import list_models
+from ms_restore.training.trainer import Run
 from ms_restore.verbs.benchmark import benchmark
 from ms_restore.verbs.convert import convert
 from ms_restore.verbs.evaluate import evaluate
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate",
     "export",
     "infer",
+    "list_models",
     "load_model",
     "performance",
     "prepare",

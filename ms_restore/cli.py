@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, Optional
 
 from ms_restore import __version__
-from ms_restore.errors import InputError, nearest
-from ms_restore.inference.choice import ENGINES
+from ms_restore.errors import InputError, did_you_mean
+from ms_restore.inference.engine_selection import ENGINES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,7 +31,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     given, passed_on = _split(given)
     parser, verbs = _parser()
     if given and not given[0].startswith("-") and given[0] not in verbs:
-        _fail(parser.prog, f"unknown verb {given[0]!r}{nearest(given[0], verbs)}; see --help")
+        _fail(parser.prog, f"unknown verb {given[0]!r}{did_you_mean(given[0], verbs)}; see --help")
     options, rest = parser.parse_known_args(given)
     if options.verb is None:
         parser.print_help()
@@ -131,6 +131,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     restore.add_argument("--truth", help="the clean picture, to print PSNR")
     restore.add_argument("--save_trajectory", metavar="FILE", help="picture of the iterations")
     restore.add_argument("--seed", type=int, default=0, help="seed of the solver's noise")
+    restore.add_argument("--model", help="recipe of a solver (none: DMSP with its own settings)")
 
     export = verb("export", "write a trained network for deployment", _export)
     _add_checkpoint(export)
@@ -217,7 +218,7 @@ def _settings(rest: list[str], verb: argparse.ArgumentParser) -> dict[str, Any]:
         if not word.startswith("--"):
             raise InputError(f"unexpected argument {word!r}")
         if "." not in key:
-            raise InputError(f"unknown option --{key}{nearest('--' + key, known)}; see --help")
+            raise InputError(f"unknown option --{key}{did_you_mean('--' + key, known)}; see --help")
         if not equals:
             value = next(words, "")
             if not value or value.startswith("--"):
@@ -309,17 +310,15 @@ def _rank_table(devices: str, output: str, server_id: Optional[str]) -> None:
 
 
 def _models(model: Optional[str]) -> None:
-    import yaml
-
     from ms_restore import recipe
 
     if model is not None:
         print(recipe.load(model).to_yaml(), end="")
         return
-    files = recipe.files()
-    width = max(map(len, files))
-    for name, path in files.items():
-        print(f"{name:{width}}  {yaml.safe_load(path.read_text())['description']}")
+    described = recipe.list_models()
+    width = max(map(len, described))
+    for name, description in described.items():
+        print(f"{name:{width}}  {description}")
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ class InputError(ValueError):
         self.problems = problems
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``" (did you mean 'x' or 'y'?)"`` for the known words close to ``word``, or ``""``."""
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 
-def listed(words: Iterable[str], most: int = 5) -> str:
+def comma_list(words: Iterable[str], most: int = 5) -> str:
     """A comma-separated list that stays on one line: the first ``most`` words and how many more."""
     words = list(words)
     more = f" and {len(words) - most} more" if len(words) > most else ""

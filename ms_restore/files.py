@@ -18,7 +18,7 @@ _LOCK = "lock"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of ``path`` when the block ends without an error.
 
     It lies in a folder of its own beside ``path``, so that nothing a writer leaves there stays.
@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def held(folder: Path, busy: str) -> Iterator[None]:
+def exclusive_folder(folder: Path, busy: str) -> Iterator[None]:
     """Make the folder and keep other processes out of it; InputError ``busy`` where one is in.
 
     The lock file stays (its removal would let two in); the system frees it when the process ends.

@@ -13,10 +13,11 @@ import pydantic
 import yaml
 from pydantic.dataclasses import dataclass
 
-from ms_restore import parts
-from ms_restore.errors import InputError, listed, nearest
+from ms_restore import registry
+from ms_restore.contracts import Coupled
+from ms_restore.errors import InputError, comma_list, did_you_mean
+from ms_restore.registry import Kind, PartSettings
 
-Part = dict[str, Any]
 _STRICT = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -70,13 +71,13 @@ class TrainSettings:
     """linear: the learning rate is multiplied by the number of ranks."""
     accumulate: pydantic.PositiveInt = 1
     """Batches in a step, their gradients averaged: a larger batch in the memory of a small one."""
-    loss: Part = dataclasses.field(default_factory=lambda: {"name": "l1"})
+    loss: PartSettings = dataclasses.field(default_factory=lambda: {"name": "l1"})
     """l1, mse, sum_squared, masked_mse or annealed_l0."""
-    optimizer: Part = dataclasses.field(default_factory=lambda: {"name": "adam"})
+    optimizer: PartSettings = dataclasses.field(default_factory=lambda: {"name": "adam"})
     """adam or sgd, with its arguments."""
     lr: pydantic.PositiveFloat = 1e-4
     """Learning rate at the start of the schedule."""
-    schedule: Part = dataclasses.field(default_factory=lambda: {"name": "constant"})
+    schedule: PartSettings = dataclasses.field(default_factory=lambda: {"name": "constant"})
     """constant, step, multi_step, exponential, cosine, ramp_down or epoch_ramps."""
     warm_up: pydantic.NonNegativeInt = 0
     """Steps over which the learning rate rises linearly to the schedule's."""
@@ -118,11 +119,11 @@ class Recipe:
     """Name of the model: the recipe's file stem."""
     description: str
     """One line for the list of models."""
-    network: Part
+    network: PartSettings
     """Network and its arguments."""
-    degradation: Part
+    degradation: PartSettings
     """How the degraded image is made from the clean one."""
-    solver: Optional[Part] = None
+    solver: Optional[PartSettings] = None
     """Restores without training for it, by a trained denoiser; none: the network restores."""
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
@@ -134,7 +135,7 @@ class Recipe:
         return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True)
 
 
-_PARTS = {  # where a recipe names a part, and of which kind it is
+_PARTS: dict[str, Kind] = {  # where a recipe names a part, and of which kind it is
     "network": "network",
     "degradation": "degradation",
     "solver": "solver",
@@ -150,10 +151,18 @@ def files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_folder().glob("*/*.yaml"))}
 
 
+def list_models() -> dict[str, str]:
+    """Return the names of the shipped models with a line that describes each."""
+    return {
+        name: yaml.safe_load(path.read_text(encoding="utf-8"))["description"]
+        for name, path in files().items()
+    }
+
+
 def coloured(recipe: Recipe) -> str:
     """Which shipped models of the recipe's network take colours, for a message."""
     names = [name for name in files() if _takes_colours(load(name), recipe)]
-    return f"a model for colours ({listed(names, 9)})" if names else "a model with 3 channels"
+    return f"a model for colours ({comma_list(names, 9)})" if names else "a model with 3 channels"
 
 
 def _takes_colours(other: Recipe, recipe: Recipe) -> bool:
@@ -179,7 +188,7 @@ def load(model: str, overrides: Optional[dict[str, Any]] = None) -> Recipe:
     elif model in files():
         path = files()[model]
     else:
-        hint = nearest(model, files()) or f"; known: {listed(files(), 20)}"
+        hint = did_you_mean(model, files()) or f"; known: {comma_list(files(), 20)}"
         raise InputError(f"unknown model {model!r}{hint}")
     return parse(path.read_text(encoding="utf-8"), overrides, name=path.stem, origin=str(path))
 
@@ -197,6 +206,13 @@ def parse(
         raise InputError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise InputError(f"{origin}: expected a mapping of settings, got {type(data).__name__}")
+    return assemble(data, overrides, name)
+
+
+def assemble(
+    data: dict[str, Any], overrides: Optional[dict[str, Any]] = None, name: str = "model"
+) -> Recipe:
+    """Return the recipe of these settings, as YAML holds them, with others on top."""
     data.setdefault("model", name)
     problems = []
     for key, value in (overrides or {}).items():
@@ -221,6 +237,7 @@ def _override(data: dict[str, Any], key: str, value: Any) -> list[str]:
 
 
 def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
+    broken = []  # parts whose own settings are wrong
     for where, kind in _PARTS.items():
         *sections, key = where.split(".")
         section = data
@@ -229,20 +246,21 @@ def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
         if isinstance(section, dict) and where in _DEFAULTS:
             section.setdefault(key, _DEFAULTS[where])
         if isinstance(section, dict) and key in section and not _is_left_out(where, section[key]):
-            section[key], found = parts.check(kind, section[key], where)
+            section[key], found = registry.check(kind, section[key], where)
             problems += found
+            broken += [where] if found else []
     adapter = pydantic.TypeAdapter(Recipe)
     try:
         recipe = adapter.validate_python(data)
     except pydantic.ValidationError as error:
-        problems += parts.describe(error, "", _known_keys)
+        problems += registry.describe(error, "", _known_keys)
         for finding in error.errors():  # what is left is checked for contradictions all the same
             _drop(data, finding["loc"])
         try:
             recipe = adapter.validate_python(data)
         except pydantic.ValidationError:
             raise InputError(*problems) from None
-    problems += _contradictions(recipe)
+    problems += _contradictions(recipe, broken)
     if problems:
         raise InputError(*problems)
     return recipe
@@ -267,59 +285,47 @@ def _known_keys(section: tuple[Any, ...]) -> list[str]:
     return [field.name for field in dataclasses.fields(sections.get(section, Recipe))]
 
 
-def _contradictions(recipe: Recipe) -> list[str]:
-    """What no single key shows; fills in the settings that follow from others."""
-    from ms_restore.data.mosaic import KINDS
-    from ms_restore.metrics.protocols import PROTOCOLS
+def _contradictions(recipe: Recipe, broken: list[str]) -> list[str]:
+    """What no single key shows; fills in the settings that follow from others.
 
+    Parts that are ``broken`` are not asked.
+    """
     found = []
     if recipe.train.loss_scale is None:
         recipe.train.loss_scale = "dynamic" if recipe.train.amp_level == "O2" else "none"
-    scale = recipe.network.get("scale")
-    if "scale" in recipe.degradation and scale is not None:
-        if recipe.degradation["scale"] not in (None, scale):
-            found.append(
-                f"degradation.scale is {recipe.degradation['scale']} but network.scale is {scale}; "
-                "leave degradation.scale out: it follows the network"
-            )
-        recipe.degradation["scale"] = scale
-        if recipe.data.patch_size % scale:
-            found.append(
-                f"data.patch_size {recipe.data.patch_size} is no multiple of network.scale {scale}"
-            )
-        if (recipe.data.stride or scale) % scale:
-            found.append(
-                f"data.stride {recipe.data.stride} is no multiple of network.scale {scale}"
-            )
-    side = recipe.network.get("side")
-    if side not in (None, recipe.data.patch_size):
-        found.append(
-            f"data.patch_size {recipe.data.patch_size} is not network.side {side}: the network "
-            "takes images of that size alone"
-        )
-    if recipe.eval.protocol not in PROTOCOLS:
-        hint = nearest(recipe.eval.protocol, PROTOCOLS) or f"; known: {listed(PROTOCOLS, 12)}"
-        found.append(f"eval.protocol: unknown protocol {recipe.eval.protocol!r}{hint}")
-    kind = KINDS.get(recipe.degradation.get("mosaic"))  # type: ignore[arg-type]
-    if kind is not None:
-        channels = recipe.network.get("channels")
-        if channels != kind.channels:
-            found.append(
-                f"degradation.mosaic is {kind.name} with {kind.channels} channels, but "
-                f"network.channels is {channels}"
-            )
-        if recipe.data.patch_size % kind.period:
-            found.append(
-                f"data.patch_size {recipe.data.patch_size} is no multiple of {kind.period}, the "
-                f"period of {kind.name}"
-            )
-    late = [
-        step
-        for step in recipe.train.schedule.get("milestones", [])
-        if not 0 < step < recipe.train.steps
+    if "degradation" not in broken:
+        found += _follow_network(recipe)
+    parts: list[tuple[Kind, PartSettings]] = [
+        ("network", recipe.network),
+        ("degradation", recipe.degradation),
     ]
-    if late:
-        found.append(
-            f"train.schedule.milestones {late} never fire: the run has {recipe.train.steps} steps"
-        )
+    for kind, part in parts:
+        target = None if kind in broken else registry.find(kind, part["name"])
+        if isinstance(target, Coupled):
+            found += target.conflicts(recipe)
+    try:
+        registry.find("protocol", recipe.eval.protocol)
+    except InputError as error:
+        found.append(f"eval.protocol: {error}")
+    if "train.schedule" not in broken:
+        try:
+            registry.bound("schedule", recipe.train.schedule)(0, recipe.train.steps)
+        except InputError as error:
+            found += error.problems
+    return found
+
+
+def _follow_network(recipe: Recipe) -> list[str]:
+    """Set what the degradation takes from the network; a line where it says otherwise."""
+    found = []
+    for key in registry.find("degradation", recipe.degradation["name"]).follows_network:
+        wanted, given = registry.class_setting(recipe.network, key), recipe.degradation[key]
+        if wanted is None:
+            continue
+        if given not in (None, wanted):
+            found.append(
+                f"degradation.{key} is {given} but network.{key} is {wanted}; "
+                f"leave degradation.{key} out: it follows the network"
+            )
+        recipe.degradation[key] = wanted
     return found

@@ -112,16 +112,16 @@ def passing(tmp_path_factory):
 
     The greens are averaged, nothing else is interpolated and nothing is learnt.
     """
-    from ms_restore import parts
     from ms_restore import recipe as recipes
-    from ms_restore.data.mosaic import KINDS
+    from ms_restore import registry
+    from ms_restore.images.mosaic import KINDS
     from ms_restore.weights import checkpoint
 
     def make(model: str) -> Path:
         recipe = recipes.load(model)
         mosaic = KINDS[recipe.degradation["mosaic"]]
         recipe = recipes.load(model, {"network.width": mosaic.channels})
-        network = parts.build("network", recipe.network)
+        network = registry.build("network", recipe.network)
         for parameter in network.get_parameters():
             parameter.set_data(ms.Tensor(np.zeros(parameter.shape), ms.float32))
         one = np.eye(mosaic.channels)
@@ -148,12 +148,12 @@ def smoother(tmp_path_factory) -> Path:
 
     It darkens the border, where it takes zeros for neighbours.
     """
-    from ms_restore import parts
     from ms_restore import recipe as recipes
+    from ms_restore import registry
     from ms_restore.weights import checkpoint
 
     recipe = recipes.load("dmsp_dae", {"network.layers": 2, "network.filters": 6})
-    network = parts.build("network", recipe.network)
+    network = registry.build("network", recipe.network)
     line = np.array([0.25, 0.5, 0.25])
     sharp, smooth = np.zeros((3, 3)), np.outer(line, line)
     sharp[1, 1] = 1

@@ -4,7 +4,7 @@ import json
 import time
 
 from ms_restore import recipe, runtime
-from ms_restore.data.patches import TrainingBatches
+from ms_restore.data.sampling import TrainingBatches
 from ms_restore.verbs import benchmark
 
 

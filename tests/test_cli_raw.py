@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ms_restore.data.images import read_picture
-from ms_restore.data.mosaic import BAYER, X_TRANS
+from ms_restore.images.mosaic import BAYER, X_TRANS
+from ms_restore.images.reading import read_picture
 
 pytest.importorskip("rawpy")
 dng = pytest.importorskip("tests.fixtures.dng")

@@ -9,10 +9,10 @@ import pytest
 
 from ms_restore import api, cli
 from ms_restore.data import photos
-from ms_restore.data.images import read_picture
 from ms_restore.degradations import kernels
 from ms_restore.degradations.operators import Blur
 from ms_restore.errors import InputError
+from ms_restore.images.reading import read_picture
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from ms_restore.files import replacing
+from ms_restore.files import atomic_write
 
 
 def test_threads_that_write_leave_the_mask_as_it_is(tmp_path):
@@ -15,7 +15,7 @@ def test_threads_that_write_leave_the_mask_as_it_is(tmp_path):
 
     def write(number):
         path = tmp_path / f"{number}.txt"
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("x")
         return path.stat().st_mode & 0o777
 

@@ -14,7 +14,7 @@ import pytest
 from ms_restore import api, parallel
 from ms_restore.errors import InputError
 from ms_restore.launch.jobs import _workers
-from ms_restore.metrics import evaluate as evaluation
+from ms_restore.metrics import scoring as evaluation
 from ms_restore.weights import checkpoint
 
 TOP = Path(__file__).parents[1]
@@ -100,7 +100,8 @@ def test_totals_are_exact_to_the_last_bit(two_ranks):
 def test_sharded_evaluation_equals_that_of_one_rank(run, tmp_path):
     """Three ranks, seven images; the mean is the same to the last bit, each image counts once."""
     from ms_restore.data import photos
-    from ms_restore.data.images import Picture, write_picture
+    from ms_restore.images.picture import Picture
+    from ms_restore.images.writing import write_picture
 
     for number in range(7):
         photo = photos.load("chelsea")[20 * number :, 20 * number :][:40, :50]

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Optional, Protocol, Union
+from typing import Optional, Protocol
 
 import numpy as np
 
-from ms_restore.data import phantoms, photos
-from ms_restore.data.images import list_pictures, names_of, read_picture, to_channels
-from ms_restore.data.mindrecord import scenes
-from ms_restore.data.mindrecord.frames import FrameSource, PreparedFrames
-from ms_restore.data.mindrecord.patches import PatchSource
-from ms_restore.data.mindrecord.records import PreparedSet, RecordSource
-from ms_restore.data.mindrecord.sets import FRAMES, PATCHES, is_prepared, layout_of
-from ms_restore.data.mindrecord.tiles import TileSource
-from ms_restore.degradations.bicubic import imresize
-from ms_restore.errors import InputError, listed
+from ms_restore.contracts import ImageSource, TrainingSource
+from ms_restore.data import exposures, phantoms, photos
+from ms_restore.data.image_source import CutSource
+from ms_restore.data.prepared.frame_set import FrameSource, PreparedFrames
+from ms_restore.data.prepared.image_set import PreparedSet, RecordSource
+from ms_restore.data.prepared.manifest import FRAMES, PATCHES, is_prepared, layout_of
+from ms_restore.data.prepared.patch_set import PatchSource, WantedPatches
+from ms_restore.errors import InputError, comma_list
+from ms_restore.images.arrays import to_channels
+from ms_restore.images.reading import list_pictures, names_of, read_picture
+from ms_restore.images.resize import imresize, rescaled_size
+from ms_restore.recipe import DataSettings
 
 _LAYOUTS = (  # training and validation subfolders that are recognised
     ("DIV2K_train_HR", "DIV2K_valid_HR"),
@@ -26,28 +28,10 @@ _LAYOUTS = (  # training and validation subfolders that are recognised
     ("train", "val"),
 )
 _HELD_OUT_SHARE = 10  # one image in so many validates where no validation folder is there
-Embedded = Literal["photos", "colour_photos", "phantoms"]
 _CACHE_BYTES = 8 << 30  # DIV2K, decoded, fits
 
 
-class ImageSource(Protocol):
-    """Clean images, each (H, W, C) uint8 or uint16, with their names and (height, width)."""
-
-    description: str
-    names: list[str]
-    sizes: list[tuple[int, int]]
-    coloured: list[str]
-    """Names of the images whose colours were turned to gray."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> np.ndarray: ...
-
-
-TrainingSource = Union[ImageSource, PatchSource]
-
-
-class PhotoSource:
+class PhotoSource(CutSource):
     """The embedded photos of one split, with ``channels`` 1 or 3 and sides from ``smallest`` up.
 
     With ``coloured``, only those that have colours.
@@ -78,14 +62,14 @@ class PhotoSource:
         return self._pixels[index]
 
 
-class PhantomSource:
+class PhantomSource(CutSource):
     """The phantoms of one split, ``side`` pixels high and wide."""
 
     def __init__(self, split: photos.Split, side: int) -> None:
         self.names = phantoms.names(split)
         self.description = f"{len(self.names)} synthetic slices"
         self.sizes = [(side, side)] * len(self.names)
-        self.coloured: list[str] = []
+        self.coloured = []
         self._slices = [phantoms.load(name, side) for name in self.names]
 
     def __len__(self) -> int:
@@ -95,7 +79,7 @@ class PhantomSource:
         return self._slices[index]
 
 
-class Rescaled:
+class RescaledSource(CutSource):
     """The images of a source, each at every one of the scales, as long as a patch fits in."""
 
     def __init__(self, source: ImageSource, scales: Sequence[float], smallest: int) -> None:
@@ -126,13 +110,7 @@ class Rescaled:
         return pixels
 
 
-def rescaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(height, width) of an image resized by a factor, rounded up as MATLAB's imresize does."""
-    height, width = (int(np.ceil(round(side * scale, 6))) for side in size)
-    return height, width
-
-
-class FolderSource:
+class FolderSource(CutSource):
     """Image files. All are decoded once at the start, so that a damaged one is found then.
 
     Decoded images stay in memory up to 8 GB; those beyond are decoded again at each read.
@@ -164,8 +142,8 @@ class FolderSource:
         if small:
             raise InputError(
                 f"{paths[0].parent}: {len(small)} of {len(paths)} images are smaller than the "
-                f"{smallest} pixels needed along a side: {listed(small)}; take them out, or make "
-                "data.patch_size smaller"
+                f"{smallest} pixels needed along a side: {comma_list(small)}; take them out, or "
+                "make data.patch_size smaller"
             )
 
     def _decode(self, path: Path) -> np.ndarray:
@@ -180,139 +158,153 @@ class FolderSource:
 
 
 def open_training(
-    folder: Optional[str],
-    valid_folder: Optional[str],
-    channels: int,
-    patch_size: int,
-    smallest: int,
-    scales: Sequence[float] = (1.0,),
-    stride: Optional[int] = None,
-    embedded: Embedded = "photos",
+    data: DataSettings, channels: int, smallest: int
 ) -> tuple[TrainingSource, ImageSource]:
-    """The training and the validation source; ``smallest`` is the least side that can be scored.
+    """Open the training and the validation source that a recipe's ``data`` names.
 
-    Training images also come resized by the ``scales``. Without a folder they are the ``embedded``
-    ones: photos, or phantoms of the patch's size.
+    Training images also come resized by ``data.scales``. Without a folder they are the
+    ``data.embedded`` ones: photos, or phantoms of the patch's size.
 
     A folder holds images or is one that prepare wrote. Without a validation folder, the ``valid``
     part of a known layout, every tenth image of a plain folder, or the held-out embedded photos
     take its place; the latter also for prepared patches, of which none can be held out.
 
-    Raises InputError for prepared patches of another size, ``stride`` or other ``scales``.
+    Raises InputError for prepared patches of another size, stride or other scales.
+
+    Args:
+        data: the recipe's settings.
+        channels: 1 or 3, of the images.
+        smallest: the least side in pixels that can be scored.
     """
-    if folder is None:
+    least = max(data.patch_size, smallest)
+    if data.dir is None:
         train: ImageSource
-        if embedded == "phantoms":
-            train = PhantomSource("train", patch_size)
+        if data.embedded == "phantoms":
+            train = PhantomSource("train", data.patch_size)
         else:
-            coloured = embedded == "colour_photos"
-            train = PhotoSource("train", channels, max(patch_size, smallest), coloured)
-        valid = open_evaluation(valid_folder, channels, smallest, embedded, patch_size)
-        return _rescaled(train, scales, patch_size), valid
-    train_folder, valid_part = split_layout(Path(folder))
+            train = PhotoSource("train", channels, least, data.embedded == "colour_photos")
+        valid = open_evaluation(data.valid_dir, data, channels, smallest)
+        return _rescaled(train, data), valid
+    train_folder, valid_part = split_layout(Path(data.dir))
+    if data.valid_dir is not None:
+        valid_part = Path(data.valid_dir)
     if is_prepared(train_folder) and layout_of(train_folder) == PATCHES:
-        wanted = {"patch_size": patch_size, "stride": stride, "scales": list(scales)}
-        patches = PatchSource(train_folder, _CACHE_BYTES, channels=channels, **wanted)
-        part = Path(valid_folder) if valid_folder else valid_part
-        if part is None:
+        wanted = WantedPatches(channels, data.patch_size, data.stride, data.scales)
+        patches = PatchSource(train_folder, _CACHE_BYTES, wanted)
+        if valid_part is None:
             return patches, PhotoSource("held_out", channels, smallest)
-        return patches, _open(_contents(part), channels, smallest)
-    train, valid = _both(folder, valid_folder, channels, patch_size, smallest)
-    return _rescaled(train, scales, patch_size), valid
-
-
-def _rescaled(source: ImageSource, scales: Sequence[float], smallest: int) -> ImageSource:
-    return source if tuple(scales) == (1.0,) else Rescaled(source, scales, smallest)
-
-
-def _both(
-    folder: str,
-    valid_folder: Optional[str],
-    channels: int,
-    patch_size: int,
-    smallest: int,
-) -> tuple[ImageSource, ImageSource]:
-    train_folder, valid_part = split_layout(Path(folder))
+        return patches, _contents(valid_part).source(channels, smallest)
     contents = _contents(train_folder)
-    if valid_folder is not None:
-        valid_part = Path(valid_folder)
     count = len(contents)
     if valid_part is not None:
-        train = _open(contents, channels, max(patch_size, smallest), training=True)
-        return train, _open(_contents(valid_part), channels, smallest)
+        train = contents.source(channels, least, training=True)
+        return _rescaled(train, data), _contents(valid_part).source(channels, smallest)
     if count == 1:
         raise InputError(
-            f"{folder}: one image only, nothing is left to validate on; "
+            f"{data.dir}: one image only, nothing is left to validate on; "
             "add images or name some with --data.valid_dir"
         )
     held_out = list(range(_HELD_OUT_SHARE - 1, count, _HELD_OUT_SHARE)) or [count - 1]
     kept = sorted(set(range(count)) - set(held_out))
-    train = _open(contents, channels, max(patch_size, smallest), kept, training=True)
-    return train, _open(contents, channels, smallest, held_out)
+    train = contents.source(channels, least, kept, training=True)
+    return _rescaled(train, data), contents.source(channels, smallest, held_out)
+
+
+def _rescaled(source: ImageSource, data: DataSettings) -> ImageSource:
+    plain = tuple(data.scales) == (1.0,)
+    return source if plain else RescaledSource(source, data.scales, data.patch_size)
 
 
 def open_evaluation(
-    folder: Optional[str],
-    channels: int,
-    smallest: int,
-    embedded: Embedded = "photos",
-    side: int = 0,
+    folder: Optional[str], data: DataSettings, channels: int, smallest: int
 ) -> ImageSource:
-    """The images to score: the folder's, its validation part's, or the held-out embedded ones."""
-    if folder is None and embedded == "phantoms":
-        return PhantomSource("held_out", side)
+    """Open the images to score: the folder's, its validation part's, or the held-out embedded ones.
+
+    Raises InputError for images with a side below ``smallest`` pixels.
+    """
+    if folder is None and data.embedded == "phantoms":
+        return PhantomSource("held_out", data.patch_size)
     if folder is None:
         return PhotoSource("held_out", channels, smallest)
     _, valid_part = split_layout(Path(folder))
-    return _open(_contents(valid_part or Path(folder)), channels, smallest)
+    return _contents(valid_part or Path(folder)).source(channels, smallest)
 
 
-def groups(source: ImageSource) -> dict[str, list[str]]:
-    """Names of images whose mean score is of interest, such as those of one exposure ratio."""
-    return source.groups() if isinstance(source, FrameSource) else {}
+class _Contents(Protocol):
+    """The images of a folder, before it is known which of them are for what."""
+
+    def __len__(self) -> int: ...
+
+    def source(
+        self,
+        channels: int,
+        smallest: int,
+        indices: Optional[list[int]] = None,
+        training: bool = False,
+    ) -> ImageSource:
+        """Return the source of these images, by default of all."""
+        ...
 
 
-def degraded(source: ImageSource, index: int) -> Optional[np.ndarray]:
-    """The degraded image (h, w, C) that is stored beside the clean one, where there is one."""
-    return source.degraded(index) if isinstance(source, TileSource) else None
+class _Files(list[Path]):
+    """Image files."""
+
+    def source(
+        self,
+        channels: int,
+        smallest: int,
+        indices: Optional[list[int]] = None,
+        training: bool = False,
+    ) -> ImageSource:
+        chosen = self if indices is None else [self[index] for index in indices]
+        return FolderSource(chosen, channels, smallest)
 
 
-_Contents = Union[PreparedSet, PreparedFrames, list[Path]]
+class _Images(PreparedSet):
+    """A prepared set of images."""
+
+    def source(
+        self,
+        channels: int,
+        smallest: int,
+        indices: Optional[list[int]] = None,
+        training: bool = False,
+    ) -> ImageSource:
+        chosen = range(len(self)) if indices is None else indices
+        return RecordSource(self, chosen, channels, smallest, _CACHE_BYTES)
+
+
+class _Frames(PreparedFrames):
+    """A prepared set of raw frames."""
+
+    def source(
+        self,
+        channels: int,
+        smallest: int,
+        indices: Optional[list[int]] = None,
+        training: bool = False,
+    ) -> ImageSource:
+        chosen = range(len(self)) if indices is None else indices
+        return FrameSource(self, chosen, smallest, by_scene=training)
 
 
 def _contents(folder: Path) -> _Contents:
     if not is_prepared(folder):
-        if scenes.holds_raw(folder):
+        if exposures.holds_raw(folder):
             raise InputError(
                 f"{folder} holds raw files, which are prepared first: ms-restore prepare --model "
                 f"sid_sony --source {folder} --output FOLDER"
             )
-        return list_pictures(folder)
+        return _Files(list_pictures(folder))
     layout = layout_of(folder)
     if layout == FRAMES:
-        return PreparedFrames(folder)
+        return _Frames(folder)
     if layout == PATCHES:
         raise InputError(
             f"{folder} holds training patches, but whole images are needed here; "
             "name a folder of images, or one that was prepared with a valid/ part"
         )
-    return PreparedSet(folder)
-
-
-def _open(
-    contents: _Contents,
-    channels: int,
-    smallest: int,
-    indices: Optional[list[int]] = None,
-    training: bool = False,
-) -> ImageSource:
-    """The source of these images, by default of all."""
-    indices = list(range(len(contents))) if indices is None else indices
-    if isinstance(contents, PreparedSet):
-        return RecordSource(contents, indices, channels, smallest, _CACHE_BYTES)
-    if isinstance(contents, PreparedFrames):
-        return FrameSource(contents, indices, smallest, by_scene=training)
-    return FolderSource([contents[index] for index in indices], channels, smallest)
+    return _Images(folder)
 
 
 def split_layout(folder: Path) -> tuple[Path, Optional[Path]]:

@@ -13,18 +13,17 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from ms_restore.data.images import to_float
+from ms_restore.contracts import Degradation
+from ms_restore.images.arrays import to_float
 
 Share = Annotated[float, Field(ge=0, le=1)]
 _HERSHEY = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX)
 _LETTERS = np.array(list(string.ascii_letters + string.digits + "     "))
 
 
-class _Corruption:
+class _Corruption(Degradation):
     """An image is corrupted by ``corrupt(x, share, rng)``, x and the result (C, H, W) float32."""
 
-    scale = factor = 1
-    margin = 0
     baseline_name = "corrupted"
     corrupt: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
@@ -35,9 +34,6 @@ class _Corruption:
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         planes = to_float(x).transpose(2, 0, 1)
         return np.ascontiguousarray(self.corrupt(planes, self._eval_share, rng).transpose(1, 2, 0))
-
-    def baseline(self, y: np.ndarray) -> np.ndarray:
-        return y
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         drawn = [(patch, rng.uniform(0, self._share), rng) for patch, rng in zip(to_float(x), rngs)]

@@ -9,19 +9,19 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from ms_restore.data.images import from_float, to_float
+from ms_restore.contracts import Degradation
+from ms_restore.images.arrays import from_float, to_float
 
 _BLOCK = 8  # side of the blocks that JPEG compresses
 
 
-class JPEG:
+class JPEG(Degradation):
     """y = x, compressed and decompressed, rounded to 8 bit first.
 
     Args:
         quality: 1 to 100; a smaller number compresses more.
     """
 
-    scale = factor = 1
     margin = _BLOCK
     baseline_name = "JPEG"
 
@@ -38,9 +38,6 @@ class JPEG:
         _, code = cv2.imencode(".jpg", pixels[:, :, ::-1], quality)  # OpenCV takes BGR
         y = cv2.imdecode(code, cv2.IMREAD_UNCHANGED)
         return np.ascontiguousarray(y.reshape(pixels.shape)[:, :, ::-1])
-
-    def baseline(self, y: np.ndarray) -> np.ndarray:
-        return y
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         """The blocks begin anywhere, as where a patch is cut from a compressed image."""

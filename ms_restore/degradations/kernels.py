@@ -12,8 +12,8 @@ from typing import Callable
 import numpy as np
 from scipy import fft
 
-from ms_restore.data.images import read_picture
-from ms_restore.errors import InputError, listed, nearest
+from ms_restore.errors import InputError, comma_list, did_you_mean
+from ms_restore.images.reading import read_picture
 from ms_restore.report.terminal import say
 
 _NAMED = "gaussian:1.6 (deviation), motion:15:30 (length, degrees) or disk:3 (radius)"
@@ -131,10 +131,10 @@ _SHAPES: dict[str, tuple[Callable[..., np.ndarray], int]] = {
 def _named(text: str) -> np.ndarray:
     name, *words = text.split(":")
     if name not in _SHAPES:
-        hint = nearest(name, _SHAPES)
+        hint = did_you_mean(name, _SHAPES)
         raise InputError(
             f"kernel {text!r} is not known{hint}; expected {_NAMED}, or a file "
-            f"({listed(_SUFFIXES)})"
+            f"({comma_list(_SUFFIXES)})"
         )
     shape, count = _SHAPES[name]
     try:

@@ -10,10 +10,11 @@ import numpy as np
 import scipy.fft
 from pydantic import Field
 
-from ms_restore.data.images import to_float
+from ms_restore.contracts import SpectralDegradation
+from ms_restore.images.arrays import to_float
 
 
-class Undersampled:
+class Undersampled(SpectralDegradation):
     """y = F^-1(m / p F x): each frequency measured with probability p, its weight then 1 / p.
 
     p = p_at_edge^(r / r_max), r the distance from frequency 0 and r_max half the side. The mask m
@@ -24,10 +25,7 @@ class Undersampled:
         p_at_edge: the probability at r_max.
     """
 
-    scale = factor = 1
-    margin = 0
     baseline_name = "zero-filled"
-    takes_spectra = True
 
     def __init__(self, *, p_at_edge: Annotated[float, Field(gt=0, le=1)] = 0.025) -> None:
         self._p_at_edge = p_at_edge
@@ -40,39 +38,34 @@ class Undersampled:
         spectrum = scipy.fft.fft2(y[:, :, 0]) * y[:, :, 1]
         return scipy.fft.ifft2(spectrum).real.astype(np.float32)[:, :, None]
 
-    def patches(
-        self,
-        x: np.ndarray,
-        rngs: Sequence[np.random.Generator],
-        spectra: Optional[np.ndarray] = None,
+    def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        return self.spectral_patches(x, rngs, _half_spectra(x))
+
+    def pairs(
+        self, x: np.ndarray, rngs: Sequence[np.random.Generator]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """``patches`` and the images of others that are independent of them, of one transform."""
+        return self.spectral_pairs(x, rngs, _half_spectra(x))
+
+    def spectral_patches(
+        self, x: np.ndarray, rngs: Sequence[np.random.Generator], spectra: np.ndarray
     ) -> np.ndarray:
-        spectra, p = self._transformed(x, spectra)
+        p = probability(*x.shape[2:], self._p_at_edge)
         y = np.empty((len(x), 2, *p.shape), np.float32)
         for spectrum, (image, known), rng in zip(spectra, y, rngs):
             self._measure(spectrum, p, rng, image, known)
         return y
 
-    def pairs(
-        self,
-        x: np.ndarray,
-        rngs: Sequence[np.random.Generator],
-        spectra: Optional[np.ndarray] = None,
+    def spectral_pairs(
+        self, x: np.ndarray, rngs: Sequence[np.random.Generator], spectra: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """``patches`` and the images of others that are independent of them, of one transform."""
-        spectra, p = self._transformed(x, spectra)
+        p = probability(*x.shape[2:], self._p_at_edge)
         y = np.empty((len(x), 2, *p.shape), np.float32)
         targets = np.empty((len(x), 1, *p.shape), np.float32)
         for spectrum, (image, known), (other,), rng in zip(spectra, y, targets, rngs):
             self._measure(spectrum, p, rng, image, known)
             self._measure(spectrum, p, rng, other, None)
         return y, targets
-
-    def _transformed(
-        self, x: np.ndarray, spectra: Optional[np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The half spectra of x, which are computed where they are not known, and p."""
-        spectra = scipy.fft.rfft2(to_float(x)[:, 0]) if spectra is None else spectra
-        return spectra, probability(*x.shape[2:], self._p_at_edge)
 
     def _measure(
         self,
@@ -88,6 +81,11 @@ class Undersampled:
             np.multiply(p, measured, out=known)
         half = np.s_[:, : spectrum.shape[1]]
         image[:] = scipy.fft.irfft2(spectrum * (measured[half] / p[half]), s=p.shape)
+
+
+def _half_spectra(x: np.ndarray) -> np.ndarray:
+    """(N, 1, H, W) to (N, H, W // 2 + 1)."""
+    return scipy.fft.rfft2(to_float(x)[:, 0])
 
 
 def stored(x: np.ndarray) -> np.ndarray:

@@ -5,20 +5,22 @@ Without noise y is rounded to 8 bit, as a picture's file holds it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from ms_restore.data.images import to_float
+from ms_restore.contracts import Degradation
 from ms_restore.degradations import kernels
-from ms_restore.degradations.bicubic import interpolate
 from ms_restore.degradations.noise import Sigma
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Pattern
 from ms_restore.errors import InputError
+from ms_restore.images.arrays import to_float
+from ms_restore.images.resize import interpolate
 
 
-class Linear:
+class Linear(Degradation):
     """y = A x + sigma n, A an operator and n white Gaussian noise of deviation 1.
 
     y is smaller than x by the kernel less one ("valid"), so these serve solvers, not training.
@@ -29,7 +31,7 @@ class Linear:
     def __init__(self, operator: Blur, sigma_255: float) -> None:
         self.operator = operator
         self.sigma_255 = sigma_255
-        self.scale = self.factor = operator.scale
+        self.scale = operator.scale
         self.margin = max(operator.half)
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -51,7 +53,7 @@ class Linear:
         start = self.operator.start(to_float(y).transpose(2, 0, 1)[None])
         return np.clip(start[0].transpose(1, 2, 0), 0, 1)
 
-    def patches(self, x: np.ndarray, rngs: object) -> np.ndarray:
+    def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         raise InputError("this degradation is for solvers; nothing is trained with it")
 
 

@@ -14,9 +14,11 @@ from typing import Annotated, Optional
 import numpy as np
 from pydantic import Field
 
-from ms_restore.data.images import to_float
-from ms_restore.data.mosaic import KINDS, Kind
-from ms_restore.errors import InputError, listed
+from ms_restore.contracts import Degradation
+from ms_restore.errors import InputError, comma_list
+from ms_restore.images.arrays import to_float
+from ms_restore.images.mosaic import KINDS, Kind, Mosaic
+from ms_restore.recipe import Recipe
 
 # XYZ to camera under D65, times 10,000, rows red, green, blue; from Adobe's DNG Converter
 _CAMERAS = {
@@ -30,7 +32,7 @@ _READ_SLOPE, _READ_OFFSET, _READ_SPREAD = 2.18, 1.20, 0.26  # Brooks et al., sec
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
-class LowLight:
+class LowLight(Degradation):
     """y = min(ratio noise(mosaic(x) / ratio), 1): (h, w, 4 or 9) linear from sRGB x (H, W, 3).
 
     A signal s becomes shot Poisson(s / shot) + N(0, read), ln read being normal around
@@ -48,7 +50,6 @@ class LowLight:
         bits: of the camera's numbers.
     """
 
-    margin = 0
     baseline_name = "naive"
 
     def __init__(
@@ -63,8 +64,8 @@ class LowLight:
         shot: _Pair = [5e-5, 5e-4],  # noqa: B006
         bits: Annotated[int, Field(ge=8, le=16)] = 14,
     ) -> None:
-        self.mosaic = KINDS[mosaic]
-        self.scale = self.factor = self.mosaic.block
+        self.mosaic: Mosaic = KINDS[mosaic]
+        self.scale = self.mosaic.block
         self.camera = camera
         self._ratio, self._shot = ratio, shot
         self._red_gain, self._blue_gain = red_gain, blue_gain
@@ -86,6 +87,23 @@ class LowLight:
         gains = np.array([np.mean(self._red_gain), 1, np.mean(self._blue_gain)])
         matrix = np.linalg.inv(self._to_camera) * gains
         return _displayed(np.clip(rgb @ matrix.T.astype(np.float32), 0, 1))
+
+    @classmethod
+    def conflicts(cls, recipe: Recipe) -> list[str]:
+        """Return lines where the network or the patches do not fit the mosaic."""
+        kind, channels = KINDS[recipe.degradation["mosaic"]], recipe.network.get("channels")
+        found = []
+        if channels != kind.channels:
+            found.append(
+                f"degradation.mosaic is {kind.name} with {kind.channels} channels, but "
+                f"network.channels is {channels}"
+            )
+        if recipe.data.patch_size % kind.period:
+            found.append(
+                f"data.patch_size {recipe.data.patch_size} is no multiple of {kind.period}, the "
+                f"period of {kind.name}"
+            )
+        return found
 
     def _exposed(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(3, H, W) to (C, h, w) float32."""
@@ -126,7 +144,7 @@ def _to_camera(camera: str, given: Optional[list[float]]) -> np.ndarray:
     if given is None and camera not in _CAMERAS:
         raise InputError(
             f"degradation.camera {camera!r}: its colour matrix is not known here; give it as "
-            f"degradation.xyz_to_camera (9 numbers), or name one of {listed(_CAMERAS)}"
+            f"degradation.xyz_to_camera (9 numbers), or name one of {comma_list(_CAMERAS)}"
         )
     matrix = np.array(given or _CAMERAS[camera], float).reshape(3, 3) @ _RGB_TO_XYZ
     return matrix / matrix.sum(axis=1, keepdims=True)

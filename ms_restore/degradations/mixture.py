@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from ms_restore.data.images import to_float
+from ms_restore.contracts import Degradation
 from ms_restore.degradations.bicubic import BicubicUpsampled
 from ms_restore.degradations.jpeg import JPEG
 from ms_restore.degradations.noise import Gaussian, Sigma
+from ms_restore.images.arrays import to_float
 
 _Two = Field(min_length=2, max_length=2)
 
 
-class Mixture:
+class Mixture(Degradation):
     """For each image one of the three, by chance, and its strength.
 
     In evaluation the image's name decides; to score one of them, name it instead, such as
@@ -28,9 +29,6 @@ class Mixture:
         quality: range of JPEG's.
     """
 
-    scale = factor = 1
-    baseline_name = "degraded"
-
     def __init__(
         self,
         *,
@@ -41,16 +39,13 @@ class Mixture:
         self._noise = Gaussian(sigma_255=sigma_255)
         self._resized = [BicubicUpsampled(factor=factor) for factor in factors]
         self._compressed = [JPEG(quality=q) for q in range(quality[0], quality[1] + 1)]
-        parts: list[Any] = [*self._resized, *self._compressed]
+        parts: list[Degradation] = [*self._resized, *self._compressed]
         self.margin = max(part.margin for part in parts)
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         margin = self.margin
         around = np.pad(x, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
         return self.patches(around.transpose(2, 0, 1)[None], [rng])[0].transpose(1, 2, 0)
-
-    def baseline(self, y: np.ndarray) -> np.ndarray:
-        return y
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         made = []
@@ -61,7 +56,7 @@ class Mixture:
             made.append(to_float(part.patches(inner, [rng])))
         return np.concatenate(made)
 
-    def _draw(self, rng: np.random.Generator) -> Any:
-        kinds: list[Sequence[Any]] = [[self._noise], self._resized, self._compressed]
+    def _draw(self, rng: np.random.Generator) -> Degradation:
+        kinds: list[Sequence[Degradation]] = [[self._noise], self._resized, self._compressed]
         kind = kinds[rng.integers(len(kinds))]
         return kind[rng.integers(len(kind))]

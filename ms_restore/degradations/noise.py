@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 from scipy.special import gammaln
 
-from ms_restore.data.images import to_float
+from ms_restore.contracts import Degradation
 from ms_restore.errors import InputError
+from ms_restore.images.arrays import to_float
 
 Sigma = Annotated[float, Field(ge=0, le=255)]
 Photons = Annotated[float, Field(gt=0, le=1e6)]
@@ -30,7 +31,7 @@ def _range(key: str, value: Union[float, list[float]]) -> tuple[float, float]:
     return low, high
 
 
-class Gaussian:
+class Gaussian(Degradation):
     """y = x + sigma n, n white Gaussian noise of deviation 1.
 
     Args:
@@ -39,14 +40,12 @@ class Gaussian:
         eval_sigma_255: that of evaluation; by default ``sigma_255``, or the end of its range.
     """
 
-    scale = factor = 1
-    margin = 0
     baseline_name = "noisy"
 
     def __init__(
         self,
         *,
-        sigma_255: Union[Sigma, Annotated[list[Sigma], Field(min_length=2, max_length=2)]],
+        sigma_255: Union[Sigma, Annotated[list[Sigma], Field(min_length=2, max_length=2)]] = 25.0,
         eval_sigma_255: Optional[Sigma] = None,
     ) -> None:
         self._low, self._high = _range("sigma_255", sigma_255)
@@ -55,9 +54,6 @@ class Gaussian:
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = rng.standard_normal(x.shape, np.float32)
         return to_float(x) + noise * np.float32(self.eval_sigma_255 / 255)
-
-    def baseline(self, y: np.ndarray) -> np.ndarray:
-        return y
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         y = np.empty(x.shape, np.float32)
@@ -70,7 +66,7 @@ class Gaussian:
         return y
 
 
-class Poisson:
+class Poisson(Degradation):
     """y = Poisson(lambda x) / lambda: photon noise, the smaller lambda the stronger.
 
     Args:
@@ -79,8 +75,6 @@ class Poisson:
         eval_photons: that of evaluation; by default ``photons``, or the end of its range.
     """
 
-    scale = factor = 1
-    margin = 0
     baseline_name = "noisy"
 
     def __init__(
@@ -94,9 +88,6 @@ class Poisson:
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return (rng.poisson(to_float(x) * self.eval_photons) / self.eval_photons).astype(np.float32)
-
-    def baseline(self, y: np.ndarray) -> np.ndarray:
-        return y
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         y = np.empty(x.shape, np.float32)

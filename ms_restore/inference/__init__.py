@@ -1,1 +1,1 @@
-"""Running a trained network on pictures: engines, and the restorer that prepares their input."""
+"""Restoring pictures of any size with trained networks."""

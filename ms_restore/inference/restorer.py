@@ -1,38 +1,37 @@
-"""A trained network with its recipe, applied to arrays and pictures of any size."""
+"""Restoring arrays and pictures of any size with a trained network."""
 
 from __future__ import annotations
 
-import itertools
 import time
-from typing import Any, Optional
+from typing import Optional
 
 import cv2
 import numpy as np
 
-from ms_restore.data.images import Picture, from_float, to_channels, to_float
 from ms_restore.errors import InputError
-from ms_restore.inference.engines import Engine, MindSporeEngine, SelfEnsemble
-from ms_restore.inference.geometry import Geometry
-from ms_restore.inference.tiling import Budget, Span, spans
-from ms_restore.recipe import Recipe, coloured
+from ms_restore.images.arrays import from_float, to_channels, to_float
+from ms_restore.images.picture import Picture
+from ms_restore.inference.loaded_network import LoadedNetwork
+from ms_restore.inference.self_ensemble import SelfEnsemble
+from ms_restore.inference.tiling import Span, windows_of
+from ms_restore.recipe import coloured
 from ms_restore.report.terminal import progress
 
 _FLOAT32 = np.dtype(np.float32)
-_HOST_COPIES = 8  # of a window's output, between the engine and the picture
 
 
 class Restorer:
-    """x_hat = restorer(y), both (H, W, C) float32 in [0, 1]; x_hat is ``scale`` times larger.
+    """A trained network, applied to arrays and pictures of any size.
 
+    ``x_hat = restorer(y)``, both (H, W, C) float32 in [0, 1]; x_hat is ``scale`` times larger.
     ``restorer(y, dtype)`` gives integers of their whole range.
 
     Images larger than a window are computed in tiles, with the same result. Sides that are no
-    multiple of what the network needs are reflected at the border, and cut back.
+    multiple of what the network needs are reflected at the border, and cut back. A network that
+    sees the whole picture (``receptive_radius`` None) is always computed in one piece.
 
     Args:
-        network: a trained network, or with an ``engine`` its Geometry.
-        recipe: its recipe.
-        engine: what computes the network; by default MindSpore.
+        loaded: the network and what computes it.
         tile: side of the square window in input pixels, the context on its borders included;
             None: one piece where that needs at most 2 GiB, else windows that need 640 MiB; 0: every
             image in one piece.
@@ -42,51 +41,25 @@ class Restorer:
     """
 
     def __init__(
-        self,
-        network: Any,
-        recipe: Recipe,
-        *,
-        engine: Optional[Engine] = None,
-        tile: Optional[int] = None,
-        self_ensemble: bool = False,
+        self, loaded: LoadedNetwork, *, tile: Optional[int] = None, self_ensemble: bool = False
     ) -> None:
-        geometry = Geometry.of(network)
-        self.recipe = recipe
+        geometry = loaded.geometry
+        self.recipe = loaded.recipe
         self.scale = geometry.scale
         self.channels = geometry.channels
         self.output_channels = geometry.output_channels
-        self._side = geometry.side
-        self._radius = geometry.receptive_radius
-        self._multiple = geometry.size_multiple
-        self._engine: Engine = engine or MindSporeEngine(network)
-        self.engine: str = getattr(self._engine, "name", type(self._engine).__name__)
-        if self_ensemble:
-            self._engine = SelfEnsemble(self._engine)
+        self.engine = loaded.engine.name
         self.busy = 0.0
-        self._budget: Optional[Budget] = None
-        shape = getattr(engine, "shape", None)
-        self._exact = shape is not None
-        if shape is not None:
-            if tile is not None or (self_ensemble and shape[0] != shape[1]):
-                raise InputError(
-                    f"{recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height x "
-                    "width): no other tile fits, and no turned image unless it is square"
-                )
-            self._window: tuple[int, int] = shape
-            return
-        if tile is None:
-            floats = (
-                geometry.floats_per_pixel + _HOST_COPIES * geometry.output_channels * self.scale**2
-            )
-            self._budget = Budget(self._radius, floats, self._multiple)
-            tile = 0
-        least = 2 * self._radius + self._multiple  # a window keeps something, aligned as it is
-        if tile and (tile < least or tile % self._multiple):
+        self._engine = SelfEnsemble(loaded.engine) if self_ensemble else loaded.engine
+        self._side = geometry.side
+        self._multiple = geometry.size_multiple
+        shape = loaded.engine.shape
+        if shape is not None and (tile is not None or (self_ensemble and shape[0] != shape[1])):
             raise InputError(
-                f"tile {tile}: {recipe.model} needs {self._radius} pixels of context on each side, "
-                f"so at least {least}, and a multiple of {self._multiple}; use 0 for no tiles"
+                f"{self.recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height x "
+                "width): no other tile fits, and no turned image unless it is square"
             )
-        self._window = (tile, tile)
+        self._windows = windows_of(geometry, self.recipe.model, shape, tile)
 
     def __call__(self, y: np.ndarray, dtype: np.dtype = _FLOAT32) -> np.ndarray:
         if y.ndim != 3 or y.shape[2] != self.channels:
@@ -106,21 +79,7 @@ class Restorer:
         height, width, scale = *y.shape[:2], self.scale
         x_hat = np.empty((scale * height, scale * width, channels), dtype)
         padded = [-(-side // self._multiple) * self._multiple for side in (height, width)]
-        window = tuple(side or max(padded) for side in self._window)
-        if self._budget is not None:
-            window = self._budget.window(padded[0], padded[1])
-        if self._exact:
-            padded = [max(sides) for sides in zip(padded, window)]
-            least = 2 * self._radius + self._multiple
-            if any(p > w and w < least for p, w in zip(padded, window)):
-                raise InputError(
-                    f"{self.recipe.model} was exported for {window[0]}x{window[1]} pixels (height "
-                    f"x width), too small to put an image of {height}x{width} together of such "
-                    f"tiles; export it for sides from {least} up, or for any size"
-                )
-        rows_of = spans(padded[0], window[0], self._radius, self._multiple)
-        columns_of = spans(padded[1], window[1], self._radius, self._multiple)
-        jobs = list(itertools.product(rows_of, columns_of))
+        jobs = self._windows.cut(*padded)
         for rows, columns in progress(jobs, "restoring"):
             cut = _window(y, rows, columns)
             if cut.shape[2] != self.channels:

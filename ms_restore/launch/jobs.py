@@ -1,4 +1,4 @@
-"""Running several ranks: started together, ended together, the first that fails is named."""
+"""EngineOptions several ranks: started together, ended together, the first that fails is named."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, Optional
 
-from ms_restore.errors import InputError, listed
-from ms_restore.files import replacing
+from ms_restore.errors import InputError, comma_list
+from ms_restore.files import atomic_write
 
 VERSION = "1.0"
 HCCN = Path("/etc/hccn.conf")  # where Ascend's driver keeps the devices' addresses
@@ -68,12 +68,12 @@ def _problems(devices: list[Device], server_count: int, servers: int) -> list[st
         found.append("no device in it")
     elif sorted(ranks) != list(range(len(ranks))):
         found.append(
-            f"rank_id {listed(map(str, ranks), 16)}, expected each of 0 to {len(ranks) - 1}"
+            f"rank_id {comma_list(map(str, ranks), 16)}, expected each of 0 to {len(ranks) - 1}"
         )
     places = [f"{device.device} of {device.server}" for device in devices]
     twice = sorted({place for place in places if places.count(place) > 1})
     if twice:
-        found.append(f"device {listed(twice)} is there twice")
+        found.append(f"device {comma_list(twice)} is there twice")
     return found
 
 
@@ -83,8 +83,8 @@ def here(devices: list[Device], server: Optional[str] = None) -> list[Device]:
     own = [device for device in devices if device.server in names]
     if not own:
         raise InputError(
-            f"this server ({listed(sorted(names))}) is not in the rank table, which has "
-            f"{listed(sorted({device.server for device in devices}))}; name it with --server_id"
+            f"this server ({comma_list(sorted(names))}) is not in the rank table, which has "
+            f"{comma_list(sorted({device.server for device in devices}))}; name it with --server_id"
         )
     return own
 
@@ -114,7 +114,8 @@ def write(path: Path, devices: str, server: Optional[str] = None, hccn: Path = H
     missing = [str(number) for number in numbers if str(number) not in known]
     if missing:
         raise InputError(
-            f"{hccn} has no address for device {listed(missing)}; it has {listed(known, 16)}"
+            f"{hccn} has no address for device {comma_list(missing)}; "
+            f"it has {comma_list(known, 16)}"
         )
     table: dict[str, Any] = {
         "version": VERSION,
@@ -135,7 +136,7 @@ def write(path: Path, devices: str, server: Optional[str] = None, hccn: Path = H
         ],
         "status": "completed",
     }
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
     return path
 

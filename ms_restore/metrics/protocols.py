@@ -10,13 +10,15 @@ from typing import Literal
 
 import numpy as np
 
+from ms_restore import registry
+from ms_restore.errors import InputError
 from ms_restore.metrics.quality import luma, psnr, ssim
 
 _SSIM_WINDOW = 11
 
 
 @dataclasses.dataclass(frozen=True)
-class Protocol:
+class ScoringProtocol:
     """How a restored image is compared with the original, both on a scale of 0 to 255.
 
     ``space``: "y" (limited-range BT.601 luma, not rounded) or "all" (every channel).
@@ -67,14 +69,23 @@ class Protocol:
         return restored, original
 
 
-PROTOCOLS = {
-    "sr-y": Protocol("Y of BT.601, border = scale cut, 8 bit", "y", True, border_scales=1),
-    "sr-rgb-div2k": Protocol(
-        "RGB, border = scale + 6 cut, 8 bit", "all", True, border_scales=1, border_pixels=6
-    ),
-    "gray": Protocol("gray, whole image, clipped but not rounded", "all", False),
-    "rgb-float": Protocol("RGB, whole image, clipped but not rounded", "all", False),
-    "rgb": Protocol("RGB, whole image, 8 bit", "all", True),
-    "sid-rgb": Protocol("RGB, whole image, both in 8 bit", "all", True, original_rounded=True),
-    "n2n-rgb": Protocol("RGB, whole image, 8 bit, as Noise2Noise's authors score", "all", True),
-}
+SR_Y = ScoringProtocol("Y of BT.601, border = scale cut, 8 bit", "y", True, border_scales=1)
+SR_RGB_DIV2K = ScoringProtocol(
+    "RGB, border = scale + 6 cut, 8 bit", "all", True, border_scales=1, border_pixels=6
+)
+GRAY = ScoringProtocol("gray, whole image, clipped but not rounded", "all", False)
+RGB_FLOAT = ScoringProtocol("RGB, whole image, clipped but not rounded", "all", False)
+RGB = ScoringProtocol("RGB, whole image, 8 bit", "all", True)
+SID_RGB = ScoringProtocol("RGB, whole image, both in 8 bit", "all", True, original_rounded=True)
+N2N_RGB = ScoringProtocol("RGB, whole image, 8 bit, as Noise2Noise's authors score", "all", True)
+
+
+def protocol_named(name: str) -> ScoringProtocol:
+    """Return the protocol of a registered name, or of ``package.module:NAME``.
+
+    Raises InputError for an unknown name.
+    """
+    protocol = registry.find("protocol", name)
+    if not isinstance(protocol, ScoringProtocol):
+        raise InputError(f"protocol {name}: got {protocol!r:.60}, expected a ScoringProtocol")
+    return protocol

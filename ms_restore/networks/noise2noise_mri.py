@@ -8,11 +8,16 @@ no complex number and no host is needed, and gradients pass through them on any 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from ms_restore.networks.noise2noise import Noise2Noise
+
+if TYPE_CHECKING:
+    from ms_restore.recipe import Recipe
 
 
 class Noise2NoiseMRI(nn.Cell):
@@ -33,14 +38,25 @@ class Noise2NoiseMRI(nn.Cell):
     size_multiple = 1
     channels = 2
     output_channels = 1
+    receptive_radius = None  # a frequency depends on every pixel
 
     def __init__(self, *, side: int = 255, width: int = 48, keep_measured: bool = True) -> None:
         super().__init__()
         self.side = side
-        self.receptive_radius = side
         self.float16_part = Noise2Noise(channels=1, width=width)
         self.floats_per_pixel = self.float16_part.floats_per_pixel
         self.consistency = MeasuredFrequencies(side) if keep_measured else None
+
+    @classmethod
+    def conflicts(cls, recipe: Recipe) -> list[str]:
+        """Return a line where the patches are not of the one size that the network takes."""
+        side, patch_size = recipe.network["side"], recipe.data.patch_size
+        if patch_size == side:
+            return []
+        return [
+            f"data.patch_size {patch_size} is not network.side {side}: the network takes images of "
+            "that size alone"
+        ]
 
     def construct(self, y: Tensor) -> Tensor:
         image = y[:, :1]

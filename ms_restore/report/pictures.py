@@ -10,7 +10,9 @@ import PIL.ImageDraw
 import PIL.ImageFont
 from scipy.ndimage import uniform_filter
 
-from ms_restore.data.images import Picture, from_float, to_channels, write_picture
+from ms_restore.images.arrays import from_float, to_channels
+from ms_restore.images.picture import Picture
+from ms_restore.images.writing import write_picture
 
 _PANEL = 480  # width of a panel in pixels
 _DETAIL = 96  # side of the enlarged square in pixels of the image

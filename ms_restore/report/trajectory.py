@@ -10,7 +10,9 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from ms_restore.data.images import Picture, from_float, to_channels, write_picture
+from ms_restore.images.arrays import from_float, to_channels
+from ms_restore.images.picture import Picture
+from ms_restore.images.writing import write_picture
 
 _PANEL = 240  # width of an image in pixels
 _CAPTION = 24

@@ -19,42 +19,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Annotated, Any, Callable, Literal, NamedTuple, Optional
+from typing import Annotated, Any, Callable, Literal, Optional
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, amp, nn, ops
 from pydantic import Field
 
-from ms_restore.degradations.operators import Blur
+from ms_restore.contracts import Engine, LinearOperator, Progress, Solution
 from ms_restore.errors import InputError
-from ms_restore.inference.engines import Engine
 from ms_restore.solvers.priors import DenoiserPrior
 
 LEAST_SIGMA_255 = 12**-0.5  # that of rounding to 8 bit
 _LEAST_ITERATIONS = 20  # until the momentum has built up, updates are small for that alone
 _LOOK_EVERY = 10  # iterations between two looks at the device's figures
-
-
-class Progress(NamedTuple):
-    """After so many iterations: the misfit of each image, root mean square of A x - y on a scale
-    of 0 to 255, and x itself when it is asked for."""
-
-    iteration: int
-    misfit_255: np.ndarray
-    x: Callable[[], np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class Solution:
-    """x_hat (N, C, H, W) float32 in [0, 1], and how it was found; seconds of the median
-    iteration."""
-
-    x_hat: np.ndarray
-    iterations: int
-    misfit_255: np.ndarray
-    seconds_per_iteration: float
-    engine: str
 
 
 class DMSP:
@@ -87,7 +65,7 @@ class DMSP:
         amp_level: Literal["O0", "O2"] = "O0",
     ) -> None:
         if prior_sigma_255 not in (None, prior.sigma_255):
-            prior = DenoiserPrior(prior.network, prior.recipe, prior_sigma_255, prior.engine)
+            prior = DenoiserPrior(prior.loaded, prior_sigma_255)
         self.prior = prior
         self.iterations = iterations
         self.noise_blind = noise_blind
@@ -111,7 +89,7 @@ class DMSP:
     def __call__(
         self,
         y: np.ndarray,
-        operator: Blur,
+        operator: LinearOperator,
         *,
         sigma_255: Optional[float],
         seed: int = 0,
@@ -146,7 +124,7 @@ class DMSP:
         return Solution(x_hat, number, misfit, float(np.median(times)), self.engine)
 
     def descent(
-        self, y: np.ndarray, operator: Blur, *, sigma_255: Optional[float], seed: int = 0
+        self, y: np.ndarray, operator: LinearOperator, *, sigma_255: Optional[float], seed: int = 0
     ) -> Descent:
         """The start of a solution, to be advanced step by step; arguments as of a call."""
         if sigma_255 is not None and not 0 <= sigma_255 <= 255:
@@ -248,7 +226,7 @@ class _HostDescent(Descent, _Formulas):
         self,
         x: np.ndarray,
         y: np.ndarray,
-        operator: Blur,
+        operator: LinearOperator,
         denoise: Engine,
         numbers: _Numbers,
         seed: int,
@@ -275,7 +253,7 @@ class _DeviceDescent(Descent):
         self,
         x: np.ndarray,
         y: np.ndarray,
-        operator: Blur,
+        operator: LinearOperator,
         denoise: nn.Cell,
         numbers: _Numbers,
         seed: int,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 from mindspore import Tensor, nn
 
 from ms_restore.errors import InputError
-from ms_restore.inference.engines import Engine
+from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.recipe import Recipe
 
 _WAY_OUT = (
@@ -23,69 +23,62 @@ class DenoiserPrior:
     the density of images smoothed by that noise: Alain, Bengio, "What regularized auto-encoders
     learn from the data-generating distribution", JMLR 2014.
 
-    Args:
-        network: (N, channels, H, W) to the same, in [0, 1], ready to run; with an ``engine`` its
-            Geometry will do.
-        recipe: its recipe, which says what noise it was trained for.
-        sigma_255: the level that is wanted, on a scale of 0 to 255; None: whatever it is.
-        engine: what computes it, with the solver in NumPy; None: MindSpore, which computes each
-            iteration as one graph on the device, prior included.
+    Raises InputError where the level is unknown or another than the one that is wanted, or the
+    engine takes one size alone.
 
-    InputError where the level is unknown or another than the one that is wanted, or the engine
-    takes one size alone.
+    Args:
+        loaded: the denoiser; its recipe says what noise it was trained for. Where MindSpore
+            computes it, a solver computes each iteration as one graph on the device, prior
+            included; else the solver computes in NumPy.
+        sigma_255: the level that is wanted, on a scale of 0 to 255; None: whatever it is.
     """
 
-    def __init__(
-        self,
-        network: Any,
-        recipe: Recipe,
-        sigma_255: Optional[float] = None,
-        engine: Optional[Engine] = None,
-    ) -> None:
-        self.network = network
-        self.recipe = recipe
-        self.engine = engine
-        self.channels: int = network.channels
-        self.sigma_255 = known_sigma(recipe)
+    def __init__(self, loaded: LoadedNetwork, sigma_255: Optional[float] = None) -> None:
+        self.loaded = loaded
+        self.recipe = loaded.recipe
+        self.channels = loaded.geometry.channels
+        self.engine = None if loaded.cell is not None else loaded.engine
+        self.sigma_255 = known_sigma(self.recipe)
         if sigma_255 is not None and sigma_255 != self.sigma_255:
             raise InputError(
-                f"the prior {recipe.model} was trained for sigma {self.sigma_255:g}, "
+                f"the prior {self.recipe.model} was trained for sigma {self.sigma_255:g}, "
                 f"sigma {sigma_255:g} is asked for; use another checkpoint, or ask for "
                 f"{self.sigma_255:g}"
             )
-        shape = getattr(engine, "shape", None)
+        shape = loaded.engine.shape
         if shape is not None:
             raise InputError(
-                f"the prior {recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height "
-                "x width) alone; export it for any size"
+                f"the prior {self.recipe.model} was exported for {shape[0]}x{shape[1]} pixels "
+                "(height x width) alone; export it for any size"
             )
 
     @property
     def engine_name(self) -> str:
         """What computes it, as ``--engine`` names it."""
-        return getattr(self.engine, "name", "mindspore")
+        return self.loaded.engine.name
 
     def cell(self) -> nn.Cell:
-        """The denoiser for the device, of any number of channels."""
-        return _Denoiser(self.network)
+        """Return the denoiser for the device, of any number of channels."""
+        if self.loaded.cell is None:
+            raise ValueError("this prior is computed by an engine; denoise() calls it")
+        return _Denoiser(self.loaded.cell, self.channels)
 
     def denoise(self, y: np.ndarray) -> np.ndarray:
-        """The denoiser by its engine, of any number of channels."""
-        if self.engine is None:
-            raise ValueError("this prior has no engine; its cell() computes")
+        """Denoise a batch by the engine, any number of channels."""
         if self.channels == 3:
-            return self.engine(y)
+            return self.loaded.engine(y)
         images, channels, height, width = y.shape
-        return self.engine(y.reshape(images * channels, 1, height, width)).reshape(y.shape)
+        planes = y.reshape(images * channels, 1, height, width)
+        return self.loaded.engine(planes).reshape(y.shape)
 
 
 class _Denoiser(nn.Cell):
     """A network for colours as it is; one for gray on every channel by itself."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: nn.Cell, channels: int) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
-        self._each = network.channels == 1
+        self._each = channels == 1
 
     def construct(self, y: Tensor) -> Tensor:
         if not self._each:

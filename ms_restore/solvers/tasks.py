@@ -8,11 +8,11 @@ from typing import Literal, Optional, get_args
 
 import numpy as np
 
-from ms_restore.data.images import read_picture
+from ms_restore.contracts import LinearOperator, Progress, Solution, Solver
 from ms_restore.degradations import kernels
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask, Pattern
-from ms_restore.errors import InputError, listed, nearest
-from ms_restore.solvers.dmsp import DMSP, Progress, Solution
+from ms_restore.errors import InputError, comma_list, did_you_mean
+from ms_restore.images.reading import read_picture
 
 Task = Literal["deblur", "super_resolve", "demosaic", "inpaint", "denoise"]
 _DEFAULT_KERNEL = "gaussian:1.6"  # of super-resolution, as in the literature
@@ -46,8 +46,8 @@ def operator_of(
     """
     tasks = get_args(Task)
     if task not in tasks:
-        hint = nearest(task, tasks)
-        raise InputError(f"task {task!r} is not known{hint}; choose {listed(tasks)}")
+        hint = did_you_mean(task, tasks)
+        raise InputError(f"task {task!r} is not known{hint}; choose {comma_list(tasks)}")
     given = {"kernel": kernel, "scale": scale, "pattern": pattern, "mask": mask}
     for name, value in given.items():
         if value is not None and task not in _BELONGS[name]:
@@ -92,9 +92,9 @@ def assumed_sigma_255(operator: Blur) -> Optional[float]:
 
 
 def restored(
-    solver: DMSP,
+    solver: Solver,
     y: np.ndarray,
-    operator: Blur,
+    operator: LinearOperator,
     *,
     sigma_255: Optional[float],
     whole: bool = False,
@@ -126,7 +126,7 @@ def restored(
     return x_hat, solution
 
 
-def framed(x: np.ndarray, operator: Blur, whole: bool) -> np.ndarray:
+def framed(x: np.ndarray, operator: LinearOperator, whole: bool) -> np.ndarray:
     """The first image of (N, C, H, W) as (H, W, C), without half the kernel unless ``whole``."""
     rows, columns = (0, 0) if whole else operator.half
     height, width = x.shape[2:]

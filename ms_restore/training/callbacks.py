@@ -1,4 +1,4 @@
-"""What happens beside the steps: figures, validation, checkpoints, a stop that loses nothing.
+"""What happens beside the steps: figures, checkpoints, and a stop that loses nothing.
 
 MindSpore calls them in the order of the list: Figures stops a run whose loss is no number before
 Validation and Checkpoints could keep its weights; Stop comes last.
@@ -7,26 +7,20 @@ Validation and Checkpoints could keep its weights; Stop comes last.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
-import numpy as np
 from mindspore.train import Callback, RunContext
 
 from ms_restore import parallel
-from ms_restore.data.sources import ImageSource
 from ms_restore.errors import InputError
-from ms_restore.inference.restorer import Restorer
-from ms_restore.metrics.evaluate import trials
-from ms_restore.metrics.protocols import PROTOCOLS
-from ms_restore.report.terminal import TrainingProgress
-from ms_restore.training.loggers import Logger
+from ms_restore.training.loggers import Reporter
+from ms_restore.training.step import TrainStep
 
 _LEAST_SCALE = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -51,27 +45,32 @@ class Steps:
 
 
 class Figures(Callback):
-    """Loss, learning rate, loss scale, images/s and data wait of every step, to loggers and bar."""
+    """Loss, learning rate, loss scale, images/s and data wait of every step, to loggers and bar.
+
+    Args:
+        steps: counts the steps of the run.
+        reporter: where the figures go.
+        step_cell: the training step.
+        rates: the learning rate of every step of the run.
+        images_per_step: of all ranks together.
+    """
 
     def __init__(
         self,
         steps: Steps,
-        loggers: list[Logger],
-        progress: TrainingProgress,
+        reporter: Reporter,
+        step_cell: TrainStep,
         rates: list[float],
         images_per_step: int,
-        dynamic: bool,
-        skipped: int,
     ) -> None:
         super().__init__()
+        self.reporter = reporter
         self._steps = steps
-        self._loggers = loggers
-        self._progress = progress
         self._rates = rates
         self._images_per_step = images_per_step
-        self._dynamic = dynamic
+        self._dynamic = step_cell.loss_scale.dynamic
         self._step = steps.first
-        self._skipped = skipped
+        self._skipped = int(step_cell.skipped)
         self._ended = self._began = time.perf_counter()
         self.loss = math.nan
         self.images_per_second = 0.0
@@ -95,9 +94,8 @@ class Figures(Callback):
             "images_per_second": round(self.images_per_second, 2),
             "data_wait": round((self._began - self._ended) / seconds, 4),
         }
-        for logger in self._loggers:
-            logger.scalars(step, figures)
-        self._progress.step(step, self.loss, self.images_per_second)
+        self.reporter.scalars(step, figures)
+        self.reporter.progress.step(step, self.loss, self.images_per_second)
         self._check(step, skipped > self._skipped or not math.isfinite(self.loss), scale)
         self._step, self._ended, self._skipped = step, now, skipped
 
@@ -110,77 +108,12 @@ class Figures(Callback):
             )
 
     def validated(self, step: int, psnr: float, best: float) -> None:
-        for logger in self._loggers:
-            logger.scalars(step, {"valid_psnr": psnr, "best_psnr": best})
-        self._progress.validation(step, self.loss, psnr, self.images_per_second)
+        self.reporter.scalars(step, {"valid_psnr": psnr, "best_psnr": best})
+        self.reporter.progress.validation(step, self.loss, psnr, self.images_per_second)
 
     def resume_clock(self) -> None:
         """What lay between two steps (a validation, a checkpoint) counts to neither."""
         self._ended = time.perf_counter()
-
-
-class Validation(Callback):
-    """Scores the weights that ``refresh`` puts into the restorer's network; ``keep`` the best."""
-
-    def __init__(
-        self,
-        steps: Steps,
-        every: int,
-        restorer: Restorer,
-        degradation: Any,
-        source: ImageSource,
-        figures: Figures,
-        loggers: list[Logger],
-        refresh: Callable[[], None],
-        keep: Callable[[int, float], None],
-        best: float,
-    ) -> None:
-        super().__init__()
-        self._steps = steps
-        self._every = every
-        self._restorer = restorer
-        self._degradation = degradation
-        self._source = source
-        self._figures = figures
-        self._loggers = loggers
-        self._refresh = refresh
-        self._keep = keep
-        self._done = steps.first
-        self.best = best
-
-    def on_train_step_end(self, run_context: RunContext) -> None:
-        step = self._steps.now(run_context)
-        if not self._steps.due(step, self._done, self._every):
-            return
-        self._done = step
-        self._refresh()
-        recipe = self._restorer.recipe
-        ranks = parallel.ranks()
-        shown = trials(self._restorer, self._degradation, self._source, recipe.seed)
-        most = recipe.data.valid_images
-        own = None if most is None else len(range(ranks.rank, most, ranks.count))
-        protocol = PROTOCOLS[recipe.eval.protocol]
-        scores: list[float] = []
-        for trial in itertools.islice(shown, own):
-            if not scores:
-                for logger in self._loggers:
-                    logger.picture(step, trial.name, trial.x_hat)
-            scores.append(protocol.psnr(trial.x_hat, trial.x, self._degradation.factor))
-        count = min(len(self._source), recipe.data.valid_images or len(self._source))
-        psnr = float(np.mean(_together(scores, count)))
-        if psnr > self.best:
-            self.best = psnr
-            self._keep(step, psnr)
-        self._figures.validated(step, psnr, self.best)
-        self._figures.resume_clock()
-
-
-def _together(scores: list[float], count: int) -> np.ndarray:
-    """The scores of all ranks, of which each has every so manyth of ``count`` images."""
-    ranks = parallel.ranks()
-    table = np.zeros(count)
-    table[ranks.rank :: ranks.count] = scores
-    return parallel.total(table)
 
 
 class Checkpoints(Callback):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Protocol
+from typing import Callable, Protocol
 
 import numpy as np
 
-from ms_restore.errors import InputError, listed, nearest
-from ms_restore.training.folder import LOG
+from ms_restore.errors import InputError, comma_list, did_you_mean
+from ms_restore.report.terminal import TrainingProgress
+from ms_restore.training.run_folder import LOG
 
 
 class Logger(Protocol):
     """What a logger takes; ``step`` counts from 1."""
 
-    def scalars(self, step: int, figures: dict[str, Any]) -> None: ...
+    def scalars(self, step: int, figures: dict[str, float]) -> None: ...
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """A picture (H, W, 1 or 3) in [0, 1]."""
@@ -30,7 +32,7 @@ class JsonLines:
     def __init__(self, folder: Path) -> None:
         self._file = (folder / LOG).open("a", encoding="utf-8", buffering=1)
 
-    def scalars(self, step: int, figures: dict[str, Any]) -> None:
+    def scalars(self, step: int, figures: dict[str, float]) -> None:
         finite = {
             key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in figures.items()
@@ -57,7 +59,7 @@ class TensorBoard:
             ) from None
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
-    def scalars(self, step: int, figures: dict[str, Any]) -> None:
+    def scalars(self, step: int, figures: dict[str, float]) -> None:
         for key, value in figures.items():
             self._writer.add_scalar(key, value, step)
 
@@ -76,7 +78,7 @@ class MindInsight:
 
         self._record = SummaryRecord(str(folder / "mindinsight"))
 
-    def scalars(self, step: int, figures: dict[str, Any]) -> None:
+    def scalars(self, step: int, figures: dict[str, float]) -> None:
         from mindspore import Tensor
 
         for key, value in figures.items():
@@ -101,11 +103,40 @@ LOGGERS: dict[str, Callable[[Path], Logger]] = {
 }
 
 
+def open_all(names: list[str], folder: Path) -> list[Logger]:
+    """Open the loggers of these names for a run folder."""
+    return [LOGGERS[name](folder) for name in names]
+
+
+class Reporter:
+    """Hands the figures of a run to its loggers and to the terminal's progress."""
+
+    def __init__(self, outlets: Sequence[Logger], progress: TrainingProgress) -> None:
+        self.progress = progress
+        self._outlets = outlets
+
+    def scalars(self, step: int, figures: dict[str, float]) -> None:
+        """Log the figures of a step."""
+        for outlet in self._outlets:
+            outlet.scalars(step, figures)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Log a picture (H, W, 1 or 3) in [0, 1]."""
+        for outlet in self._outlets:
+            outlet.picture(step, name, image)
+
+    def close(self) -> None:
+        """Close the loggers and end the progress."""
+        self.progress.close()
+        for outlet in self._outlets:
+            outlet.close()
+
+
 def check_names(names: str) -> list[str]:
     """The loggers of a comma-separated list; log.jsonl is always written."""
     asked = [name.strip() for name in names.split(",") if name.strip()]
     for name in asked:
         if name not in LOGGERS:
-            hint = nearest(name, LOGGERS) or f"; known: {listed(LOGGERS)}"
+            hint = did_you_mean(name, LOGGERS) or f"; known: {comma_list(LOGGERS)}"
             raise InputError(f"unknown logger {name!r}{hint}")
     return list(dict.fromkeys(["jsonl", *asked]))

@@ -8,14 +8,18 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore import parallel, parts
-from ms_restore.data import patches
+from ms_restore import parallel, registry
+from ms_restore.contracts import Geometry
+from ms_restore.data import sampling
 from ms_restore.errors import InputError
-from ms_restore.files import replacing
+from ms_restore.files import atomic_write
 from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import TrainingProgress, say
 from ms_restore.training import callbacks
-from ms_restore.training.run import build_step, fit, images_per_step, learning_rates, open_data
+from ms_restore.training.loggers import Reporter
+from ms_restore.training.run_data import images_per_step, open_data
+from ms_restore.training.step_builder import build_step, learning_rates
+from ms_restore.training.trainer import fit
 
 STEPS = 30
 _WARM_UP = 5  # steps that compile, and fill the queues
@@ -28,7 +32,7 @@ class _Rates:
         self.images_per_second: list[float] = []
         self.data_wait: list[float] = []
 
-    def scalars(self, step: int, figures: dict[str, Any]) -> None:
+    def scalars(self, step: int, figures: dict[str, float]) -> None:
         if step > _WARM_UP:
             self.images_per_second.append(figures["images_per_second"])
             self.data_wait.append(figures["data_wait"])
@@ -53,27 +57,19 @@ def run(
         raise InputError(f"max_steps {steps.last}: a performance run needs more than {_WARM_UP}")
     settings = recipe.train
     settings.steps = max(settings.steps, steps.last)
-    network = parts.build("network", recipe.network)
-    degradation = parts.build("degradation", recipe.degradation)
-    batches, _ = open_data(recipe, network, degradation, steps)
+    network = registry.build("network", recipe.network)
+    degradation = registry.build("degradation", recipe.degradation)
+    batches, _ = open_data(recipe, Geometry.of(network), degradation, steps.last)
     say(f"{recipe.model}: {steps.last} steps on {batches.source.description}, {device_target}")
-    rates, progress = _Rates(), TrainingProgress(steps.first, steps.last)
-    images = images_per_step(recipe)
-    figures = callbacks.Figures(
-        steps,
-        [rates],
-        progress,
-        learning_rates(settings),
-        images,
-        dynamic=settings.loss_scale == "dynamic",
-        skipped=0,
-    )
-    dataset = patches.as_dataset(batches, recipe.data.workers)
-    sink = device_target == "Ascend"
+    rates, images = _Rates(), images_per_step(recipe)
+    reporter = Reporter([rates], TrainingProgress(steps.first, steps.last))
+    step_cell = build_step(network, recipe)
+    figures = callbacks.Figures(steps, reporter, step_cell, learning_rates(settings), images)
+    dataset = sampling.as_dataset(batches, recipe.data.workers)
     try:
-        fit(build_step(network, recipe), dataset, steps.last, [figures], sink)
+        fit(step_cell, dataset, steps.last, [figures], sink=device_target == "Ascend")
     finally:
-        progress.close()
+        reporter.close()
     speed = float(np.median(rates.images_per_second))
     wait = float(np.median(rates.data_wait))
     result = {
@@ -92,6 +88,6 @@ def run(
         f"{result['fastest']} images/s), data wait {wait:.1%}"
     )
     if output is not None and parallel.ranks().first:
-        with replacing(output / "performance.json") as temporary:
+        with atomic_write(output / "performance.json") as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+from ms_restore.errors import InputError
+
 
 def constant(step: int, steps: int) -> float:
     return 1.0
@@ -19,6 +21,9 @@ def step(step: int, steps: int, *, every: int, gamma: float = 0.5) -> float:
 
 def multi_step(step: int, steps: int, *, milestones: list[int], gamma: float = 0.5) -> float:
     """gamma ^ (number of milestones reached)"""
+    late = [milestone for milestone in milestones if not 0 < milestone < steps]
+    if late:
+        raise InputError(f"train.schedule.milestones {late} never fire: the run has {steps} steps")
     return gamma ** sum(step >= milestone for milestone in milestones)
 
 

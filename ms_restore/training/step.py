@@ -8,10 +8,13 @@ is skipped.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal, Optional
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
+
+from ms_restore.contracts import PartlyFloat16
 
 _FIRST_SCALE = 2.0**16
 _FIXED_SCALE = 1024.0
@@ -22,10 +25,10 @@ class NetworkWithLoss(nn.Cell):
 
     def __init__(self, network: nn.Cell, loss: nn.Cell, amp_level: Literal["O0", "O2"] = "O0"):
         super().__init__(auto_prefix=False)
-        if hasattr(network, "float16_part"):
+        if isinstance(network, PartlyFloat16):
             if amp_level == "O2":  # in place: a cell around it would rename its parameters
                 network.float16_part.to_float(ms.float16)
-            self.network = network
+            self.network: nn.Cell = network
         else:
             self.network = amp.auto_mixed_precision(network, amp_level, ms.float16)
         self.loss = loss
@@ -59,6 +62,25 @@ class LossScale(nn.Cell):
         return self.value
 
 
+@dataclasses.dataclass(frozen=True)
+class StepOptions:
+    """What a training step does beside forward, backward and update.
+
+    Attributes:
+        clip_norm: the gradients are scaled down to this global norm; None: they are not.
+        accumulate: the batch is computed in so many parts, whose gradients are averaged.
+        ema_decay: keeps an exponential moving average of the weights in ``averages``; 0: none.
+            Update n decays by min(ema_decay, (1 + n) / (4 + n)): at first the last third counts.
+        ranks: processes whose gradients are averaged. One that overflows makes the average not
+            finite, so all of them skip the step.
+    """
+
+    clip_norm: Optional[float] = None
+    accumulate: int = 1
+    ema_decay: float = 0.0
+    ranks: int = 1
+
+
 class TrainStep(nn.Cell):
     """(y, x) to (loss, loss scale, steps skipped so far); the network's weights are updated.
 
@@ -66,12 +88,7 @@ class TrainStep(nn.Cell):
         network_with_loss: (y, x) to the scalar loss.
         optimizer: updates its own parameters.
         loss_scale: see LossScale.
-        clip_norm: the gradients are scaled down to this global norm; None: they are not.
-        accumulate: the batch is computed in so many parts, whose gradients are averaged.
-        ema_decay: keeps an exponential moving average of the weights in ``averages``; 0: none.
-            Update n decays by min(ema_decay, (1 + n) / (4 + n)): at first the last third counts.
-        ranks: processes whose gradients are averaged. One that overflows makes the average not
-            finite, so all of them skip the step.
+        options: what else the step does.
 
     Every state is a parameter of this cell, so its parameters are all that a run must save.
     """
@@ -81,25 +98,21 @@ class TrainStep(nn.Cell):
         network_with_loss: nn.Cell,
         optimizer: nn.Optimizer,
         loss_scale: LossScale,
-        *,
-        clip_norm: Optional[float] = None,
-        accumulate: int = 1,
-        ema_decay: float = 0.0,
-        ranks: int = 1,
+        options: StepOptions = StepOptions(),
     ) -> None:
         super().__init__(auto_prefix=False)
         self.network_with_loss = network_with_loss
         self.optimizer = optimizer
         self.weights = optimizer.parameters
         self.loss_scale = loss_scale
-        self.clip_norm = clip_norm
-        self.accumulate = accumulate
-        self.ema_decay = ema_decay
-        self.ranks = ranks
-        if ranks > 1:
-            self.reducer = nn.DistributedGradReducer(self.weights, True, ranks)
+        self.clip_norm = options.clip_norm
+        self.accumulate = options.accumulate
+        self.ema_decay = options.ema_decay
+        self.ranks = options.ranks
+        if self.ranks > 1:
+            self.reducer = nn.DistributedGradReducer(self.weights, True, self.ranks)
             self.sum = ops.AllReduce()
-        self.averages = self.weights.clone("ema", "same") if ema_decay else ParameterTuple(())
+        self.averages = self.weights.clone("ema", "same") if self.ema_decay else ParameterTuple(())
         self.updates = Parameter(Tensor(0, ms.int32), name="updates", requires_grad=False)
         self.skipped = Parameter(Tensor(0, ms.int32), name="skipped_steps", requires_grad=False)
         self.loss_and_gradients = ops.value_and_grad(self.scaled_loss, None, self.weights)

@@ -10,18 +10,19 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore import parts, runtime
 from ms_restore import recipe as recipes
-from ms_restore.data import patches
-from ms_restore.files import replacing
+from ms_restore import registry, runtime
+from ms_restore.contracts import Geometry
+from ms_restore.data import sampling
+from ms_restore.files import atomic_write
+from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.restorer import Restorer
 from ms_restore.recipe import Recipe
 from ms_restore.report.machine import machine, versions
 from ms_restore.report.terminal import say
-from ms_restore.training import callbacks
 from ms_restore.training import performance as measuring
-from ms_restore.training.run import images_per_step, open_data
-from ms_restore.verbs.loading import PathLike, Settings, merged
+from ms_restore.training.run_data import images_per_step, open_data
+from ms_restore.verbs.loading import PathLike, Settings, with_options
 from ms_restore.verbs.train import check_trainable
 
 _SIDE = 256  # of the picture that is restored, in pixels
@@ -49,7 +50,7 @@ def benchmark(
     - ``restoring``: seconds for a picture of 256x256 (or the size that the network takes);
     - ``peak_memory_mb``: of this process on the host.
     """
-    recipe = recipes.load(model, merged(settings, data_dir=data_dir, seed=seed))
+    recipe = recipes.load(model, with_options(settings, data_dir=data_dir, seed=seed))
     check_trainable(recipe)
     device = runtime.start(device_target, device_id, "graph", recipe.seed)
     figures: dict[str, Any] = {
@@ -64,7 +65,7 @@ def benchmark(
         "machine": machine(),
         "versions": versions(),
     }
-    with replacing(Path(output)) as temporary:
+    with atomic_write(Path(output)) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     data, restoring = figures["data"], figures["restoring"]
     say(f"data alone {data['images_per_second']:.1f} images/s")
@@ -78,11 +79,10 @@ def benchmark(
 
 def _data(recipe: Recipe) -> dict[str, float]:
     """Of the training pipeline, once what it made ahead is used up."""
-    network = parts.build("network", recipe.network)
-    degradation = parts.build("degradation", recipe.degradation)
-    steps = callbacks.Steps(first=0, last=_ENDLESS)
-    batches, _ = open_data(recipe, network, degradation, steps)
-    rows = patches.as_dataset(batches, recipe.data.workers).create_tuple_iterator(num_epochs=1)
+    geometry = registry.network_geometry(recipe.network)
+    degradation = registry.build("degradation", recipe.degradation)
+    batches, _ = open_data(recipe, geometry, degradation, _ENDLESS)
+    rows = sampling.as_dataset(batches, recipe.data.workers).create_tuple_iterator(num_epochs=1)
     for _ in range(_AHEAD):
         next(rows)
     count, began = 0, time.perf_counter()
@@ -94,10 +94,10 @@ def _data(recipe: Recipe) -> dict[str, float]:
 
 
 def _restoring(recipe: Recipe) -> dict[str, float]:
-    network = parts.build("network", recipe.network)
-    restorer = Restorer(network, recipe)
-    side = getattr(network, "side", _SIDE)
-    y = np.random.default_rng(0).random((side, side, network.channels), np.float32)
+    network = registry.build("network", recipe.network)
+    restorer, geometry = Restorer(LoadedNetwork.of(network, recipe)), Geometry.of(network)
+    side = geometry.side or _SIDE
+    y = np.random.default_rng(0).random((side, side, geometry.channels), np.float32)
     seconds = []
     for _ in range(_PICTURES + 1):
         began = time.perf_counter()

@@ -11,7 +11,7 @@ from ms_restore.files import sha256
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, network_of
 from ms_restore.weights import checkpoint as checkpoints
-from ms_restore.weights import convert as converting
+from ms_restore.weights import conversion as converting
 
 
 def convert(

@@ -1,4 +1,4 @@
-"""eval: a checkpoint's score on clean images."""
+"""eval: a checkpoint scored on clean images."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
-from ms_restore import parallel, parts
+from ms_restore import parallel, registry
 from ms_restore import recipe as recipes
-from ms_restore.data import sources
-from ms_restore.data.images import to_float
-from ms_restore.errors import InputError, listed, nearest
-from ms_restore.files import replacing
-from ms_restore.inference.choice import Running
-from ms_restore.metrics import evaluate as evaluation
-from ms_restore.metrics.protocols import PROTOCOLS
+from ms_restore.contracts import Degradation, ImageSource
+from ms_restore.data.sources import open_evaluation
+from ms_restore.errors import InputError, comma_list
+from ms_restore.files import atomic_write
+from ms_restore.images.arrays import to_float
+from ms_restore.inference.engine_selection import EngineOptions
+from ms_restore.inference.restorer import Restorer
+from ms_restore.metrics import scoring
+from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
 from ms_restore.report.pictures import comparison
 from ms_restore.report.terminal import say, score_table
 from ms_restore.verbs import evaluate_solver
-from ms_restore.verbs.loading import PathLike, Settings, merged, restorer_of
+from ms_restore.verbs.loading import PathLike, Settings, restorer_of, with_options
 from ms_restore.weights import checkpoint as checkpoints
 
 
@@ -48,63 +50,48 @@ def evaluate(
     Where ``model`` is a solver's, such as dmsp_deblur, the checkpoint is its prior, and each image
     is blurred by each of the ``kernels`` (a file, or a name such as gaussian:1.6).
     """
-    if protocol is not None and protocol not in PROTOCOLS:
-        hint = nearest(protocol, PROTOCOLS) or f"; known: {listed(PROTOCOLS, 12)}"
-        raise InputError(f"unknown protocol {protocol!r}{hint}")
+    if protocol is not None:
+        protocol_named(protocol)
     found = checkpoints.locate(Path(checkpoint))
-    running = Running(engine, device_target, device_id, mode)
-    if model is not None:
-        solving = recipes.load(model, merged(settings, seed=seed))
-        if solving.solver is not None:
-            if tile is not None or self_ensemble:
-                raise InputError(f"{model} is a solver: it has no --tile and no --self_ensemble")
-            return evaluate_solver.evaluate(
-                solving,
-                found,
-                kernels=kernels,
-                data_dir=str(data_dir) if data_dir else None,
-                protocol=protocol,
-                folder=Path(output_dir) if output_dir else found.parent / "eval" / solving.model,
-                running=running,
-            )
+    options = EngineOptions(engine, device_target, device_id, mode)
+    changed = with_options(settings, seed=seed)
+    folder = str(data_dir) if data_dir else None
+    solving = recipes.load(model, changed) if model is not None else None
+    if solving is not None and solving.solver is not None:
+        if tile is not None or self_ensemble:
+            raise InputError(f"{model} is a solver: it has no --tile and no --self_ensemble")
+        return evaluate_solver.evaluate(
+            solving,
+            found,
+            kernels=kernels,
+            data_dir=folder,
+            protocol=protocol,
+            folder=Path(output_dir) if output_dir else found.parent / "eval" / solving.model,
+            options=options,
+        )
     if kernels is not None:
         raise InputError("--kernels is for solvers: name one, such as --model dmsp_deblur")
-    changed = merged(settings, seed=seed)
-    restorer = restorer_of(found, model, changed, running, tile, self_ensemble)
-    recipe = restorer.recipe
-    degradation = parts.build("degradation", recipe.degradation)
-    name = protocol or recipe.eval.protocol
-    chosen = PROTOCOLS[name]
-    source = sources.open_evaluation(
-        str(data_dir) if data_dir else None,
-        restorer.output_channels,
-        chosen.smallest(degradation.factor),
-        recipe.data.embedded,
-        recipe.data.patch_size,
-    )
+    restorer = restorer_of(found, model, changed, options, tile, self_ensemble)
+    output = Path(output_dir) if output_dir else found.parent / "eval"
+    return _scored(restorer, folder, protocol or restorer.recipe.eval.protocol, output)
+
+
+def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path) -> dict[str, Any]:
+    """Score the restorer under the protocol of that name; return what metrics.json holds."""
+    recipe, protocol = restorer.recipe, protocol_named(name)
+    degradation: Degradation = registry.build("degradation", recipe.degradation)
+    smallest = protocol.smallest(degradation.factor)
+    source = open_evaluation(data_dir, recipe.data, restorer.output_channels, smallest)
     if data_dir and source.coloured:
         raise InputError(
             f"{recipe.model} is a model for gray images, but {len(source.coloured)} of "
-            f"{len(source)} in {data_dir} have colours ({listed(source.coloured, 3)}); use "
+            f"{len(source)} in {data_dir} have colours ({comma_list(source.coloured, 3)}); use "
             f"{recipes.coloured(recipe)}, or convert the images to gray"
         )
-    folder = Path(output_dir) if output_dir else found.parent / "eval"
     note = "" if data_dir else " (no --data_dir)"
-    say(f"{recipe.model} on {source.description}{note}, protocol {name}: {chosen.description}")
-    scores = []
-    for trial in evaluation.trials(restorer, degradation, source, recipe.seed):
-        baseline = to_float(degradation.baseline(trial.y))
-        row = evaluation.score(trial, baseline, chosen, degradation.factor)
-        scores.append(row)
-        panels = [
-            (f"{degradation.baseline_name} {row['baseline_psnr']:.2f} dB", baseline),
-            (f"{recipe.model} {row['psnr']:.2f} dB", trial.x_hat),
-            (f"original: {trial.name}", trial.x),
-        ]
-        comparison(folder / "comparisons" / f"{trial.name}.png", panels)
-    scores = evaluation.gathered(scores, source.names)
-    mean = evaluation.mean(scores)
-    groups = evaluation.means(scores, sources.groups(source))
+    say(f"{recipe.model} on {source.description}{note}, protocol {name}: {protocol.description}")
+    scores = _rows(restorer, degradation, source, protocol, output)
+    mean, groups = scoring.mean(scores), scoring.means(scores, source.groups())
     metrics = {
         "model": recipe.model,
         "protocol": name,
@@ -115,13 +102,34 @@ def evaluate(
         "images": scores,
     }
     if parallel.ranks().first:
-        with replacing(folder / "metrics.json") as temporary:
+        with atomic_write(output / "metrics.json") as temporary:
             temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     score_table(scores, mean, degradation.baseline_name, groups)
-    gain = mean["psnr"] - mean["baseline_psnr"]
     say(
-        f"{name}: {degradation.baseline_name} {mean['baseline_psnr']:.2f} dB, "
-        f"{recipe.model} {mean['psnr']:.2f} dB ({gain:+.2f} dB)"
+        f"{name}: {degradation.baseline_name} {mean['baseline_psnr']:.2f} dB, {recipe.model} "
+        f"{mean['psnr']:.2f} dB ({mean['psnr'] - mean['baseline_psnr']:+.2f} dB)"
     )
-    say(f"metrics.json and comparisons/ in {folder}")
+    say(f"metrics.json and comparisons/ in {output}")
     return metrics
+
+
+def _rows(
+    restorer: Restorer,
+    degradation: Degradation,
+    source: ImageSource,
+    protocol: ScoringProtocol,
+    output: Path,
+) -> list[dict[str, Any]]:
+    """The figures of every image, of all ranks; this rank's comparison pictures are written."""
+    recipe, scores = restorer.recipe, []
+    for trial in scoring.trials(restorer, degradation, source, recipe.seed):
+        baseline = to_float(degradation.baseline(trial.y))
+        row = scoring.score(trial, baseline, protocol, degradation.factor)
+        scores.append(row)
+        panels = [
+            (f"{degradation.baseline_name} {row['baseline_psnr']:.2f} dB", baseline),
+            (f"{recipe.model} {row['psnr']:.2f} dB", trial.x_hat),
+            (f"original: {trial.name}", trial.x),
+        ]
+        comparison(output / "comparisons" / f"{trial.name}.png", panels)
+    return scoring.gathered(scores, source.names)

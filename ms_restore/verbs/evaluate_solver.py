@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from ms_restore import parts, seeds
-from ms_restore.data import sources
-from ms_restore.data.images import to_float
+from ms_restore import registry, seeds
+from ms_restore.contracts import Progress, Solver
+from ms_restore.data.sources import open_evaluation
 from ms_restore.degradations import kernels as blur_kernels
 from ms_restore.degradations.linear import Linear
 from ms_restore.errors import InputError
-from ms_restore.files import replacing
-from ms_restore.inference.choice import Running
-from ms_restore.metrics import evaluate as evaluation
-from ms_restore.metrics.protocols import PROTOCOLS
+from ms_restore.files import atomic_write
+from ms_restore.images.arrays import to_float
+from ms_restore.inference.engine_selection import EngineOptions
+from ms_restore.metrics import scoring
+from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
 from ms_restore.recipe import Recipe
+from ms_restore.registry import PartSettings
 from ms_restore.report.pictures import comparison
 from ms_restore.report.terminal import SolverProgress, say, score_table
 from ms_restore.solvers import tasks
-from ms_restore.solvers.dmsp import DMSP, Progress
 from ms_restore.verbs.loading import prior_of
 
-_SMALLEST = 32  # of what is left to score
+_SMALLEST = 32  # pixels of a side that are left to score
+
+
+class _Trial(NamedTuple):
+    """An image that is degraded and restored, and how long an iteration took."""
+
+    trial: scoring.Trial
+    start: np.ndarray
+    seconds: float
+    iterations: int
 
 
 def evaluate(
@@ -36,7 +47,7 @@ def evaluate(
     data_dir: Optional[str],
     protocol: Optional[str],
     folder: Path,
-    running: Running,
+    options: EngineOptions,
 ) -> dict[str, Any]:
     """Degrade each image (seeded by its name), restore it, print PSNR at the start and the end.
 
@@ -45,65 +56,87 @@ def evaluate(
     """
     degradations = _degradations(recipe, kernels)
     part = dict(recipe.solver or {})
-    solver: DMSP = parts.build("solver", part, prior_of(prior, part, running))
-    prior_recipe = solver.prior.recipe
+    solver: Solver = registry.build("solver", part, prior_of(prior, part, options))
     name = protocol or recipe.eval.protocol
-    chosen = PROTOCOLS[name]
-    margin = 2 * max(degradation.margin for degradation in degradations.values())
-    source = sources.open_evaluation(data_dir, 3, margin + _SMALLEST)
-    crop = recipe.eval.crop
-    note = "" if data_dir else " (no --data_dir)"
-    cut = f", centre {crop}x{crop}" if crop else ""
-    say(
-        f"{recipe.model} on {source.description}{note}{cut}, protocol {name}: "
-        f"{chosen.description}, half the kernel cut; prior {prior_recipe.model}"
-    )
-    scores, times = [], []
-    for index, image_name in enumerate(source.names):
-        for kernel_name, degradation in degradations.items():
-            label = image_name + kernel_name
-            x = degradation.cropped(_centre(source[index], crop))
-            y = degradation(x, seeds.of_name(recipe.seed, label))
-            trial, seconds, iterations = _restored(solver, degradation, x, y, label, recipe.seed)
-            rows, columns = degradation.operator.half
-            start = _inside(degradation.baseline(y), rows, columns)
-            row = evaluation.score(trial, start, chosen, degradation.factor)
-            scores.append(row)
-            times.append(seconds)
-            panels = [
-                (f"{degradation.baseline_name} {row['baseline_psnr']:.2f} dB", start),
-                (f"{recipe.model} {row['psnr']:.2f} dB", trial.x_hat),
-                (f"original: {image_name}", trial.x),
-            ]
-            file = label.replace("/", "_").replace(":", "_").replace(" ", "_")
-            comparison(folder / "comparisons" / f"{file}.png", panels)
-            say(
-                f"{label}: {degradation.baseline_name} {row['baseline_psnr']:.2f} dB, "
-                f"end {row['psnr']:.2f} dB, "
-                f"{iterations} iterations of {seconds:.2f} s"
-            )
-    mean = evaluation.mean(scores)
-    first = next(iter(degradations.values()))
+    scores, times = _scored(recipe, solver, degradations, data_dir, name, folder)
+    mean = scoring.mean(scores)
+    baseline = next(iter(degradations.values())).baseline_name
     metrics = {
         "model": recipe.model,
-        "prior": prior_recipe.model,
+        "prior": solver.prior.recipe.model,
         "protocol": name,
-        "baseline": first.baseline_name,
+        "baseline": baseline,
         "seconds_per_iteration": float(np.median(times)),
         "engine": solver.engine,
         "mean": mean,
         "images": scores,
     }
-    with replacing(folder / "metrics.json") as temporary:
+    with atomic_write(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    score_table(scores, mean, first.baseline_name)
+    score_table(scores, mean, baseline)
     say(
-        f"{name}: {first.baseline_name} {mean['baseline_psnr']:.2f} dB, {recipe.model} "
+        f"{name}: {baseline} {mean['baseline_psnr']:.2f} dB, {recipe.model} "
         f"{mean['psnr']:.2f} dB ({mean['psnr'] - mean['baseline_psnr']:+.2f} dB), "
         f"{metrics['seconds_per_iteration']:.2f} s for each iteration by {solver.engine}"
     )
     say(f"metrics.json and comparisons/ in {folder}")
     return metrics
+
+
+def _scored(
+    recipe: Recipe,
+    solver: Solver,
+    degradations: Mapping[str, Linear],
+    data_dir: Optional[str],
+    name: str,
+    folder: Path,
+) -> tuple[list[dict[str, Any]], list[float]]:
+    """The figures of every image with every degradation, and the seconds of an iteration."""
+    protocol = protocol_named(name)
+    margin = 2 * max(degradation.margin for degradation in degradations.values())
+    source = open_evaluation(data_dir, recipe.data, 3, margin + _SMALLEST)
+    crop = recipe.eval.crop
+    note = "" if data_dir else " (no --data_dir)"
+    cut = f", centre {crop}x{crop}" if crop else ""
+    say(
+        f"{recipe.model} on {source.description}{note}{cut}, protocol {name}: "
+        f"{protocol.description}, half the kernel cut; prior {solver.prior.recipe.model}"
+    )
+    scores, times = [], []
+    for index, image_name in enumerate(source.names):
+        for kernel_name, degradation in degradations.items():
+            x = _centre(source[index], crop)
+            made = _restored(solver, degradation, x, image_name + kernel_name, recipe.seed)
+            row = _compared(recipe, degradation, made, protocol, folder, image_name)
+            scores.append(row)
+            times.append(made.seconds)
+            say(
+                f"{row['name']}: {degradation.baseline_name} {row['baseline_psnr']:.2f} dB, "
+                f"end {row['psnr']:.2f} dB, "
+                f"{made.iterations} iterations of {made.seconds:.2f} s"
+            )
+    return scores, times
+
+
+def _compared(
+    recipe: Recipe,
+    degradation: Linear,
+    made: _Trial,
+    protocol: ScoringProtocol,
+    folder: Path,
+    image_name: str,
+) -> dict[str, Any]:
+    """The figures of an image, whose comparison picture is written."""
+    trial = made.trial
+    row = scoring.score(trial, made.start, protocol, degradation.factor)
+    panels = [
+        (f"{degradation.baseline_name} {row['baseline_psnr']:.2f} dB", made.start),
+        (f"{recipe.model} {row['psnr']:.2f} dB", trial.x_hat),
+        (f"original: {image_name}", trial.x),
+    ]
+    file = trial.name.replace("/", "_").replace(":", "_").replace(" ", "_")
+    comparison(folder / "comparisons" / f"{file}.png", panels)
+    return row
 
 
 def _degradations(recipe: Recipe, kernels: Optional[str]) -> dict[str, Linear]:
@@ -118,8 +151,8 @@ def _degradations(recipe: Recipe, kernels: Optional[str]) -> dict[str, Linear]:
     return {f" kernel {number}": one for number, one in enumerate(made.values())}
 
 
-def _linear(recipe: Recipe, part: dict[str, Any]) -> Linear:
-    degradation = parts.build("degradation", part)
+def _linear(recipe: Recipe, part: PartSettings) -> Linear:
+    degradation = registry.build("degradation", part)
     if not isinstance(degradation, Linear):
         raise InputError(
             f"{recipe.model}: a solver needs a linear degradation (blur, blur_downsample, bayer), "
@@ -129,8 +162,11 @@ def _linear(recipe: Recipe, part: dict[str, Any]) -> Linear:
 
 
 def _restored(
-    solver: DMSP, degradation: Linear, x: np.ndarray, y: np.ndarray, label: str, seed: int
-) -> tuple[evaluation.Trial, float, int]:
+    solver: Solver, degradation: Linear, image: np.ndarray, label: str, seed: int
+) -> _Trial:
+    """Degrade a clean image and restore it."""
+    x = degradation.cropped(image)
+    y = degradation(x, seeds.of_name(seed, label))
     bar = SolverProgress(solver.iterations)
 
     def monitor(progress: Progress) -> None:
@@ -147,9 +183,10 @@ def _restored(
         )
     finally:
         bar.close()
-    clean = _inside(to_float(x), *degradation.operator.half)
-    trial = evaluation.Trial(label, clean, y, x_hat)
-    return trial, solution.seconds_per_iteration, solution.iterations
+    rows, columns = degradation.operator.half
+    trial = scoring.Trial(label, _inside(to_float(x), rows, columns), y, x_hat)
+    start = _inside(degradation.baseline(y), rows, columns)
+    return _Trial(trial, start, solution.seconds_per_iteration, solution.iterations)
 
 
 def _centre(x: np.ndarray, side: Optional[int]) -> np.ndarray:

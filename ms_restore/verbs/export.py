@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Optional
 
 from ms_restore import runtime
+from ms_restore.contracts import Geometry
+from ms_restore.deploy import mindir, onnx
+from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
-from ms_restore.export import mindir, onnx
-from ms_restore.export.metadata import Metadata
 from ms_restore.files import sha256
-from ms_restore.inference.geometry import Geometry
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, network_of
 from ms_restore.weights import checkpoint as checkpoints

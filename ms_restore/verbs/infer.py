@@ -8,21 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ms_restore.data import raw
-from ms_restore.data.images import SUFFIXES as PICTURES
-from ms_restore.data.images import (
-    Picture,
-    check_output,
-    decoded_bytes,
-    list_pictures,
-    read_picture,
-    write_picture,
-)
-from ms_restore.errors import InputError, listed
+from ms_restore.errors import InputError, comma_list
 from ms_restore.files import sha256
-from ms_restore.inference import folder
-from ms_restore.inference.choice import Running, is_exported
-from ms_restore.inference.developing import Bits, Developer, takes_raw
+from ms_restore.images import raw
+from ms_restore.images.picture import SUFFIXES as PICTURES
+from ms_restore.images.picture import Picture
+from ms_restore.images.reading import decoded_bytes, list_pictures, read_picture
+from ms_restore.images.writing import check_output, write_picture
+from ms_restore.inference import picture_folder
+from ms_restore.inference.engine_selection import EngineOptions, is_exported
+from ms_restore.inference.raw_development import Bits, Developer, takes_raw
 from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of
@@ -61,8 +56,8 @@ def infer(
     if not Path(input).exists():
         raise InputError(f"{input}: no such file or folder")
     found = Path(checkpoint)
-    running = Running(engine, device_target, device_id, mode)
-    restorer = restorer_of(found, model, settings, running, tile, self_ensemble)
+    options = EngineOptions(engine, device_target, device_id, mode)
+    restorer = restorer_of(found, model, settings, options, tile, self_ensemble)
     develop = Developer(restorer, ratio, bits) if takes_raw(restorer.recipe) else None
     if develop is None and (ratio is not None or bits != 8):
         raise InputError(
@@ -76,7 +71,7 @@ def infer(
         path = found if is_exported(found) else checkpoints.locate(found)
         made = [sha256(path), model, settings or {}, self_ensemble, ratio, bits]
         key = json.dumps(made, sort_keys=True)
-        record = folder.Record(Path(output), key)
+        record = picture_folder.Record(Path(output), key)
         left = [pair for pair in pairs if overwrite or not record.done(pair)]
     if len(left) < len(pairs):
         say(
@@ -90,16 +85,16 @@ def infer(
 
 def restore_pictures(
     restorer: Restorer,
-    pairs: list[folder.Pair],
-    record: Optional[folder.Record],
-    develop: Optional[Developer],
+    pairs: list[picture_folder.Pair],
+    record: Optional[picture_folder.Record] = None,
+    develop: Optional[Developer] = None,
 ) -> None:
     """Restore pictures to files, and report those that could not be, by InputError at the end.
 
     What is written is added to the ``record`` of the folder.
     """
 
-    def compute(pair: folder.Pair, read: Any) -> Picture:
+    def compute(pair: picture_folder.Pair, read: Any) -> Picture:
         source, target = pair
         if develop:
             check_output(target, develop.blank)
@@ -115,7 +110,7 @@ def restore_pictures(
         height, width = restored.pixels.shape[:2]
         return height, width
 
-    def finished(pair: folder.Pair, size: tuple[int, int]) -> None:
+    def finished(pair: picture_folder.Pair, size: tuple[int, int]) -> None:
         source, target = pair
         if record is not None:
             record.add(pair)
@@ -129,7 +124,7 @@ def restore_pictures(
 
     before, began = restorer.busy, time.perf_counter()
     read = develop.read if develop else read_picture
-    outcome = folder.run(pairs, read, compute, write, weigh, finished)
+    outcome = picture_folder.run(pairs, read, compute, write, weigh, finished)
     seconds = time.perf_counter() - began
     if len(pairs) > 1:
         busy = (restorer.busy - before) / seconds
@@ -157,7 +152,7 @@ def pairs_of(
         shared = sorted({name for name in names if names.count(name) > 1})
         if shared:
             raise InputError(
-                f"{source}: several images would be written as {listed(shared)}; "
+                f"{source}: several images would be written as {comma_list(shared)}; "
                 "rename them or put them in folders of their own"
             )
         if target.resolve() == source.resolve():

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from ms_restore import parts, runtime
+from mindspore import nn
+
 from ms_restore import recipe as recipes
+from ms_restore import registry, runtime
+from ms_restore.contracts import Engine, Foldable, Geometry
+from ms_restore.deploy import export_cache, mindir, onnx, onnx_graph
+from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
-from ms_restore.export import cache, mindir, onnx, onnx_graph
-from ms_restore.export.metadata import Metadata
 from ms_restore.files import sha256
-from ms_restore.inference import choice
-from ms_restore.inference.choice import Running
-from ms_restore.inference.engines import Engine, OnnxRuntimeEngine
-from ms_restore.inference.geometry import Geometry
+from ms_restore.inference import engine_selection
+from ms_restore.inference.engine_selection import EngineOptions
+from ms_restore.inference.loaded_network import LoadedNetwork
+from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
 from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import say
@@ -25,18 +26,6 @@ from ms_restore.weights import checkpoint as checkpoints
 
 PathLike = Union[str, Path]
 Settings = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Opened:
-    """A checkpoint or an exported file, ready to compute.
-
-    ``engine`` None: MindSpore computes ``network``; else ``network`` may be its Geometry.
-    """
-
-    network: Any
-    recipe: Recipe
-    engine: Optional[Engine]
 
 
 def load_model(
@@ -63,11 +52,11 @@ def load_model(
         tile, self_ensemble: explained at Restorer.
         device_target, device_id, mode: of MindSpore.
     """
-    running = Running(engine, device_target, device_id, mode)
-    return restorer_of(checkpoint, model, None, running, tile, self_ensemble)
+    options = EngineOptions(engine, device_target, device_id, mode)
+    return restorer_of(checkpoint, model, None, options, tile, self_ensemble)
 
 
-def merged(settings: Optional[Settings], **named: Any) -> Settings:
+def with_options(settings: Optional[Settings], **named: Any) -> Settings:
     keys = {"data_dir": "data.dir"}
     given = {keys.get(name, name): value for name, value in named.items() if value is not None}
     return {
@@ -80,94 +69,108 @@ def restorer_of(
     checkpoint: PathLike,
     model: Optional[str],
     settings: Optional[Settings],
-    running: Running,
+    options: EngineOptions,
     tile: Optional[int],
     self_ensemble: bool,
 ) -> Restorer:
-    """The restorer of a checkpoint or an exported file; its ``recipe`` has the settings."""
-    found = opened(checkpoint, model, settings, running)
-    return Restorer(
-        found.network, found.recipe, engine=found.engine, tile=tile, self_ensemble=self_ensemble
-    )
+    """Return the restorer of a checkpoint or an exported file; its ``recipe`` has the settings."""
+    loaded = load_network(checkpoint, model, settings, options)
+    return Restorer(loaded, tile=tile, self_ensemble=self_ensemble)
 
 
-def opened(
-    checkpoint: PathLike, model: Optional[str], settings: Optional[Settings], running: Running
-) -> Opened:
-    """Start MindSpore, and open a checkpoint or an exported file with the engine of ``running``."""
+def load_network(
+    checkpoint: PathLike,
+    model: Optional[str] = None,
+    settings: Optional[Settings] = None,
+    options: EngineOptions = EngineOptions(),  # noqa: B008 - it cannot be changed
+) -> LoadedNetwork:
+    """Start MindSpore, and load a checkpoint or an exported file with the engine that is asked for.
+
+    Args:
+        checkpoint: the file or run folder.
+        model: needed for a checkpoint that carries no recipe.
+        settings: recipe keys, such as ``{"data.patch_size": 128}``.
+        options: what computes it, and where.
+    """
     path = Path(checkpoint)
-    if choice.is_exported(path):
-        name = choice.of_file(path, running.engine)
-        running = running._replace(engine=name)
+    if engine_selection.is_exported(path):
+        options = options._replace(engine=engine_selection.of_file(path, options.engine))
     device = runtime.start(
-        running.checked().device(), running.device_id, running.mode, running.seed
+        options.checked().device(), options.device_id, options.mode, options.seed
     )
-    if choice.is_exported(path):
-        metadata, engine = _reader(running)(path)
+    if engine_selection.is_exported(path):
+        metadata, engine = _reader(options)(path)
         recipe = recipes.parse(metadata.recipe.to_yaml(), settings)
         if model is not None and model != recipe.model:
             raise InputError(f"{checkpoint} is an export of {recipe.model}, not of {model}")
         if recipe.network != metadata.recipe.network:
             raise InputError(f"{checkpoint}: an exported network cannot be changed by settings")
-        return Opened(metadata.geometry, recipe, engine)
-    automatic = running.engine == "auto"
+        return LoadedNetwork(engine, metadata.geometry, recipe)
+    automatic = options.engine == "auto"
     if automatic:
-        fast = device == "CPU" and running.mode == "graph" and OnnxRuntimeEngine.is_installed()
-        running = running._replace(engine="onnxruntime" if fast else "mindspore")
-    if running.engine != "mindspore":
-        return _exported(checkpoints.locate(path), model, settings, running, automatic)
-    return Opened(*network_of(path, model, settings), None)
+        fast = device == "CPU" and options.mode == "graph" and OnnxRuntimeEngine.is_installed()
+        options = options._replace(engine="onnxruntime" if fast else "mindspore")
+    if options.engine != "mindspore":
+        return _exported(checkpoints.locate(path), model, settings, options, automatic)
+    return LoadedNetwork.of(*network_of(path, model, settings))
 
 
-def prior_of(checkpoint: PathLike, solver: dict[str, Any], running: Running) -> DenoiserPrior:
+def prior_of(checkpoint: PathLike, solver: dict[str, Any], options: EngineOptions) -> DenoiserPrior:
     """The denoiser of a checkpoint as a prior for the solver of that part of a recipe."""
-    if running.engine == "auto" and solver.get("amp_level", "O0") != "O0":
-        running = running._replace(engine="mindspore")  # which alone computes in float16
-    found = opened(checkpoint, None, None, running)
-    return DenoiserPrior(found.network, found.recipe, engine=found.engine)
+    if options.engine == "auto" and solver.get("amp_level", "O0") != "O0":
+        options = options._replace(engine="mindspore")  # which alone computes in float16
+    return DenoiserPrior(load_network(checkpoint, options=options))
 
 
-def _reader(running: Running) -> Any:
-    if running.engine == "lite":
-        return functools.partial(
-            mindir.read_lite, device_target=running.device_target, device_id=running.device_id
-        )
-    return {"mindir": mindir.read, "onnxruntime": onnx.read}[running.engine]
+def _reader(options: EngineOptions) -> export_cache.Reader:
+    """What reads an exported file for an engine."""
+
+    def read_lite(path: Path) -> tuple[Metadata, Engine]:
+        return mindir.read_lite(path, options.device_target, options.device_id)
+
+    readers: dict[str, export_cache.Reader] = {
+        "lite": read_lite,
+        "mindir": mindir.read,
+        "onnxruntime": onnx.read,
+    }
+    return readers[options.engine]
 
 
 def _exported(
     path: Path,
     model: Optional[str],
     settings: Optional[Settings],
-    running: Running,
+    options: EngineOptions,
     automatic: bool,
-) -> Opened:
+) -> LoadedNetwork:
     """A checkpoint by an engine that needs it exported: what is kept of it, or made now."""
-    on_onnx = running.engine == "onnxruntime"
+    on_onnx = options.engine == "onnxruntime"
     suffix, export = (".onnx", onnx.export) if on_onnx else (".mindir", mindir.export)
-    read = _reader(running)
-    kept = cache.load(path, suffix, read)
+    read = _reader(options)
+    kept = export_cache.load(path, suffix, read)
     if kept is not None:
         metadata, engine = kept
         recipe = _recipe_of(metadata.recipe, model, settings, path)
         if recipe.network == metadata.recipe.network:
-            return Opened(metadata.geometry, recipe, engine)
+            return LoadedNetwork(engine, metadata.geometry, recipe)
     network, recipe = network_of(path, model, settings)
     if automatic and not onnx_graph.is_known(type(network).__name__):
-        return Opened(network, recipe, None)
+        return LoadedNetwork.of(network, recipe)
     own = checkpoints.read(path).recipe  # another, or none, is not the file's and is not kept
     keep = own is not None and own.network == recipe.network
     metadata = Metadata(own or recipe, Geometry.of(network), None, sha256(path))
     try:
-        engine, file = cache.make(network, metadata, suffix, export, read, path if keep else None)
+        engine, file = export_cache.make(
+            network, metadata, suffix, export, read, path if keep else None
+        )
     except InputError as error:
         if not automatic:
             raise
         say(f"note: MindSpore computes, for ONNX Runtime cannot: {error}")
-        return Opened(network, recipe, None)
+        return LoadedNetwork.of(network, recipe)
     if file is not None:
-        say(f"exported for engine {running.engine}, for next time: {file}")
-    return Opened(Geometry.of(network), recipe, engine)
+        say(f"exported for engine {options.engine}, for next time: {file}")
+    return LoadedNetwork(engine, Geometry.of(network), recipe)
 
 
 def network_of(
@@ -175,17 +178,17 @@ def network_of(
     model: Optional[str],
     settings: Optional[Settings],
     deployed: bool = True,
-) -> tuple[Any, Recipe]:
+) -> tuple[nn.Cell, Recipe]:
     """The network with the checkpoint's weights, and its recipe.
 
     ``deployed``: in the form to run, batch normalisation folded; else as it is trained.
     """
     loaded = checkpoints.read(Path(checkpoint))
     recipe = _recipe_of(loaded.recipe, model, settings, loaded.path)
-    network = parts.build("network", recipe.network)
+    network = registry.build("network", recipe.network)
     checkpoints.load_strictly(network, loaded)
     network.set_train(False)
-    if deployed and hasattr(network, "folded"):
+    if deployed and isinstance(network, Foldable):
         network = network.folded()
     return network, recipe
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from ms_restore import parts
 from ms_restore import recipe as recipes
-from ms_restore.data.mindrecord import prepare as preparing
+from ms_restore import registry
 from ms_restore.errors import InputError
+from ms_restore.preparation import selection as preparing
 from ms_restore.verbs.loading import PathLike, Settings
 
 
@@ -43,7 +43,8 @@ def prepare(
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit}: expected at least 1")
     recipe = recipes.load(model, settings)
-    degradation = parts.build("degradation", recipe.degradation)
+    degradation = registry.build("degradation", recipe.degradation)
+    geometry = registry.network_geometry(recipe.network)
     return preparing.prepare(
         Path(source),
         Path(output),
@@ -53,9 +54,9 @@ def prepare(
         margin=degradation.margin,
         stride=recipe.data.stride,
         scales=recipe.data.scales,
-        channels=recipe.network.get("channels", 1),
-        side=recipe.network.get("side"),
-        mosaic=getattr(degradation, "mosaic", None),
+        channels=geometry.output_channels,
+        side=geometry.side,
+        mosaic=degradation.mosaic,
         limit=limit,
         low=Path(lr_source) if lr_source else None,
         skip_bad=skip_bad,

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Literal, Optional
 
 import numpy as np
 
-from ms_restore import parts
-from ms_restore.data.images import (
-    Picture,
-    check_output,
-    from_float,
-    read_picture,
-    to_float,
-    write_picture,
-)
-from ms_restore.errors import InputError, nearest
-from ms_restore.files import replacing
-from ms_restore.inference.choice import Running
-from ms_restore.metrics.protocols import PROTOCOLS
+from ms_restore import recipe as recipes
+from ms_restore import registry
+from ms_restore.contracts import Progress, Solution, Solver
+from ms_restore.degradations.operators import Blur
+from ms_restore.errors import InputError, did_you_mean
+from ms_restore.files import atomic_write
+from ms_restore.images.arrays import from_float, to_float
+from ms_restore.images.picture import Picture
+from ms_restore.images.reading import read_picture
+from ms_restore.images.writing import check_output, write_picture
+from ms_restore.inference.engine_selection import EngineOptions
+from ms_restore.metrics.protocols import protocol_named
+from ms_restore.registry import PartSettings
 from ms_restore.report.terminal import SolverProgress, say
 from ms_restore.report.trajectory import Curve, Frame, trajectory
 from ms_restore.solvers import tasks
-from ms_restore.solvers.dmsp import DMSP, Progress
 from ms_restore.verbs.infer import pairs_of
 from ms_restore.verbs.loading import PathLike, Settings, prior_of
 
+_SOLVER = "dmsp"  # where no recipe names another
 _FRAMES = (1, 10, 30, 100, 300, 1000)  # iterations that a trajectory shows, and the last
 
 
@@ -45,6 +45,7 @@ def restore(
     same_size: bool = False,
     truth: Optional[PathLike] = None,
     save_trajectory: Optional[PathLike] = None,
+    model: Optional[str] = None,
     engine: str = "auto",
     device_target: Optional[str] = None,
     device_id: int = 0,
@@ -70,9 +71,12 @@ def restore(
             less one, as far as the input tells anything of.
         truth: the clean picture, of the output's size, to print PSNR.
         save_trajectory: a picture of the iterations to write.
+        model: recipe of a solver, such as dmsp_deblur, whose solver and settings are taken; none:
+            DMSP with its own.
         engine: what computes the prior, see load_model; by mindspore, each iteration is one graph
             on the device.
-        settings: of the solver, such as ``{"solver.iterations": 100}``.
+        settings: of the solver, such as ``{"solver.iterations": 100}``; with "solver.name" another
+            solver, also ``package.module:Class`` of your own.
 
     Returns the files written.
     """
@@ -86,14 +90,14 @@ def restore(
     )
     if same_size and task != "deblur":
         raise InputError(f"--same_size belongs to deblur; {task} always gives the size it should")
-    part = _solver_part(settings or {})
+    part = _solver_part(model, settings or {})
     pairs = pairs_of(Path(input), Path(output))
     if len(pairs) > 1 and (truth is not None or save_trajectory is not None):
         raise InputError("--truth and --save_trajectory are for one picture, not for a folder")
     if save_trajectory is not None:
         check_output(Path(save_trajectory), Picture(np.zeros((1, 1, 3), np.uint8)))
-    running = Running(engine, device_target, device_id, mode, seed)
-    solver: DMSP = parts.build("solver", part, prior_of(prior, part, running))
+    options = EngineOptions(engine, device_target, device_id, mode, seed)
+    solver: Solver = registry.build("solver", part, prior_of(prior, part, options))
     assumed = "noise-blind" if noise is None else f"noise of sigma {noise:g}/255"
     say(
         f"{task}, {assumed}, prior {solver.prior.recipe.model} (sigma "
@@ -106,15 +110,7 @@ def restore(
         _check_target(target, dtype)
         reference = None if truth is None else _read(Path(truth))[0]
         watcher = _Watcher(solver.iterations, operator, whole, reference)
-        watcher.start(operator.start(y.transpose(2, 0, 1)[None]))
-        try:
-            x_hat, solution = tasks.restored(
-                solver, y, operator, sigma_255=noise, whole=whole, seed=seed, monitor=watcher
-            )
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from None
-        finally:
-            watcher.close()
+        x_hat, solution = _restored(solver, source, y, watcher, noise, seed)
         _write(target, x_hat, dtype)
         say(
             f"{source} -> {target} ({x_hat.shape[1]}x{x_hat.shape[0]}): {solution.iterations} "
@@ -127,15 +123,36 @@ def restore(
     return [target for _, target in pairs]
 
 
+def _restored(
+    solver: Solver,
+    source: Path,
+    y: np.ndarray,
+    watcher: _Watcher,
+    noise: Optional[float],
+    seed: int,
+) -> tuple[np.ndarray, Solution]:
+    """One picture; ``source`` is named where it cannot be restored."""
+    operator = watcher.operator
+    watcher.start(operator.start(y.transpose(2, 0, 1)[None]))
+    try:
+        return tasks.restored(
+            solver, y, operator, sigma_255=noise, whole=watcher.whole, seed=seed, monitor=watcher
+        )
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    finally:
+        watcher.close()
+
+
 class _Watcher:
     """Shows the progress, and keeps what a picture of the trajectory needs."""
 
     def __init__(
-        self, iterations: int, operator: Any, whole: bool, truth: Optional[np.ndarray]
+        self, iterations: int, operator: Blur, whole: bool, truth: Optional[np.ndarray]
     ) -> None:
         self.frames: list[Frame] = []
         self.curves: dict[str, Curve] = {"misfit/255": [], "PSNR dB": []}
-        self._operator, self._whole, self._truth = operator, whole, truth
+        self.operator, self.whole, self._truth = operator, whole, truth
         self._shown = {*_FRAMES, iterations}
         self._bar = SolverProgress(iterations)
 
@@ -151,7 +168,7 @@ class _Watcher:
         self._bar.update(progress.iteration, misfit, psnr)
 
     def _keep(self, iteration: int, x: np.ndarray, caption: str) -> Optional[float]:
-        image = tasks.framed(x, self._operator, self._whole)
+        image = tasks.framed(x, self.operator, self.whole)
         psnr = None
         if self._truth is not None:
             truth = self._truth
@@ -161,10 +178,10 @@ class _Watcher:
                     f"the truth is {width}x{height}, the output {columns}x{rows}; they must be of "
                     "one size (for deblur, see --same_size)"
                 )
-            cut = self._operator.half if self._whole else (0, 0)
+            cut = self.operator.half if self.whole else (0, 0)
             window = tuple(slice(half, -half or None) for half in cut)
             clean = np.broadcast_to(truth, image.shape)
-            psnr = PROTOCOLS["rgb"].psnr(image[window], clean[window], 1)
+            psnr = protocol_named("rgb").psnr(image[window], clean[window], 1)
             self.curves["PSNR dB"].append((iteration, psnr))
             caption = f"{psnr:.2f} dB"
         if iteration == 0 or iteration in self._shown:
@@ -179,20 +196,23 @@ class _Watcher:
         self._bar.close()
 
 
-def _solver_part(settings: Settings) -> dict[str, Any]:
-    """The solver with the settings ``solver.KEY``, checked."""
-    part: dict[str, Any] = {"name": "dmsp"}
-    problems = []
-    for key, value in settings.items():
-        section, _, name = key.partition(".")
-        if section == "solver":
-            part[name] = value
-        else:
-            hint = nearest(section, ["solver"])
-            problems.append(f"{key}: restore has the keys of a solver only{hint}")
-    checked, found = parts.check("solver", part, "solver")
-    if problems or found:
-        raise InputError(*problems, *found)
+def _solver_part(model: Optional[str], settings: Settings) -> PartSettings:
+    """The solver of a recipe with the settings ``solver.KEY``, checked."""
+    foreign = [key for key in settings if key.partition(".")[0] != "solver"]
+    if foreign:
+        hint = did_you_mean(foreign[0].partition(".")[0], ["solver"])
+        raise InputError(
+            *(f"{key}: restore has the keys of a solver only{hint}" for key in foreign)
+        )
+    if model is not None:
+        part = recipes.load(model, settings).solver
+        if part is None:
+            raise InputError(f"{model} is no solver; name one, such as dmsp_deblur")
+        return part
+    given = {key.partition(".")[2]: value for key, value in settings.items()}
+    checked, problems = registry.check("solver", {"name": _SOLVER, **given}, "solver")
+    if problems:
+        raise InputError(*problems)
     return checked
 
 
@@ -238,5 +258,5 @@ def _write(path: Path, x_hat: np.ndarray, dtype: np.dtype) -> None:
     if path.suffix.lower() != ".npy":
         write_picture(path, Picture(from_float(x_hat, _kind(dtype))))
         return
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         np.save(temporary, np.ascontiguousarray(x_hat, np.float32))

@@ -1,24 +1,36 @@
-"""train: a model into a run folder."""
+"""train: a network into a run folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ms_restore import recipe as recipes
-from ms_restore import runtime
+from ms_restore import registry, runtime
+from ms_restore.contracts import Degradation
 from ms_restore.errors import InputError
 from ms_restore.recipe import Recipe
-from ms_restore.training import folder as run_folder
 from ms_restore.training import performance as measuring
-from ms_restore.training import run
-from ms_restore.training.run import Run
-from ms_restore.verbs.loading import PathLike, Settings, merged
+from ms_restore.training import run_folder
+from ms_restore.training.part_checks import check_outside_parts, check_same_kind
+from ms_restore.training.trainer import Run, Trainer
+from ms_restore.verbs.loading import PathLike, Settings, with_options
+
+if TYPE_CHECKING:
+    from mindspore import nn
+
+PartLike = Union[str, dict[str, Any], type, Callable[..., Any]]
+"""A part by its name, its name and settings, its class or function, or ``functools.partial``."""
 
 
 def train(
-    model: Optional[str] = None,
+    model: Optional[Union[str, nn.Cell]] = None,
     *,
+    degradation: Optional[Union[PartLike, Degradation]] = None,
+    loss: Optional[Union[PartLike, nn.Cell]] = None,
+    optimizer: Optional[PartLike] = None,
+    schedule: Optional[PartLike] = None,
+    steps: Optional[int] = None,
     data_dir: Optional[PathLike] = None,
     output_dir: Optional[PathLike] = None,
     max_steps: Optional[int] = None,
@@ -32,9 +44,16 @@ def train(
     seed: Optional[int] = None,
     settings: Optional[Settings] = None,
 ) -> Run:
-    """Train a model (a name or a recipe file) into ``output_dir``, by default runs/MODEL.
+    """Train a model into ``output_dir``, by default runs/MODEL.
 
     Args:
+        model: a model's name, a recipe file, or a network of your own: a ``mindspore.nn.Cell``, see
+            ``contracts.Network``. It is trained in place, and is named in the checkpoints by its
+            class, so that must be found again when they are loaded.
+        degradation: how degraded images are made: a name such as "gaussian", a mapping with its
+            settings, or an object of your own class; none: the recipe's.
+        loss, optimizer, schedule: the same of these parts.
+        steps: of the whole schedule; none: the recipe's.
         data_dir: folder of images, or with the subfolders DIV2K_train_HR and DIV2K_valid_HR;
             none: the embedded photos.
         max_steps: end early, after so many steps of the run; its schedule stays.
@@ -47,11 +66,16 @@ def train(
     """
     if max_steps is not None and max_steps < 1:
         raise InputError(f"max_steps {max_steps}: expected at least 1")
-    asked = merged(settings, data_dir=data_dir, seed=seed)
+    parts = {
+        "degradation": registry.settings_of("degradation", degradation),
+        "train.loss": registry.settings_of("loss", loss),
+        "train.optimizer": registry.settings_of("optimizer", optimizer),
+        "train.schedule": registry.settings_of("schedule", schedule),
+        "train.steps": steps,
+    }
+    asked = with_options({**_given(parts), **(settings or {})}, data_dir=data_dir, seed=seed)
     if resume is None:
-        if model is None:
-            raise InputError("no model: name one with --model, or a run folder with --resume")
-        recipe = recipes.load(model, asked)
+        recipe = _recipe(model, asked)
         folder = Path(output_dir or Path("runs") / recipe.model)
     else:
         folder = Path(resume)
@@ -59,19 +83,49 @@ def train(
             other = "--pretrained" if pretrained else "another --output_dir"
             raise InputError(f"--resume {resume} and {other} exclude each other; leave one out")
         saved = run_folder.saved_recipe(folder)
-        recipe = recipes.load(model, asked) if model else recipes.parse(saved.to_yaml(), asked)
+        base = saved.to_yaml()
+        recipe = _recipe(model, asked) if model is not None else recipes.parse(base, asked)
         run_folder.check_unchanged(saved, recipe, allow_changes)
     check_trainable(recipe)
     device = runtime.start(device_target, device_id, mode, recipe.seed)
-    return run.train(
-        recipe,
-        folder,
-        device_target=device,
-        max_steps=max_steps,
+    network = registry.build("network", recipe.network)
+    if model is not None and not isinstance(model, str):
+        check_same_kind(model, network, recipe.network["name"])
+        network = model
+    built = registry.build("degradation", recipe.degradation)
+    check_outside_parts(network, built, recipe)
+    resumed = run_folder.last_checkpoint(folder) if resume else None
+    trainer = Trainer(network, built, recipe, folder, resumed, max_steps)
+    return trainer.run(
         pretrained=Path(pretrained) if pretrained else None,
-        resumed=run_folder.last_checkpoint(folder) if resume else None,
         logger_names=logger,
+        sink=device == "Ascend",
     )
+
+
+def _given(settings: Settings) -> Settings:
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+def _recipe(model: Optional[Union[str, nn.Cell]], asked: Settings) -> Recipe:
+    """The recipe of a model's name, or of a network object with the other parts."""
+    if model is None:
+        raise InputError("no model: name one with --model, or a run folder with --resume")
+    if isinstance(model, str):
+        return recipes.load(model, asked)
+    network = registry.settings_of("network", model)
+    if "degradation" not in asked:
+        raise InputError(
+            "a network of your own needs to know what it is to undo; name a degradation, such as "
+            'degradation="gaussian"'
+        )
+    data = {
+        "description": f"{type(model).__name__}, a network of your own",
+        "network": network,
+        "degradation": asked["degradation"],
+    }
+    others = {key: value for key, value in asked.items() if key != "degradation"}
+    return recipes.assemble(data, others, name=type(model).__name__.lower())
 
 
 def performance(
@@ -91,7 +145,7 @@ def performance(
     30 steps, or ``max_steps``, without validation and checkpoints; also written as
     performance.json into ``output_dir`` where that is given. Returns the figures.
     """
-    recipe = recipes.load(model, merged(settings, data_dir=data_dir, seed=seed))
+    recipe = recipes.load(model, with_options(settings, data_dir=data_dir, seed=seed))
     check_trainable(recipe)
     device = runtime.start(device_target, device_id, mode, recipe.seed)
     output = Path(output_dir) if output_dir else None
@@ -99,7 +153,7 @@ def performance(
 
 
 def check_trainable(recipe: Recipe) -> None:
-    """InputError for a solver."""
+    """Raise InputError for a solver."""
     if recipe.solver is not None:
         raise InputError(
             f"{recipe.model} is a solver, which is not trained; train its prior, such as dmsp_dae"

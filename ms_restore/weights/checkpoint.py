@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,8 +19,8 @@ from mindspore import nn
 
 from ms_restore import __version__
 from ms_restore import recipe as recipes
-from ms_restore.errors import InputError, listed
-from ms_restore.files import replacing
+from ms_restore.errors import InputError, comma_list
+from ms_restore.files import atomic_write
 from ms_restore.recipe import Recipe
 
 _META = "ms_restore"  # the entry that holds everything but parameters, as JSON
@@ -44,14 +44,14 @@ def save(
     path: Path,
     network: nn.Cell,
     recipe: Recipe,
-    facts: dict[str, Any],
+    facts: Mapping[str, Any],
     training: Optional[dict[str, ms.Parameter]] = None,
 ) -> None:
     """Write the network's parameters with its recipe; ``facts`` must be JSON."""
     meta = {"version": __version__, "recipe": recipe.to_yaml(), "facts": facts}
     content = [{"name": name, "data": data} for name, data in network.parameters_and_names()]
     content += [{"name": _TRAINING + name, "data": d} for name, d in (training or {}).items()]
-    with replacing(path) as temporary, _silent():
+    with atomic_write(path) as temporary, _silent():
         ms.save_checkpoint(content, str(temporary), append_dict={_META: json.dumps(meta)})
 
 
@@ -130,7 +130,7 @@ def load_strictly(network: nn.Cell, checkpoint: Checkpoint) -> None:
     """Load every parameter; InputError unless names and shapes match one to one."""
     missing, unknown, shapes = _mismatch(network, checkpoint)
     faults = [
-        f"{word}: {listed(names, 3)}"
+        f"{word}: {comma_list(names, 3)}"
         for word, names in (("missing", missing), ("unknown", unknown), ("other shape", shapes))
         if names
     ]
@@ -142,7 +142,7 @@ def load_strictly(network: nn.Cell, checkpoint: Checkpoint) -> None:
     broken = [n for n, p in checkpoint.parameters.items() if not np.isfinite(p.asnumpy()).all()]
     if broken:
         raise InputError(
-            f"{checkpoint.path}: NaN or infinity in {listed(broken, 3)}; "
+            f"{checkpoint.path}: NaN or infinity in {comma_list(broken, 3)}; "
             "use an earlier checkpoint of the run"
         )
     ms.load_param_into_net(network, checkpoint.parameters, strict_load=True)
@@ -167,4 +167,4 @@ def load_pretrained(network: nn.Cell, checkpoint: Checkpoint) -> str:
         )
     ms.load_param_into_net(network, fitting)
     summary = f"pretrained: {len(fitting)} parameters loaded from {checkpoint.path}"
-    return summary + (f", left as initialised: {listed(left, 8)}" if left else "")
+    return summary + (f", left as initialised: {comma_list(left, 8)}" if left else "")

@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ms_restore.errors import InputError, listed
+from ms_restore.errors import InputError, comma_list
 
 Arrays = dict[str, np.ndarray]
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
@@ -29,7 +29,7 @@ def read(path: Path) -> Arrays:
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path}: {path.suffix or 'no suffix'}; expected {listed(readers, 9)}")
+        raise InputError(f"{path}: {path.suffix or 'no suffix'}; expected {comma_list(readers, 9)}")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     arrays = reader(path)
@@ -38,7 +38,7 @@ def read(path: Path) -> Arrays:
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken:
         raise InputError(
-            f"{path}: NaN or infinity in {listed(broken)}; these weights are of no use"
+            f"{path}: NaN or infinity in {comma_list(broken)}; these weights are of no use"
         )
     return arrays
 
@@ -75,7 +75,7 @@ def _tensors(path: Path, content: Any) -> dict[str, Any]:
         inner = next((content[k] for k in _WRAPPERS if _is_dict(content) and k in content), None)
         content = inner if _is_dict(inner) else content
     if not _is_dict(content) or not all(isinstance(v, torch.Tensor) for v in content.values()):
-        keys = f"; it holds {listed(map(str, content))}" if _is_dict(content) else ""
+        keys = f"; it holds {comma_list(map(str, content))}" if _is_dict(content) else ""
         raise InputError(f"{path}: no state dict, that is tensors by name{keys}")
     return {str(name): tensor for name, tensor in content.items()}
 
@@ -125,8 +125,10 @@ def _matconvnet(path: Path) -> Arrays:
         raise InputError(f"{path}: not a MATLAB file, or a damaged one ({error})") from None
     network = content.get("net")
     if network is None or network.dtype != object:
-        held = listed(name for name in content if not name.startswith("__"))
-        raise InputError(f"{path}: no cell array 'net' of MatConvNet layers in it; it holds {held}")
+        names = comma_list(name for name in content if not name.startswith("__"))
+        raise InputError(
+            f"{path}: no cell array 'net' of MatConvNet layers in it; it holds {names}"
+        )
     arrays: Arrays = {}
     convolutions = 0
     for number, layer in enumerate(network.ravel()):

@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from ms_restore import parts
+from ms_restore import registry
 
 torch = pytest.importorskip("torch")
 torch_networks = importlib.import_module("benchmarks.torch_networks")
@@ -25,7 +25,7 @@ torch_networks = importlib.import_module("benchmarks.torch_networks")
 )
 @pytest.mark.parametrize("training", [False, True])
 def test_a_twin_computes_the_same(part, training):
-    network = parts.build("network", part)
+    network = registry.build("network", part)
     twin = torch_networks.twin(network)
     network.set_train(training)
     twin.train(training)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from ms_restore.data import phantoms
-from ms_restore.data.sources import PhantomSource, open_evaluation, open_training
+from ms_restore.data.sources import PhantomSource
+from tests.fixtures.opening import open_evaluation, open_training
 
 
 def test_a_phantom_is_a_function_of_its_name():

@@ -3,9 +3,11 @@ import pytest
 
 from ms_restore.data import photos
 from ms_restore.data import sources as sources_module
-from ms_restore.data.images import Picture, write_picture
-from ms_restore.data.sources import FolderSource, PhotoSource, open_evaluation, open_training
+from ms_restore.data.sources import FolderSource, PhotoSource
 from ms_restore.errors import InputError
+from ms_restore.images.picture import Picture
+from ms_restore.images.writing import write_picture
+from tests.fixtures.opening import open_evaluation, open_training
 
 
 def noise(*shape, dtype=np.uint8, seed=0):
@@ -122,19 +124,19 @@ def test_equal_stems_keep_their_suffixes(tmp_path):
 def test_images_beyond_the_memory_are_decoded_again(mixed, monkeypatch):
     folder, _ = mixed
     paths = sorted(folder.iterdir())
-    held = FolderSource(paths, channels=3, smallest=1)
+    exclusive_folder = FolderSource(paths, channels=3, smallest=1)
     monkeypatch.setattr(sources_module, "_CACHE_BYTES", 4000)
     partly_held = FolderSource(paths, channels=3, smallest=1)
     for path in paths[3:]:
         path.rename(folder / f"gone_{path.name}")
-    np.testing.assert_array_equal(partly_held[0], held[0])
-    assert held[5].shape == (24, 27, 3)
+    np.testing.assert_array_equal(partly_held[0], exclusive_folder[0])
+    assert exclusive_folder[5].shape == (24, 27, 3)
     with pytest.raises(InputError, match="f_rgba16"):
         partly_held[5]
     for path in paths[3:]:
         (folder / f"gone_{path.name}").rename(path)
     for index in range(6):
-        np.testing.assert_array_equal(partly_held[index], held[index])
+        np.testing.assert_array_equal(partly_held[index], exclusive_folder[index])
 
 
 def test_small_images_are_listed_with_their_sizes(tmp_path):

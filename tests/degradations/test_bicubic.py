@@ -5,13 +5,8 @@ import PIL.Image
 import pytest
 
 from ms_restore.data import photos
-from ms_restore.degradations.bicubic import (
-    BicubicDownsample,
-    as_dtype,
-    imresize,
-    mirror,
-    resize_matrix,
-)
+from ms_restore.degradations.bicubic import BicubicDownsample
+from ms_restore.images.resize import as_dtype, imresize, mirror, resize_matrix
 from ms_restore.metrics.quality import luma, psnr, ssim
 
 SET5 = Path(__file__).parents[2].parent / "shared/reference/set5"

@@ -8,10 +8,11 @@ import pytest
 
 from ms_restore import seeds
 from ms_restore.data import photos
-from ms_restore.data.images import to_float
-from ms_restore.degradations.bicubic import BicubicUpsampled, imresize
+from ms_restore.degradations.bicubic import BicubicUpsampled
 from ms_restore.degradations.jpeg import JPEG
 from ms_restore.degradations.mixture import Mixture
+from ms_restore.images.arrays import to_float
+from ms_restore.images.resize import imresize
 from ms_restore.metrics.quality import psnr
 
 

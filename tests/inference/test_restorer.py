@@ -3,8 +3,8 @@ import PIL.Image
 import pytest
 
 from ms_restore import api
-from ms_restore.data.images import read_picture
 from ms_restore.errors import InputError
+from ms_restore.images.reading import read_picture
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,12 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from ms_restore import api, parts, recipe
+from ms_restore import api, recipe, registry
 from ms_restore.errors import InputError
-from ms_restore.inference.engines import MindSporeEngine, SelfEnsemble
+from ms_restore.inference.loaded_network import LoadedNetwork
+from ms_restore.inference.mindspore_engine import MindSporeEngine
 from ms_restore.inference.restorer import Restorer
+from ms_restore.inference.self_ensemble import SelfEnsemble
 from ms_restore.inference.tiling import Budget, spans
 from tests.conftest import reduced
 
@@ -80,14 +82,14 @@ MODELS = _networks()
 def test_tiled_equals_untiled(model):
     """At reduced width and depth, float32, on an odd-sized image."""
     loaded = recipe.load(model, reduced(model))
-    network = parts.build("network", loaded.network).set_train(False)
+    network = registry.build("network", loaded.network).set_train(False)
     radius, multiple = network.receptive_radius, network.size_multiple
     side = 2 * radius + 3 * multiple + 13
     y = np.random.default_rng(0).random((side, side + 22, network.channels), np.float32)
-    whole = Restorer(network, loaded, tile=0)(y)
+    whole = Restorer(LoadedNetwork.of(network, loaded), tile=0)(y)
     for core in (1, 9):
         tile = -(-(2 * radius + core * multiple) // multiple) * multiple
-        tiled = Restorer(network, loaded, tile=tile)(y)
+        tiled = Restorer(LoadedNetwork.of(network, loaded), tile=tile)(y)
         np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
@@ -95,7 +97,7 @@ def test_tiled_equals_untiled(model):
 def test_the_receptive_radius_is_true_and_tight(scale):
     """A change of one pixel reaches that far, to a pixel, and not farther."""
     loaded = recipe.load("edsr_quickstart", {"network.blocks": 1, "network.scale": scale})
-    network = parts.build("network", {**loaded.network, "filters": 4})
+    network = registry.build("network", {**loaded.network, "filters": 4})
     for parameter in network.get_parameters():  # all paths count, none is cut by a ReLU
         parameter.set_data(ms.ops.ones_like(parameter) * 0.1)
     side = 2 * network.receptive_radius + 5
@@ -109,7 +111,7 @@ def test_the_receptive_radius_is_true_and_tight(scale):
 
 
 def test_a_picture_in_tiles_equals_one_in_a_piece(run, pictures):
-    from ms_restore.data.images import read_picture
+    from ms_restore.images.reading import read_picture
 
     for path in sorted(pictures.iterdir()):
         picture = read_picture(path)
@@ -152,7 +154,7 @@ def test_self_ensemble_is_equivariant_and_works_in_tiles(run):
 
 
 def test_the_engine_leaves_the_networks_mode_alone():
-    network = parts.build("network", {"name": "edsr", "blocks": 1, "filters": 4})
+    network = registry.build("network", {"name": "edsr", "blocks": 1, "filters": 4})
     engine = MindSporeEngine(network)
     y = np.zeros((1, 3, 6, 6), np.float32)
     for training in (True, False):

@@ -2,7 +2,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from ms_restore import parts, recipe
+from ms_restore import recipe, registry
 from ms_restore.networks.dncnn import DnCNN
 from ms_restore.training.losses import SumSquared
 from ms_restore.training.step import NetworkWithLoss
@@ -36,7 +36,7 @@ def _image(channels=3, height=13, width=17):
     ],
 )
 def test_parameter_count(model, count):
-    network = parts.build("network", recipe.load(model).network)
+    network = registry.build("network", recipe.load(model).network)
     assert sum(parameter.size for parameter in network.trainable_params()) == count
 
 

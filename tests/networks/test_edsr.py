@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from ms_restore import parts, recipe
+from ms_restore import recipe, registry
 from ms_restore.networks.edsr import EDSR
 from ms_restore.training.losses import L1
 from ms_restore.training.step import NetworkWithLoss
@@ -25,7 +25,7 @@ REFERENCE = Path(__file__).parents[1] / "fixtures" / "edsr_reference.npz"
     ],
 )
 def test_parameter_count(model, count):
-    network = parts.build("network", recipe.load(model).network)
+    network = registry.build("network", recipe.load(model).network)
     assert sum(parameter.size for parameter in network.trainable_params()) == count
     assert len(list(network.get_parameters())) == len(network.trainable_params())
 

@@ -2,7 +2,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from ms_restore import parts, recipe
+from ms_restore import recipe, registry
 from ms_restore.networks.noise2noise import Noise2Noise
 from ms_restore.training.losses import MSE
 from ms_restore.training.step import NetworkWithLoss
@@ -14,7 +14,7 @@ def _image(channels=3, height=64, width=32, count=2):
 
 
 def test_parameter_count_and_widths():
-    network = parts.build("network", recipe.load("noise2noise_gaussian").network)
+    network = registry.build("network", recipe.load("noise2noise_gaussian").network)
     assert sum(parameter.size for parameter in network.trainable_params()) == 991_203
     shapes = [p.shape[:2] for p in network.trainable_params() if p.name.endswith("weight")]
     encoder = [(48, 3)] + 6 * [(48, 48)]

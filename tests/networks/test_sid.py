@@ -2,14 +2,14 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from ms_restore import parts, recipe
+from ms_restore import recipe, registry
 from ms_restore.networks.sid import SID
 from ms_restore.training.losses import L1
 from ms_restore.training.step import NetworkWithLoss
 
 
 def test_parameter_count_and_widths():
-    network = parts.build("network", recipe.load("sid_sony").network)
+    network = registry.build("network", recipe.load("sid_sony").network)
     assert sum(parameter.size for parameter in network.trainable_params()) == 7_760_268
     shapes = [p.shape for p in network.trainable_params() if p.name.endswith("weight")]
     widths = [32, 64, 128, 256, 512]

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from ms_restore.contracts import Geometry
 from ms_restore.data import photos
 from ms_restore.degradations import kernels
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.deploy import onnx_graph
 from ms_restore.errors import InputError
-from ms_restore.inference.engines import OnnxRuntimeEngine
+from ms_restore.inference.loaded_network import LoadedNetwork
+from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.metrics.quality import psnr
 from ms_restore.solvers.dmsp import DMSP
 from ms_restore.solvers.priors import DenoiserPrior
@@ -20,7 +23,7 @@ ENGINES = ["mindspore", "onnxruntime"]
 
 @pytest.fixture(scope="module")
 def prior(smoother):
-    return DenoiserPrior(*network_of(smoother, None, None))
+    return DenoiserPrior(LoadedNetwork.of(*network_of(smoother, None, None)))
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +36,9 @@ def x():
 def _solver(prior, engine="mindspore", **options):
     if engine == "onnxruntime":
         pytest.importorskip("onnxruntime", reason="ONNX Runtime is an optional peer")
-        by = OnnxRuntimeEngine.of(prior.network)
-        prior = DenoiserPrior(prior.network, prior.recipe, engine=by)
+        cell = prior.loaded.cell
+        by = OnnxRuntimeEngine(onnx_graph.model_of(cell).SerializeToString())
+        prior = DenoiserPrior(LoadedNetwork(by, Geometry.of(cell), prior.recipe))
     return DMSP(prior, **{"iterations": 30, **options})
 
 
@@ -156,7 +160,7 @@ def test_float16_prior(prior, x, smoother):
     operator = Blur(KERNEL)
     y = _noisy(operator.forward(x))
     single = _solver(prior)(y, operator, sigma_255=2.55).x_hat
-    own = DenoiserPrior(*network_of(smoother, None, None))
+    own = DenoiserPrior(LoadedNetwork.of(*network_of(smoother, None, None)))
     half = _solver(own, amp_level="O2")(y, operator, sigma_255=2.55).x_hat
     assert half.dtype == np.float32
     assert 0 < np.abs(half - single).max() < 0.02

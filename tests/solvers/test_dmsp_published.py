@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ms_restore import api
-from ms_restore.data.images import read_picture
 from ms_restore.degradations import kernels
 from ms_restore.degradations.operators import Blur
-from ms_restore.inference.choice import Running
+from ms_restore.images.reading import read_picture
+from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics.quality import psnr
 from ms_restore.solvers.dmsp import DMSP
 from ms_restore.verbs.loading import network_of, prior_of
@@ -62,7 +62,7 @@ def test_deblurring_gives_the_figures_of_the_authors_solver(dae, blind, figure):
         return psnr(pixels[inside], x[inside])
 
     assert score(operator.start(y)) == pytest.approx(18.81, abs=0.01)
-    solver = DMSP(prior_of(dae, {}, Running()))
+    solver = DMSP(prior_of(dae, {}, EngineOptions()))
     solution = solver(y, operator, sigma_255=None if blind else 2.55)
     assert solution.iterations == 300
     assert score(solution.x_hat) == pytest.approx(figure, abs=0.1)

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from ms_restore import parts
 from ms_restore import recipe as recipes
+from ms_restore import registry
 from ms_restore.errors import InputError
-from ms_restore.inference.engines import MindSporeEngine
+from ms_restore.inference.loaded_network import LoadedNetwork
+from ms_restore.inference.mindspore_engine import MindSporeEngine
 from ms_restore.solvers.priors import DenoiserPrior, known_sigma
 from ms_restore.verbs.loading import network_of
 
@@ -33,12 +34,14 @@ def test_those_without_say_the_way_out(model, expected):
 
 def test_another_level_than_asked_for_is_refused(smoother):
     network, recipe = network_of(smoother, None, None)
-    assert DenoiserPrior(network, recipe, 11).sigma_255 == 11
+    assert DenoiserPrior(LoadedNetwork.of(network, recipe), 11).sigma_255 == 11
     with pytest.raises(InputError, match=r"trained for sigma 11, sigma 15 is asked for"):
-        DenoiserPrior(network, recipe, 15)
+        DenoiserPrior(LoadedNetwork.of(network, recipe), 15)
     with pytest.raises(InputError, match=r"trained for sigma 11, sigma 25 is asked for"):
-        parts.build(
-            "solver", {"name": "dmsp", "prior_sigma_255": 25}, DenoiserPrior(network, recipe)
+        registry.build(
+            "solver",
+            {"name": "dmsp", "prior_sigma_255": 25},
+            DenoiserPrior(LoadedNetwork.of(network, recipe)),
         )
 
 
@@ -46,9 +49,9 @@ def test_a_prior_for_gray_takes_each_colour_by_itself():
     import mindspore as ms
 
     recipe = recipes.load("dncnn_s25", {"network.layers": 3, "network.filters": 4})
-    network = parts.build("network", recipe.network).folded()
+    network = registry.build("network", recipe.network).folded()
     engine = MindSporeEngine(network)
-    prior = DenoiserPrior(network, recipe, engine=engine)
+    prior = DenoiserPrior(LoadedNetwork.of(network, recipe))
     y = np.random.default_rng(0).random((2, 3, 9, 8), np.float32)
     expected = np.concatenate([engine(y[:, c : c + 1]) for c in range(3)], axis=1)
     assert np.abs(expected - y).max() > 1e-5

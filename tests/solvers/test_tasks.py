@@ -4,6 +4,7 @@ import pytest
 
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
 from ms_restore.errors import InputError
+from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.solvers import tasks
 from ms_restore.solvers.dmsp import DMSP
 from ms_restore.solvers.priors import DenoiserPrior
@@ -12,7 +13,7 @@ from ms_restore.verbs.loading import network_of
 
 @pytest.fixture(scope="module")
 def solver(smoother):
-    return DMSP(DenoiserPrior(*network_of(smoother, None, None)), iterations=4)
+    return DMSP(DenoiserPrior(LoadedNetwork.of(*network_of(smoother, None, None))), iterations=4)
 
 
 def test_operators_of_the_tasks(tmp_path):

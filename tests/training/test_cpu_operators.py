@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from ms_restore import parts, recipe, runtime
+from ms_restore import recipe, registry, runtime
 from ms_restore.networks.layers import LeakyReLU
 from ms_restore.training.cpu_operators import Unavailable, cells, library, replace_operators
-from ms_restore.training.run import build_step
+from ms_restore.training.step_builder import build_step
 
 RTOL = 2e-5  # of the largest number
 
@@ -149,7 +149,7 @@ def test_others_stay(cell):
 
 @pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae"])
 def test_every_network_keeps_its_weights(model):
-    network = parts.build("network", recipe.load(f"{model}_quickstart").network)
+    network = registry.build("network", recipe.load(f"{model}_quickstart").network)
     before = [(p.name, p.shape) for p in network.trainable_params()]
     kernels = sum(len(shape) == 4 for _, shape in before)
     assert replace_operators(network) >= kernels
@@ -158,7 +158,7 @@ def test_every_network_keeps_its_weights(model):
 
 @pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae"])
 def test_every_network_is_the_same(model):
-    network = parts.build("network", recipe.load(f"{model}_quickstart").network)
+    network = registry.build("network", recipe.load(f"{model}_quickstart").network)
     side = network.size_multiple
     shape = (2, network.channels, max(side, 8), 2 * max(side, 8))
     y = np.random.default_rng(4).random(shape, np.float32)
@@ -175,7 +175,7 @@ def test_a_step_of_training_is_the_same():
     for kind in ("mindspore", "onednn"):
         ours = recipe.load("dncnn_quickstart", {"train.cpu_convolutions": kind})
         ms.set_seed(5)
-        network = parts.build("network", ours.network)
+        network = registry.build("network", ours.network)
         step = build_step(network, ours).set_train()
         for _ in range(3):
             step(y, x)
@@ -188,7 +188,7 @@ def test_without_a_compiler_mindspore_computes(tmp_path, monkeypatch, capsys, fr
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
     ours = recipe.load("dncnn_quickstart")
-    network = parts.build("network", ours.network)
+    network = registry.build("network", ours.network)
     build_step(network, ours)
     line = "operators of MindSpore, which train slower than compiled ones: no C++ compiler found"
     assert line in " ".join(capsys.readouterr().out.split())

@@ -7,7 +7,7 @@ from mindspore import nn
 
 from ms_restore import recipe
 from ms_restore.training.losses import MSE, AnnealedL0, MaskedMSE
-from ms_restore.training.run import build_step
+from ms_restore.training.step_builder import build_step
 
 
 def _planes(*shape, seed=0):

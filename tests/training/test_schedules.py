@@ -35,7 +35,7 @@ def test_cosine_ends_at_final():
 
 def test_warm_up_is_linear():
     from ms_restore import recipe
-    from ms_restore.training.run import learning_rates
+    from ms_restore.training.step_builder import learning_rates
 
     settings = {"train.lr": 8e-4, "train.warm_up": 3, "train.schedule": "constant"}
     rates = learning_rates(recipe.load("edsr_quickstart", settings).train)
@@ -68,7 +68,7 @@ def test_epoch_ramps():
 def test_beta1_of_mri_falls_from_09_to_05_in_step_with_the_rate():
     from ms_restore import recipe
     from ms_restore.training.optimizers import betas1
-    from ms_restore.training.run import learning_rates
+    from ms_restore.training.step_builder import learning_rates
 
     settings = recipe.load("noise2noise_mri").train
     rates = learning_rates(settings)

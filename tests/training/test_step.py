@@ -6,7 +6,7 @@ from mindspore import nn
 
 from ms_restore.training.losses import L1, MSE
 from ms_restore.training.optimizers import adam, sgd
-from ms_restore.training.step import LossScale, NetworkWithLoss, TrainStep
+from ms_restore.training.step import LossScale, NetworkWithLoss, StepOptions, TrainStep
 
 
 def test_losses_by_hand():
@@ -55,7 +55,7 @@ def _cells(kind, window, amp_level="O0", size=1, **options):
         NetworkWithLoss(network, MSE(), amp_level),
         sgd(network.trainable_params(), [1e-8] * 100, momentum=0.0),
         LossScale(kind, window),
-        **options,
+        StepOptions(**options),
     )
     step.set_train()
     return network, step
@@ -105,7 +105,10 @@ def test_accumulated_parts_equal_the_whole_batch():
         network = nn.Dense(5, 1, weight_init="ones", has_bias=False)
         optimizer = sgd(network.trainable_params(), [0.1] * 4)
         step = TrainStep(
-            NetworkWithLoss(network, MSE()), optimizer, LossScale("none", 1), accumulate=parts
+            NetworkWithLoss(network, MSE()),
+            optimizer,
+            LossScale("none", 1),
+            StepOptions(accumulate=parts),
         )
         step.set_train()
         losses = [float(step(y, x)[0]) for _ in range(4)]
@@ -120,7 +123,10 @@ def test_clipping_cuts_the_global_norm():
         network = nn.Dense(1, 1, weight_init="ones", has_bias=False)
         optimizer = sgd(network.trainable_params(), [0.1], momentum=0.0)
         step = TrainStep(
-            NetworkWithLoss(network, MSE()), optimizer, LossScale("none", 1), clip_norm=clip_norm
+            NetworkWithLoss(network, MSE()),
+            optimizer,
+            LossScale("none", 1),
+            StepOptions(clip_norm=clip_norm),
         )
         step(_column(2.0), _column(1.0))
         np.testing.assert_allclose(float(network.weight), 1 - 0.1 * expected, rtol=1e-5)
@@ -130,7 +136,10 @@ def test_averages_follow_their_formula():
     network = nn.Dense(1, 1, weight_init="ones", has_bias=False)
     optimizer = sgd(network.trainable_params(), [0.1, 0.1, 0.1], momentum=0.0)
     step = TrainStep(
-        NetworkWithLoss(network, MSE()), optimizer, LossScale("none", 1), ema_decay=0.45
+        NetworkWithLoss(network, MSE()),
+        optimizer,
+        LossScale("none", 1),
+        StepOptions(ema_decay=0.45),
     )
     average = 1.0
     for decay in (2 / 5, 0.45, 0.45):  # 3 / 6 and 4 / 7 are more than 0.45

@@ -4,14 +4,14 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from ms_restore import api, parts, recipe
+from ms_restore import api, recipe, registry
 from ms_restore.errors import InputError
 from ms_restore.weights import checkpoint
 
 
 @pytest.fixture
 def network(tiny):
-    return parts.build("network", recipe.load(tiny).network)
+    return registry.build("network", recipe.load(tiny).network)
 
 
 def test_a_checkpoint_carries_its_recipe(run, tiny):
@@ -44,7 +44,7 @@ def test_saving_replaces_whole_or_not_at_all(network, tiny, tmp_path):
 
 
 def test_weights_of_another_model_are_refused_by_name_and_shape(run):
-    wider = parts.build("network", recipe.load("edsr_quickstart").network)
+    wider = registry.build("network", recipe.load("edsr_quickstart").network)
     with pytest.raises(InputError, match=r"missing: blocks.1.*head.weight \(4, 3, 3, 3\) instead"):
         checkpoint.load_strictly(wider, checkpoint.read(run.checkpoint))
 
@@ -68,5 +68,5 @@ def test_a_truncated_checkpoint(run, tmp_path):
     path = tmp_path / "cut.ckpt"
     path.write_bytes(run.checkpoint.read_bytes()[:-700])
     with pytest.raises(InputError, match="cut.ckpt: not a MindSpore checkpoint"):
-        network = parts.build("network", checkpoint.read(path).recipe.network)
+        network = registry.build("network", checkpoint.read(path).recipe.network)
         checkpoint.load_strictly(network, checkpoint.read(path))

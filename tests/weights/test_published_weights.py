@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ms_restore import api
-from ms_restore.data.images import read_picture
+from ms_restore.images.reading import read_picture
 from ms_restore.metrics.quality import psnr
 from ms_restore.verbs.loading import network_of
 

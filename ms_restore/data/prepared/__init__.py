@@ -1,0 +1,1 @@
+"""Reading MindRecord sets that ``prepare`` wrote: images, training patches and raw frames."""

@@ -1,0 +1,248 @@
+"""Prepared sets: images as raw overlapping tiles in MindRecord files, read through MindDataset.
+
+A prepared folder holds manifest.json and shards 00000.mindrecord, 00001.mindrecord, ... (each with
+its index, .mindrecord.db). A record is a tile of an image: ``x``, its raw pixels in row-major order
+(H, W, C), and where low-resolution images are stored ``y``, the tile of those. Tiles lie row by
+row, images in the manifest's order; ``Grid`` says what a tile covers. docs/data.md has the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from ms_restore.contracts import PatchLocation, PatchRequest, StoredPatch
+from ms_restore.data.image_source import CutSource, Tile, cut_patch
+from ms_restore.data.prepared.manifest import (
+    DTYPES,
+    Shards,
+    as_written,
+    check_unpaired,
+    contradiction,
+    read_manifest,
+    slice_names,
+)
+from ms_restore.data.prepared.tiles import Grid
+from ms_restore.degradations import kspace
+from ms_restore.errors import InputError, comma_list
+from ms_restore.images.arrays import to_channels
+from ms_restore.images.reading import names_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """Size and kind of a stored image."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+
+    def nbytes(self, channels: int) -> int:
+        return self.height * self.width * channels * np.dtype(self.dtype).itemsize
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredImage:
+    """An image of a prepared set: its file's name or slice, its sizes, its first tile's number."""
+
+    name: str
+    x: Plane
+    y: Optional[Plane]
+    first: int
+
+
+class PreparedSet:
+    """A prepared folder whose manifest and files were checked against each other.
+
+    Raises InputError for a manifest that cannot be read, and for shards that are missing, of
+    another size, not MindRecord, or hold another number of records than the manifest says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        manifest = read_manifest(folder)
+        with as_written(folder):
+            self.model: str = manifest["model"]
+            self.scale: int = manifest["scale"]
+            grid = Grid(manifest["patch_size"], manifest["margin"], manifest["stride"])
+            self.grid = grid
+            self.low_grid = grid.lower(self.scale)
+            self.paired: bool = manifest["low_resolution"]
+            self.images = list(self._images(manifest["shards"]))
+            self.spectra: bool = manifest.get("spectra", False)
+            columns = ["x", *["y"] * self.paired, *["spectrum"] * self.spectra]
+            self.shards = Shards(folder, manifest, columns)
+        count = len(self.images)
+        if count != manifest["count"] or not count or self._end() != len(self.shards):
+            raise contradiction(folder)
+        self.shards.check()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def _images(self, shards: list[dict[str, Any]]) -> Iterator[StoredImage]:
+        first = 0
+        for image in itertools.chain.from_iterable(shard["images"] for shard in shards):
+            x = _plane(image)
+            y = _plane(image["low_resolution"]) if self.paired else None
+            for name in slice_names(image):
+                yield StoredImage(name, x, y, first)
+                first += self.grid.count(x.height) * self.grid.count(x.width)
+
+    def _end(self) -> int:
+        last = self.images[-1]
+        return last.first + self.grid.count(last.x.height) * self.grid.count(last.x.width)
+
+    def read(self, numbers: Iterable[int]) -> Iterator[list[np.ndarray]]:
+        """The records of these numbers as flat uint8 arrays: x, and y and spectrum where stored."""
+        return self.shards.read(numbers)
+
+
+class RecordSource(CutSource):
+    """Images of a prepared set, as ``ImageSource`` has them: (H, W, channels) uint8 or uint16.
+
+    Held in memory where all of them fit into ``memory`` bytes; else ``streamed``: training patches
+    come from ``tiles``, and a whole image is put together at each read.
+
+    Raises InputError for images with a side below ``smallest`` pixels.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedSet,
+        indices: Sequence[int],
+        channels: int,
+        smallest: int,
+        memory: int,
+    ) -> None:
+        self._set = prepared
+        self._channels = channels
+        self._images = [prepared.images[index] for index in indices]
+        self.names = names_of([image.name for image in self._images])
+        self.paired = prepared.paired
+        self.sizes = [(image.x.height, image.x.width) for image in self._images]
+        self.coloured = [image.name for image in self._images if image.x.channels > channels]
+        self.description = f"{len(self._images)} images of {prepared.folder} (MindRecord)"
+        small = [
+            f"{image.name} ({image.x.width}x{image.x.height})"
+            for image in self._images
+            if min(image.x.height, image.x.width) < smallest
+        ]
+        if small:
+            raise InputError(
+                f"{prepared.folder}: {len(small)} of {len(self._images)} images are smaller than "
+                f"the {smallest} pixels needed along a side: {comma_list(small)}; prepare again "
+                "without them, or make data.patch_size smaller"
+            )
+        planes = [plane for image in self._images for plane in (image.x, image.y) if plane]
+        nbytes = sum(plane.nbytes(channels) for plane in planes)
+        if prepared.spectra:
+            nbytes += sum(kspace.stored_bytes(*size) for size in self.sizes)
+        self.streamed = nbytes > memory
+        self._held = None if self.streamed else list(self._whole(self._images))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.tile(index).pixels
+
+    def degraded(self, index: int) -> Optional[np.ndarray]:
+        return self._both(index)[1]
+
+    def tile(self, index: int) -> Tile:
+        """Return the whole clean image, with its spectrum where that is stored."""
+        return self._both(index)[0]
+
+    def _both(self, index: int) -> tuple[Tile, Optional[np.ndarray]]:
+        if self._held is not None:
+            return self._held[index]
+        return next(self._whole([self._images[index]]))
+
+    def check(self, request: PatchRequest) -> None:
+        """Raise InputError where the images were prepared for other patches."""
+        grid, scale = self._set.grid, request.scale
+        fits = request.patch_size <= grid.patch and request.margin <= grid.margin
+        if scale != self._set.scale or not fits:
+            raise InputError(
+                f"{self._set.folder} was prepared for patches up to {grid.patch} with a margin of "
+                f"{grid.margin} at scale {self._set.scale} (model {self._set.model}), but patches "
+                f"of {request.patch_size} with a margin of {request.margin} at scale {scale} are "
+                "needed; prepare the images again for this model, or train from their folder"
+            )
+        if self.paired:
+            check_unpaired(self.description, request)
+
+    def patches(
+        self, locations: Iterable[PatchLocation], request: PatchRequest
+    ) -> Iterator[tuple[PatchLocation, StoredPatch]]:
+        """Yield the patches at these locations, in their order."""
+        if not self.streamed:
+            yield from super().patches(locations, request)
+            return
+        grid, low = self._set.grid, self._set.low_grid
+        locations, ahead = itertools.tee(locations)
+        for location, row in zip(locations, self._set.read(map(self._number, ahead))):
+            image = self._images[location.image]
+            i = grid.tile_of(image.x.height, location.top)
+            j = grid.tile_of(image.x.width, location.left)
+            spectrum = self._spectrum(image, row)
+            x = self._tile(row[0], image.x, grid, i, j)._replace(spectrum=spectrum)
+            y = self._tile(row[1], image.y, low, i, j) if image.y else None
+            yield location, cut_patch(location, self.sizes[location.image], request, x, y)
+
+    def _spectrum(self, image: StoredImage, row: list[np.ndarray]) -> Optional[np.ndarray]:
+        if not self._set.spectra:
+            return None
+        return kspace.read(row[-1], image.x.height, image.x.width)
+
+    def _number(self, location: PatchLocation) -> int:
+        grid, image = self._set.grid, self._images[location.image]
+        i = grid.tile_of(image.x.height, location.top)
+        j = grid.tile_of(image.x.width, location.left)
+        return image.first + i * grid.count(image.x.width) + j
+
+    def _tile(self, data: np.ndarray, plane: Plane, grid: Grid, i: int, j: int) -> Tile:
+        (top, bottom), (left, right) = grid.span(plane.height, i), grid.span(plane.width, j)
+        try:
+            pixels = data.view(DTYPES[plane.dtype])
+            pixels = pixels.reshape(bottom - top, right - left, plane.channels)
+        except ValueError:
+            raise InputError(
+                f"{self._set.folder}: a record has not the size that the manifest says; "
+                "prepare again"
+            ) from None
+        return Tile(to_channels(pixels, self._channels), top, left)
+
+    def _whole(self, images: list[StoredImage]) -> Iterator[tuple[Tile, Optional[np.ndarray]]]:
+        """The images put together from all their tiles, and their stored y."""
+        grid, low = self._set.grid, self._set.low_grid
+        counts = [grid.count(image.x.height) * grid.count(image.x.width) for image in images]
+        numbers = (range(image.first, image.first + count) for image, count in zip(images, counts))
+        rows = self._set.read(itertools.chain.from_iterable(numbers))
+        for image, count in zip(images, counts):
+            tiles = list(itertools.islice(rows, count))
+            x = self._join([tile[0] for tile in tiles], image.x, grid)
+            y = self._join([tile[1] for tile in tiles], image.y, low) if image.y else None
+            yield Tile(x, spectrum=self._spectrum(image, tiles[0])), y
+
+    def _join(self, tiles: list[np.ndarray], plane: Plane, grid: Grid) -> np.ndarray:
+        whole = np.empty((plane.height, plane.width, self._channels), DTYPES[plane.dtype])
+        columns = grid.count(plane.width)
+        for number, data in enumerate(tiles):
+            pixels, top, left, _ = self._tile(data, plane, grid, *divmod(number, columns))
+            whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        return whole
+
+
+def _plane(image: dict[str, Any]) -> Plane:
+    plane = Plane(image["height"], image["width"], image["channels"], image["dtype"])
+    if plane.dtype not in DTYPES or plane.channels not in (1, 3):
+        raise ValueError(f"{plane.channels} channels of {plane.dtype}")
+    return plane

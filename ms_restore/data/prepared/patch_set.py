@@ -1,0 +1,139 @@
+"""Prepared training patches: records of one size, in memory or streamed through MindDataset.
+
+Record n is patch n, its raw pixels in row-major order (H, W, C). The manifest's ``layout`` is
+"patches"; it says how the patches were cut, as far as prepare has done that itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from ms_restore.contracts import PatchLocation, PatchRequest, Size, StoredPatch
+from ms_restore.data.prepared.manifest import (
+    DTYPES,
+    MANIFEST,
+    Shards,
+    as_written,
+    contradiction,
+    read_manifest,
+)
+from ms_restore.errors import InputError
+from ms_restore.images.resize import mirror
+
+_SETTINGS = {  # of the manifest, and what they are in a recipe
+    "channels": "network.channels",
+    "patch_size": "data.patch_size",
+    "stride": "data.stride",
+    "scales": "data.scales",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WantedPatches:
+    """Of which patches a set must be: the recipe's settings of these names."""
+
+    channels: int
+    patch_size: int
+    stride: Optional[int] = None
+    scales: Sequence[float] = (1.0,)
+
+
+class PatchSource:
+    """A ``TrainingSource`` of patches, each (H, W, C) uint8 or uint16.
+
+    They are held as one array where they fit into ``memory`` bytes, else ``streamed`` from the
+    files.
+
+    Raises InputError for a manifest that cannot be read, for shards that do not match it, and where
+    the patches are not as ``wanted``.
+    """
+
+    def __init__(self, folder: Path, memory: int, wanted: Optional[WantedPatches] = None) -> None:
+        self._folder = folder
+        manifest = read_manifest(folder)
+        with as_written(folder):
+            self._cut = {key: manifest[key] for key in _SETTINGS}
+            side = manifest["patch_size"]
+            self._shape = (side, side, manifest["channels"])
+            self._dtype = np.dtype(DTYPES[manifest["dtype"]])
+            nbytes = manifest["records"] * int(np.prod(self._shape)) * self._dtype.itemsize
+            self._model: str = manifest["model"]
+            images = [image for shard in manifest["shards"] for image in shard["images"]]
+            self._shards = Shards(folder, manifest, ["x"])
+            if len(images) != manifest["count"] or not images or len(self) != _patches(images):
+                raise contradiction(folder)
+        if wanted is not None:
+            self._check(dataclasses.asdict(wanted) | {"scales": list(wanted.scales)})
+        self._shards.check()
+        self.description = f"{len(self):,} patches of {folder} (MindRecord)"
+        self.streamed = nbytes > memory
+        if not self.streamed:
+            self._held = np.empty((len(self), *self._shape), self._dtype)
+            for patch, row in zip(self._held, self._from_files(range(len(self)))):
+                patch[:] = row
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def check(self, request: PatchRequest) -> None:
+        """Raise InputError where the set was prepared for other patches than these."""
+        self._check({"patch_size": request.patch_size, "stride": request.stride})
+
+    def patch_counts(self, request: PatchRequest) -> Sequence[int]:
+        """Return 1 for each patch: they are the images of this source."""
+        return [1] * len(self)
+
+    def size(self, image: int) -> Size:
+        """Return a patch's height and width."""
+        return self._shape[0], self._shape[1]
+
+    def patches(
+        self, locations: Iterable[PatchLocation], request: PatchRequest
+    ) -> Iterator[tuple[PatchLocation, StoredPatch]]:
+        """Yield these patches; they end where they end, so a margin is mirrored."""
+        locations, ahead = itertools.tee(locations)
+        side, margin = self._shape[0], request.margin
+        around = mirror(np.arange(-margin, side + margin), side)
+        for location, x in zip(locations, self.read(place.image for place in ahead)):
+            yield location, StoredPatch(x[around[:, None], around] if margin else x)
+
+    def read(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+        """Yield the patches of these numbers; from files they are read ahead."""
+        return self._from_files(numbers) if self.streamed else (self._held[n] for n in numbers)
+
+    def _from_files(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+        for (row,) in self._shards.read(numbers, alike=True):
+            try:
+                yield row.view(self._dtype).reshape(self._shape)
+            except ValueError:
+                raise InputError(
+                    f"{self._folder}: a record has not the size that {MANIFEST} says; prepare again"
+                ) from None
+
+    def _check(self, wanted: dict[str, object]) -> None:
+        again = f"prepare again for this model (the set was prepared for {self._model})"
+        if wanted["stride"] is None:
+            raise InputError(
+                f"{self._folder} holds patches on a grid, which are trained on with data.stride, "
+                f"but that is not set; add --data.stride {self._cut['stride'] or 1}, or {again}"
+            )
+        other = {
+            key: value
+            for key, value in wanted.items()
+            if self._cut[key] is not None and value != self._cut[key]
+        }
+        if other:
+            differ = (f"{_SETTINGS[k]} {self._cut[k]}, but now it is {v}" for k, v in other.items())
+            options = " ".join(f"--{_SETTINGS[k]} '{self._cut[k]}'" for k in other)
+            way_out = again if "channels" in other else f"{again}, or train with {options}"
+            raise InputError(f"{self._folder} was prepared with {'; '.join(differ)}; {way_out}")
+
+
+def _patches(images: list[dict[str, Any]]) -> int:
+    return sum(image["patches"] for image in images)

@@ -1,0 +1,61 @@
+"""Exports that an engine needs, kept beside their checkpoint: best.ckpt, best.cached.onnx."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from ms_restore import __version__
+from ms_restore.contracts import Engine
+from ms_restore.deploy.metadata import Metadata
+from ms_restore.errors import InputError
+from ms_restore.files import atomic_write, sha256
+
+Reader = Callable[[Path], tuple[Metadata, Engine]]
+
+
+def beside(checkpoint: Path, suffix: str) -> Path:
+    """Where the export of a checkpoint is kept."""
+    return checkpoint.with_name(f"{checkpoint.stem}.cached{suffix}")
+
+
+def load(checkpoint: Path, suffix: str, read: Reader) -> Optional[tuple[Metadata, Engine]]:
+    """What is kept; None where it is damaged, or of other weights or another version."""
+    path = beside(checkpoint, suffix)
+    if not path.is_file():
+        return None
+    try:
+        metadata, engine = read(path)
+    except InputError:
+        return None
+    mine = metadata.version == __version__ and metadata.shape is None
+    return (metadata, engine) if mine and metadata.sha256 == sha256(checkpoint) else None
+
+
+def make(
+    network: Any,
+    metadata: Metadata,
+    suffix: str,
+    export: Callable[[Any, Path, Metadata], float],
+    read: Reader,
+    checkpoint: Optional[Path],
+) -> tuple[Engine, Optional[Path]]:
+    """Export, compare with the network, and keep beside the checkpoint if that can be written.
+
+    Returns the engine and the file kept; None: it was made for this process alone.
+    """
+    with tempfile.TemporaryDirectory(prefix="ms_restore_") as folder:
+        made = Path(folder) / f"network{suffix}"
+        export(network, made, metadata)
+        _, engine = read(made)
+        if checkpoint is None:
+            return engine, None
+        with contextlib.suppress(InputError):
+            path = beside(checkpoint, suffix)
+            with atomic_write(path) as temporary:
+                shutil.copyfile(made, temporary)
+            return engine, path
+    return engine, None

@@ -1,0 +1,87 @@
+"""MINDIR: MindSpore's own graph file, for Ascend, Atlas and CPU, of any height and width or one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Optional
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from ms_restore.deploy.metadata import KEY, Metadata
+from ms_restore.deploy.verification import check
+from ms_restore.errors import InputError
+from ms_restore.files import atomic_write
+from ms_restore.inference.lite import LiteEngine
+from ms_restore.inference.mindspore_engine import AnySize, MindIREngine, any_size
+
+
+def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
+    """Write the network and return the largest difference from it; no file if that is too large."""
+    network.set_train(False)
+    if metadata.shape:
+        shaped, example = network, _example(metadata.geometry.channels, metadata.shape)
+    else:
+        shaped = AnySize(network)
+        example = any_size(metadata.geometry.channels)
+
+    def add(model: Any) -> None:
+        model.user_info[KEY] = metadata.to_text()
+
+    with atomic_write(path) as temporary:
+        ms.export(shaped, example, file_name=str(temporary), file_format="MINDIR", custom_func=add)
+        return check(MindIREngine(temporary), network, metadata, path)
+
+
+def read(path: Path) -> tuple[Metadata, MindIREngine]:
+    """What an exported file says of itself, and its engine."""
+    metadata = _described(path)
+    try:
+        return metadata, MindIREngine(path, metadata.shape)
+    except Exception:  # MindSpore raises many types for a file that it cannot parse
+        raise InputError(_damaged(path)) from None
+
+
+def read_lite(
+    path: Path, device_target: Optional[str] = None, device_id: int = 0
+) -> tuple[Metadata, LiteEngine]:
+    """The same for MindSpore Lite, of a MINDIR or of what converter_lite made of it.
+
+    That says nothing of itself, so ``net.ms`` and ``net.lite.mindir`` are described by
+    ``net.mindir`` beside them.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    source = path
+    for suffix in (".lite.mindir", ".ms"):
+        if path.name.endswith(suffix):
+            source = path.with_name(path.name[: -len(suffix)] + ".mindir")
+    if not source.is_file():
+        raise InputError(
+            f"{path} was converted and says nothing of its model; "
+            f"put {source.name}, from which it was made, beside it"
+        )
+    metadata = _described(source)
+    return metadata, LiteEngine(path, metadata.shape, device_target, device_id)
+
+
+def _described(path: Path) -> Metadata:
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except Exception:  # protobuf raises many types
+        raise InputError(_damaged(path)) from None
+    return Metadata.from_text(model.user_info.get(KEY), str(path))
+
+
+def _damaged(path: Path) -> str:
+    return f"{path}: not a MINDIR file, or a damaged one; export it again"
+
+
+def _example(channels: int, size: tuple[int, int]) -> Tensor:
+    return Tensor(np.random.default_rng(0).random((1, channels, *size), np.float32))

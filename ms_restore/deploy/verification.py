@@ -1,0 +1,36 @@
+"""The check that an exported file computes what its checkpoint does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from mindspore import nn
+
+from ms_restore.contracts import Engine
+from ms_restore.deploy.metadata import Metadata
+from ms_restore.errors import InputError
+from ms_restore.inference.mindspore_engine import MindSporeEngine
+
+_TOLERANCE = 1e-4
+
+
+def check(engine: Engine, network: nn.Cell, metadata: Metadata, path: Path) -> float:
+    """The largest difference over three sizes, odd ones where the network takes them.
+
+    InputError if that is above 1e-4.
+    """
+    sizes = [metadata.shape] if metadata.shape else metadata.geometry.example_sizes()
+    rng = np.random.default_rng(0)
+    expected = MindSporeEngine(network)  # compiled once for all sizes
+    differences = []
+    for size in sizes:
+        y = rng.random((1, metadata.geometry.channels, *size), np.float32)
+        differences.append(np.abs(engine(y) - expected(y)).max())
+    difference = float(np.max(differences))
+    if not difference <= _TOLERANCE:
+        raise InputError(
+            f"{path}: the exported network differs from the checkpoint by {difference:.1e}, "
+            f"more than {_TOLERANCE:.0e}; nothing was written"
+        )
+    return difference

@@ -1,0 +1,1 @@
+"""Pictures in files and pixels in arrays: reading, writing, colour, resizing, mosaics."""

@@ -1,0 +1,19 @@
+"""A decoded picture, and the files that hold one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Optional
+
+import numpy as np
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
+
+
+@dataclasses.dataclass
+class Picture:
+    """A decoded picture: pixels (H, W, 1 or 3) and alpha (H, W) or None, uint8 or uint16."""
+
+    pixels: np.ndarray
+    alpha: Optional[np.ndarray] = None
+    icc_profile: Optional[bytes] = None

@@ -1,0 +1,212 @@
+"""Raw files of cameras, decoded by LibRaw through rawpy: packed mosaics and finished pictures.
+
+Colour pattern, black and white level, visible area, exposure and orientation come from the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from ms_restore.errors import InputError
+from ms_restore.images.mosaic import KINDS, Frame, Mosaic
+
+SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".iiq", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw")
+NEEDED = "pip install 'ms-restore[raw]'"
+_RAF, _RAF_MODEL = b"FUJIFILMCCD-RAW", slice(28, 60)
+_MODEL, _EXPOSURE, _EXIF = 272, 33434, 34665  # tags of TIFF
+_TURNS = {0: 0, 3: 2, 5: 1, 6: 3}  # LibRaw's flip as quarter turns to the left
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFrame:
+    """The mosaic of a raw file, ready for a network.
+
+    Attributes:
+        planes: (channels, h, w) uint16, packed, the black level subtracted and cut at 0.
+        ranges: from the black to the white level, for each channel.
+        frame: where the visible area lies in the unpacked planes.
+        turns: quarter turns to the left that bring the picture upright.
+        exposure: in seconds, where the file has it.
+        camera: its model, where the file has it.
+    """
+
+    planes: np.ndarray
+    ranges: list[int]
+    frame: Frame
+    turns: int
+    exposure: Optional[float]
+    camera: Optional[str]
+
+    def amplified(self, ratio: float) -> np.ndarray:
+        """(h, w, channels) float32 in [0, 1], exposed ``ratio`` times as long."""
+        return amplified(self.planes, self.ranges, ratio).transpose(1, 2, 0)
+
+
+def amplified(planes: np.ndarray, ranges: list[int], ratio: float) -> np.ndarray:
+    """(channels, h, w) uint16 above black as float32, times the ratio, cut at 1."""
+    factors = np.float32(ratio) / np.array(ranges, np.float32)
+    y = planes * factors[:, None, None]
+    return np.minimum(y, 1, out=y)
+
+
+def read(path: Path, mosaic: Mosaic) -> RawFrame:
+    """The packed mosaic of a raw file.
+
+    InputError for a file that is no raw, damaged, or of a sensor with another pattern.
+    """
+    with _opened(path) as raw:
+        visible = raw.raw_image_visible
+        indices, colours = _colours(path, raw, mosaic)
+        frame = _frame(path, mosaic, colours, visible.shape)
+        planes = mosaic.pack(frame.filled(visible, mosaic.period))
+        blacks, blocks = raw.black_level_per_channel, mosaic.period // mosaic.block
+        ranges = [0] * mosaic.channels
+        for site in mosaic.sites():
+            at = (site.row - frame.top) % mosaic.period, (site.column - frame.left) % mosaic.period
+            black = blacks[indices[at]]
+            part = planes[site.channel, site.block_row :: blocks, site.block_column :: blocks]
+            np.maximum(part, black, out=part)
+            part -= np.uint16(black)
+            ranges[site.channel] = int(raw.white_level) - black
+        if min(ranges) <= 0:
+            raise InputError(
+                f"{path}: white level {raw.white_level} is not above the black level {blacks}"
+            )
+        turns = _TURNS.get(raw.sizes.flip, 0)
+        return RawFrame(planes, ranges, frame, turns, _exposure(path, raw), _camera(path))
+
+
+def develop(path: Path, mosaic: Mosaic) -> tuple[np.ndarray, Frame]:
+    """The picture that LibRaw makes of a raw file, (H, W, 3) uint16, not turned, and its frame.
+
+    The camera's white balance, no automatic brightness, gamma of BT.709, sRGB: the target of Chen
+    et al. 2018. InputError as of ``read``.
+    """
+    with _opened(path) as raw:
+        _, colours = _colours(path, raw, mosaic)
+        frame = _frame(path, mosaic, colours, raw.raw_image_visible.shape)
+        with _one_thread():
+            picture = raw.postprocess(
+                use_camera_wb=True,
+                half_size=False,
+                no_auto_bright=True,
+                output_bps=16,
+                user_flip=0,
+            )
+    if picture.shape[:2] != (frame.height, frame.width):
+        raise InputError(
+            f"{path}: developed to {picture.shape[1]}x{picture.shape[0]} pixels, but its raw "
+            f"pixels are {frame.width}x{frame.height}; such files are not supported"
+        )
+    return picture, frame
+
+
+def size(path: Path) -> tuple[int, int]:
+    """(height, width) of the visible area, by the header. InputError as of ``read``."""
+    with _opened(path) as raw:
+        return raw.sizes.height, raw.sizes.width
+
+
+def exposure(path: Path) -> Optional[float]:
+    """Seconds by the file's header, None where it has none. InputError as of ``read``."""
+    with _opened(path) as raw:
+        return _exposure(path, raw)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    rawpy = _rawpy(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with rawpy.imread(str(path)) as raw:
+            yield raw
+    except rawpy.LibRawFileUnsupportedError:
+        raise InputError(
+            f"{path}: not a raw file that LibRaw {'.'.join(map(str, rawpy.libraw_version))} can "
+            "read; expected one of a camera, such as .ARW, .RAF or .DNG"
+        ) from None
+    except rawpy.LibRawError as error:
+        reason = error.args[0].decode() if error.args else type(error).__name__
+        raise InputError(f"{path}: damaged or truncated raw file ({reason})") from None
+
+
+def _one_thread() -> Any:
+    """For LibRaw's X-Trans: of two threads, now this, now that writes where their tiles overlap.
+
+    Whichever OpenMP was loaded first serves LibRaw too, so each is limited.
+    """
+    import threadpoolctl
+
+    return threadpoolctl.threadpool_limits(1, user_api="openmp")
+
+
+def _rawpy(path: Path) -> Any:
+    try:
+        import rawpy
+    except ImportError:
+        raise InputError(f"{path}: reading raw files needs rawpy; {NEEDED}") from None
+    return rawpy
+
+
+def _colours(path: Path, raw: Any, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarray]:
+    """LibRaw's number of the colour at each of the first pixels, and our number."""
+    if raw.raw_pattern is None:
+        raise InputError(f"{path}: its pixels are no mosaic, expected one of {mosaic.name}")
+    most = max(kind.period for kind in KINDS.values())
+    indices = raw.raw_colors_visible[:most, :most]
+    letters = raw.color_desc.decode()
+    ours = np.array(["RGB".find(letter) % 256 for letter in letters])
+    return indices, ours[indices]
+
+
+def _frame(path: Path, mosaic: Mosaic, colours: np.ndarray, shape: tuple[int, ...]) -> Frame:
+    try:
+        return Frame.of(mosaic, colours, shape[0], shape[1])
+    except InputError as error:
+        others = [kind.name for kind in KINDS.values() if kind.matches(colours)]
+        if not others:
+            raise InputError(f"{path}: {error}, which the model takes") from None
+    raise InputError(
+        f"{path}: of a sensor with {others[0]}, but the model takes {mosaic.name}; sid_sony is for "
+        "Bayer, sid_fuji for X-Trans"
+    )
+
+
+def _exposure(path: Path, raw: Any) -> Optional[float]:
+    if hasattr(raw, "other"):  # since rawpy 0.27
+        seconds = float(raw.other.shutter_speed)
+    else:
+        above, below = _tag(path, _EXPOSURE) or (0, 1)
+        seconds = above / below
+    return seconds if seconds > 0 else None
+
+
+def _camera(path: Path) -> Optional[str]:
+    with path.open("rb") as file:
+        head = file.read(_RAF_MODEL.stop)
+    if head.startswith(_RAF):
+        return head[_RAF_MODEL].split(b"\0")[0].decode("ascii", "replace")
+    model = _tag(path, _MODEL)
+    return None if model is None else str(model).strip()
+
+
+def _tag(path: Path, number: int) -> Any:
+    """A tag of the header, where the file is TIFF inside, as most raw files are."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            tags = tiff.pages.first.tags
+            if number in tags:
+                return tags[number].value
+            exif = tags[_EXIF].value if _EXIF in tags else {}
+            return exif.get(tifffile.TIFF.EXIF_TAGS.get(number, ""))
+    except (tifffile.TiffFileError, KeyError, IndexError, ValueError):
+        return None

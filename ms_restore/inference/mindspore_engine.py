@@ -1,0 +1,61 @@
+"""Engines that MindSpore computes: a network, or an exported MINDIR file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from ms_restore.contracts import Geometry, Size
+
+
+class AnySize(nn.Cell):
+    """A network compiled once for every height, width and batch size."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.set_inputs(any_size(Geometry.of(network).channels))
+
+    def construct(self, y: Tensor) -> Tensor:
+        return self.network(y)
+
+
+def any_size(channels: int) -> Tensor:
+    """Return a placeholder (N, channels, H, W) whose other sides are unknown."""
+    return Tensor(shape=[None, channels, None, None], dtype=ms.float32)
+
+
+class MindSporeEngine:
+    """The network itself, on the device that ``runtime.start`` chose."""
+
+    name = "mindspore"
+    shape: Optional[Size] = None
+
+    def __init__(self, network: nn.Cell) -> None:
+        self._network = network
+        self._compiled = AnySize(network)
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        training = self._network.training
+        self._compiled.set_train(False)
+        try:
+            return self._compiled(Tensor(y)).asnumpy()
+        finally:
+            self._network.set_train(training)
+
+
+class MindIREngine:
+    """An exported MINDIR file; ``shape`` is the only (height, width) that it takes, None: any."""
+
+    name = "mindir"
+
+    def __init__(self, path: Path, shape: Optional[Size] = None) -> None:
+        self.shape = shape
+        self._graph = nn.GraphCell(ms.load(str(path)))
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        return self._graph(Tensor(y)).asnumpy()

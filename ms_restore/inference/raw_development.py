@@ -1,0 +1,89 @@
+"""Dark raw files restored to pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Optional
+
+import numpy as np
+
+from ms_restore.data.exposures import MOST, seconds_of
+from ms_restore.errors import InputError
+from ms_restore.images import raw
+from ms_restore.images.mosaic import KINDS
+from ms_restore.images.picture import Picture
+from ms_restore.images.raw import RawFrame
+from ms_restore.inference.restorer import Restorer
+from ms_restore.recipe import Recipe
+from ms_restore.report.terminal import say
+
+Bits = Literal[8, 16]
+_EXPOSURE = 10.0  # seconds, of the shorter of the two long exposures that Chen et al. trained with
+_DTYPES: dict[int, np.dtype] = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}
+
+
+def takes_raw(recipe: Recipe) -> bool:
+    return "mosaic" in recipe.degradation
+
+
+class Developer:
+    """Pictures from raw files, by a network that was trained for a sensor.
+
+    Args:
+        restorer: of a model that takes raw files.
+        ratio: how many times as long the frame is to seem exposed; None: 10 s divided by its
+            exposure (by its name or its header), at most 300.
+        bits: of the picture.
+    """
+
+    def __init__(self, restorer: Restorer, ratio: Optional[float], bits: Bits) -> None:
+        if ratio is not None and not 1 <= ratio <= 10_000:
+            raise InputError(f"--ratio {ratio:g}: expected a number from 1 to 10000, such as 100")
+        if bits not in _DTYPES:
+            raise InputError(f"--bits {bits}: expected 8 or 16")
+        self._restorer = restorer
+        self._ratio = ratio
+        self._bits = bits
+        settings = restorer.recipe.degradation
+        self._mosaic = KINDS[settings["mosaic"]]
+        self._camera = settings["camera"]
+
+    @property
+    def blank(self) -> Picture:
+        """A picture of the kind that is made."""
+        return Picture(np.empty((1, 1, 3), _DTYPES[self._bits]))
+
+    def weigh(self, path: Path) -> int:
+        """Bytes of the frame, packed and amplified, and of the picture."""
+        try:
+            height, width = raw.size(path)
+        except InputError:  # said when it is read
+            return 0
+        return height * width * (2 + 4 + 3 * self._bits // 8)
+
+    def read(self, path: Path) -> RawFrame:
+        """InputError as of ``raw.read``."""
+        return raw.read(path, self._mosaic)
+
+    def __call__(self, path: Path, read: RawFrame) -> Picture:
+        """The picture of a frame that was read from the file; InputError without a ratio."""
+        ratio = self._ratio or self._found(path)
+        if read.camera != self._camera:
+            say(
+                f"warning: {path} is of {read.camera or 'an unknown camera'}, "
+                f"{self._restorer.recipe.model} is for the sensor of {self._camera}; colours and "
+                "noise may be wrong"
+            )
+        pixels = self._restorer(read.amplified(ratio), _DTYPES[self._bits])
+        return Picture(np.ascontiguousarray(np.rot90(read.frame.cut(pixels), read.turns)))
+
+    def _found(self, path: Path) -> float:
+        seconds = seconds_of(path)
+        if seconds is None:
+            raise InputError(
+                f"{path}: no exposure in its name (such as 00001_00_0.1s.ARW) nor in its header; "
+                "say with --ratio how many times as long it is to seem exposed"
+            )
+        ratio = min(max(_EXPOSURE / seconds, 1.0), MOST)
+        say(f"{path}: exposed {seconds:g} s, ratio {ratio:g} (--ratio changes it)")
+        return ratio

@@ -1,0 +1,1 @@
+"""Writing MindRecord sets from images, HDF5, NIfTI volumes, pickles and raw files."""

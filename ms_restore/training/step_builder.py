@@ -1,0 +1,62 @@
+"""The training step of a recipe, and its learning rates."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import nn
+
+from ms_restore import parallel, registry
+from ms_restore.contracts import FollowsSteps
+from ms_restore.recipe import Recipe, TrainSettings
+from ms_restore.report.terminal import say
+from ms_restore.training import cpu_operators
+from ms_restore.training.step import LossScale, NetworkWithLoss, StepOptions, TrainStep
+
+
+def learning_rates(settings: TrainSettings) -> list[float]:
+    """Return the learning rate of every step of the whole run."""
+    lr = settings.lr * (parallel.ranks().count if settings.scale_lr == "linear" else 1)
+    factor = registry.bound("schedule", settings.schedule)
+    return [
+        lr * factor(step, settings.steps) * min(1.0, (step + 1) / (settings.warm_up + 1))
+        for step in range(settings.steps)
+    ]
+
+
+def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
+    """Return the recipe's training step of this network, which is changed in place.
+
+    The loss, the optimizer and the schedule are those that the recipe names.
+    """
+    settings = recipe.train
+    _speed_up(network, settings)
+    optimizer = registry.build(
+        "optimizer", settings.optimizer, network.trainable_params(), learning_rates(settings)
+    )
+    parallel.fuse(settings.all_reduce)
+    loss = registry.build("loss", settings.loss)
+    if isinstance(loss, FollowsSteps):
+        loss.follow(optimizer.global_step, settings.steps)
+    return TrainStep(
+        NetworkWithLoss(network, loss, settings.amp_level),
+        optimizer,
+        LossScale(settings.loss_scale or "none", settings.loss_scale_window),
+        StepOptions(
+            clip_norm=settings.clip_norm,
+            accumulate=settings.accumulate,
+            ema_decay=settings.ema_decay,
+            ranks=parallel.ranks().count,
+        ),
+    )
+
+
+def _speed_up(network: nn.Cell, settings: TrainSettings) -> None:
+    """Let compiled operators compute the network, where they can and should."""
+    wanted = settings.cpu_convolutions == "onednn" and settings.amp_level == "O0"
+    graph = ms.get_context("mode") == ms.GRAPH_MODE
+    if not (wanted and graph and ms.get_context("device_target") == "CPU"):
+        return
+    try:
+        cpu_operators.replace_operators(network)
+    except cpu_operators.Unavailable as reason:
+        say(f"operators of MindSpore, which train slower than compiled ones: {reason}")

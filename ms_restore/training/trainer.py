@@ -1,0 +1,208 @@
+"""Training a network into a run folder with checkpoints and a log."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from ms_restore import parallel, registry
+from ms_restore.contracts import Degradation, Geometry
+from ms_restore.data.sampling import TrainingBatches, as_dataset
+from ms_restore.inference.loaded_network import LoadedNetwork
+from ms_restore.inference.restorer import Restorer
+from ms_restore.recipe import Recipe
+from ms_restore.report.terminal import TrainingProgress, say
+from ms_restore.training import callbacks, loggers, run_folder
+from ms_restore.training.run_data import images_per_step, open_data
+from ms_restore.training.state import RunState
+from ms_restore.training.step import TrainStep
+from ms_restore.training.step_builder import build_step, learning_rates
+from ms_restore.training.validation import Scorer, Validation
+from ms_restore.weights import checkpoint
+from ms_restore.weights.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from mindspore.dataset import GeneratorDataset
+
+_SINK_STEPS = 100  # steps that an Ascend runs before Python sees its figures again
+
+
+@dataclasses.dataclass
+class Run:
+    """A training run's folder, best weights, steps done and best validation PSNR in dB."""
+
+    folder: Path
+    checkpoint: Path
+    steps: int
+    psnr: float
+
+
+class Stopped(SystemExit):
+    """A run that a signal ended; the exit code is the shell's for that signal."""
+
+
+class Trainer:
+    """Trains a network into a run folder, on the device that ``runtime.start`` chose.
+
+    Args:
+        network: is trained, in place.
+        degradation: makes the degraded patches.
+        recipe: the settings of the run; its ``network`` describes the network.
+        output: the run folder.
+        resumed: the checkpoint of the same folder to go on from.
+        max_steps: ends the run early; the learning-rate schedule stays that of the whole run.
+    """
+
+    def __init__(
+        self,
+        network: nn.Cell,
+        degradation: Degradation,
+        recipe: Recipe,
+        output: Path,
+        resumed: Optional[Checkpoint] = None,
+        max_steps: Optional[int] = None,
+    ) -> None:
+        self._network = network
+        self._degradation = degradation
+        self._recipe = recipe
+        self._output = output
+        self._resumed = resumed
+        facts = resumed.facts if resumed else {}
+        steps = recipe.train.steps
+        self._steps = callbacks.Steps(
+            first=facts.get("step", 0), last=min(max_steps or steps, steps)
+        )
+        self._best: float = facts.get("best_psnr", -np.inf)
+        # the samples used so far, by however many ranks
+        self._done: int = facts.get("samples", self._steps.first * images_per_step(recipe))
+
+    def run(
+        self, *, pretrained: Optional[Path] = None, logger_names: str = "jsonl", sink: bool = False
+    ) -> Run:
+        """Train to the last step.
+
+        Args:
+            pretrained: checkpoint whose weights are taken first, as far as they fit.
+            logger_names: comma-separated, see ``loggers``.
+            sink: hand the device many steps at a time.
+        """
+        recipe, output, steps, ranks = self._recipe, self._output, self._steps, parallel.ranks()
+        names = loggers.check_names(logger_names)
+        if self._resumed is None and ranks.first:
+            run_folder.check_free(output)
+        if steps.first >= steps.last:
+            say(f"{output}: all {steps.last} steps are done")
+            return Run(output, checkpoint.locate(output), steps.first, self._best)
+        geometry = Geometry.of(self._network)
+        batches, valid = open_data(
+            recipe, geometry, self._degradation, steps.last - steps.first, self._done
+        )
+        if pretrained is not None:
+            say(checkpoint.load_pretrained(self._network, checkpoint.read(pretrained)))
+        step_cell = build_step(self._network, recipe)
+        validated = registry.build("network", recipe.network)
+        state = RunState(self._network, step_cell, validated, recipe)
+        state.restore(self._resumed)
+        count = sum(parameter.size for parameter in self._network.trainable_params())
+        start = f"from step {steps.first} " if self._resumed else ""
+        device = ms.get_context("device_target")
+        say(f"{recipe.model}: {count:,} parameters, {device}, {start}to step {steps.last}")
+        note = "" if recipe.data.dir else " (no --data_dir)"
+        say(f"training on {batches.source.description}{note}, validating on {valid.description}")
+        with run_folder.in_use(output, recipe) if ranks.first else contextlib.nullcontext():
+            if ranks.first:
+                run_folder.cut_log(output, steps.first)
+            began = time.perf_counter()
+            restorer = Restorer(LoadedNetwork.of(validated, recipe))
+            scorer = Scorer(restorer, self._degradation, valid, state.refresh_validated)
+            stop = self._fit(step_cell, state, scorer, batches, names, sink)
+            seconds = time.perf_counter() - began
+        if stop is not None:
+            last = checkpoint.newest(output)[0].stem
+            say(f"stopped, saved as {last}; go on with: train --resume {output}")
+            raise Stopped(128 + stop)
+        kept = checkpoint.locate(output) if ranks.first else output / checkpoint.BEST
+        say(
+            f"{steps.last - steps.first} steps in {seconds:.0f} s, best PSNR {self._best:.2f} dB, "
+            f"in {kept}"
+        )
+        return Run(output, kept, steps.last, self._best)
+
+    def _fit(
+        self,
+        step_cell: TrainStep,
+        state: RunState,
+        scorer: Scorer,
+        batches: TrainingBatches,
+        logger_names: list[str],
+        sink: bool,
+    ) -> Optional[int]:
+        """Run the steps; return the number of the signal that ended them early, if one did."""
+        settings, steps = self._recipe.train, self._steps
+        outlets = loggers.open_all(logger_names if parallel.ranks().first else [], self._output)
+        reporter = loggers.Reporter(outlets, TrainingProgress(steps.first, steps.last))
+
+        def keep_best(step: int, psnr: float) -> None:
+            self._best = psnr
+            if parallel.ranks().first:
+                facts = {
+                    "step": step,
+                    "valid_psnr": psnr,
+                    "protocol": self._recipe.eval.protocol,
+                }
+                state.save_best(self._output / checkpoint.BEST, facts)
+
+        figures = callbacks.Figures(
+            steps, reporter, step_cell, learning_rates(settings), images_per_step(self._recipe)
+        )
+        validation = Validation(
+            steps, settings.validate_every, scorer, figures, keep_best, self._best
+        )
+        checkpoints = callbacks.Checkpoints(
+            steps, settings.checkpoint_every, lambda step: self._save(state, step), figures
+        )
+        stop = callbacks.Stop(steps, checkpoints)
+        dataset = as_dataset(batches, self._recipe.data.workers)
+        try:
+            with stop.listening():
+                listeners = [figures, validation, checkpoints, stop]
+                fit(step_cell, dataset, steps.last - steps.first, listeners, sink)
+        finally:
+            reporter.close()
+        if stop.signal is None and stop.last_step < steps.last:
+            raise RuntimeError(f"the data ended after step {stop.last_step} of {steps.last}")
+        return stop.signal
+
+    def _save(self, state: RunState, step: int) -> None:
+        """Write a checkpoint, and keep the last few files alone."""
+        if not parallel.ranks().first:
+            return
+        samples = self._done + (step - self._steps.first) * images_per_step(self._recipe)
+        facts = {"step": step, "samples": samples, "best_psnr": self._best}
+        state.save(checkpoint.numbered(self._output, step), facts)
+        for old in checkpoint.newest(self._output)[self._recipe.train.keep :]:
+            old.unlink()
+
+
+def fit(
+    step_cell: TrainStep,
+    dataset: GeneratorDataset,
+    count: int,
+    listeners: list[ms.train.Callback],
+    sink: bool,
+) -> None:
+    """Run ``count`` steps through ``mindspore.train.Model``; with data sink in chunks."""
+    model = ms.train.Model(step_cell)
+    step_cell.set_train()
+    if sink:
+        size = max(n for n in range(1, min(_SINK_STEPS, count) + 1) if count % n == 0)
+        model.train(count // size, dataset, listeners, dataset_sink_mode=True, sink_size=size)
+    else:
+        model.train(1, dataset, listeners, dataset_sink_mode=False)
