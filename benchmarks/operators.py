@@ -22,19 +22,15 @@ from typing import Any, Optional
 
 import mindspore as ms
 import numpy as np
+import yaml
 
 from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
-from ms_restore.inference.mindspore_engine import AnySize
+from ms_restore.contracts import Foldable, Geometry
+from ms_restore.inference.mindspore_engine import AnySize, any_size
 from ms_restore.training.step_builder import build_step
 
-_RECIPES: dict[str, tuple[str, dict[str, Any]]] = {  # of each network: a recipe, and how small
-    "edsr": ("edsr", {"blocks": 1, "filters": 4}),
-    "dncnn": ("dncnn_s25", {"layers": 3, "filters": 4}),
-    "noise2noise": ("noise2noise_gaussian", {"width": 3}),
-    "noise2noise_mri": ("noise2noise_mri", {"width": 3, "side": 31}),
-    "sid": ("sid_sony", {"width": 2}),
-}
+_TOP = Path(__file__).parents[1]
 _TRAINING = {"amp_level": "O2", "loss_scale": "dynamic", "ema_decay": 0.99, "clip_norm": 1.0}
 _STRUCTURE = {  # of the graph itself: they say what is computed when, and are no kernels
     *("Constant", "MakeTuple", "TupleGetItem", "Load", "UpdateState", "Depend", "Return"),
@@ -82,8 +78,8 @@ def forward(network: str) -> set[str]:
     from mindspore.train.mind_ir_pb2 import ModelProto
 
     cell = _built(network)[0].set_train(False)
-    cell = cell.folded() if hasattr(cell, "folded") else cell
-    example = ms.Tensor(shape=[None, cell.channels, None, None], dtype=ms.float32)
+    cell = cell.folded() if isinstance(cell, Foldable) else cell
+    example = any_size(Geometry.of(cell).channels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.mindir"
         ms.export(AnySize(cell), example, file_name=str(path), file_format="MINDIR")
@@ -100,10 +96,11 @@ def training(network: str, dumps: Path) -> set[str]:
     """The primitives of its training step, forward and backward, which is dumped there."""
     cell, recipe = _built(network)
     step = build_step(cell, recipe).set_train()
-    side = getattr(cell, "side", None) or 2 * cell.size_multiple
-    outputs = getattr(cell, "output_channels", cell.channels)
-    y = ms.Tensor(np.zeros((1, cell.channels, side, side), np.float32))
-    x = np.zeros((1, outputs, cell.scale * side, cell.scale * side), np.float32)
+    geometry = Geometry.of(cell)
+    side = geometry.side or 2 * geometry.size_multiple
+    large = geometry.scale * side
+    y = ms.Tensor(np.zeros((1, geometry.channels, side, side), np.float32))
+    x = np.zeros((1, geometry.output_channels, large, large), np.float32)
     shutil.rmtree(dumps, ignore_errors=True)
     step(y, ms.Tensor(x))
     found: set[str] = set()
@@ -116,7 +113,12 @@ def training(network: str, dumps: Path) -> set[str]:
 
 
 def _built(network: str) -> tuple[Any, recipes.Recipe]:
-    model, sizes = _RECIPES[network]
+    model, sizes = next(
+        (model, sizes)
+        for path in sorted(_TOP.glob("models/*/reduced.yml"))
+        for model, sizes in yaml.safe_load(path.read_text(encoding="utf-8")).items()
+        if recipes.load(model).network["name"] == network
+    )
     settings = {f"network.{key}": value for key, value in sizes.items()}
     settings |= {f"train.{key}": value for key, value in _TRAINING.items()}
     if "side" in sizes:

@@ -18,6 +18,7 @@ from common import publish
 from roofline import PEAK, of_forward
 
 from ms_restore import recipe, registry, runtime
+from ms_restore.contracts import Geometry
 
 _MODELS = (
     "edsr",
@@ -52,7 +53,7 @@ def on_paper(model: str) -> dict[str, Any]:
     batch = loaded.train.batch_size * loaded.train.accumulate
     step = 3 * forward * batch
     weights = 4 * sum(parameter.size for parameter in network.trainable_params())
-    channels = getattr(network, "output_channels", network.channels)
+    channels = Geometry.of(network).output_channels
     delivered = 4 * batch * (network.channels * side**2 + channels * loaded.data.patch_size**2)
     compute = step / PEAK
     result: dict[str, Any] = {

@@ -27,6 +27,7 @@ from turns import alternate, serve, spread, undo_environment
 
 from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
+from ms_restore.contracts import Geometry
 from ms_restore.recipe import Recipe
 
 _CASES = {  # model, and its input
@@ -105,7 +106,7 @@ def network_and_batch(
     rng = np.random.default_rng(0)
     y = rng.random(shape, np.float32)
     count, _, height, width = shape
-    channels = getattr(network, "output_channels", network.channels)
+    channels = Geometry.of(network).output_channels
     x = rng.random((count, channels, network.scale * height, network.scale * width), np.float32)
     return recipe, network, y, x
 

@@ -148,10 +148,7 @@ def _check_class(kind: Kind, name: str, target: Any) -> None:
         return
     if not callable(target):
         raise InputError(f"{kind} {name}: got {_described(target)}, expected a class or function")
-    function = target.__init__ if inspect.isclass(target) else target
-    parameters = list(inspect.signature(function).parameters.values())[inspect.isclass(target) :]
-    if inspect.isclass(target) and function is object.__init__:
-        parameters = []
+    parameters = _parameters(target)
     given = _POSITIONAL[kind]
     by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     for parameter in by_position[len(given) :]:
@@ -172,6 +169,16 @@ def _check_class(kind: Kind, name: str, target: Any) -> None:
                 f"{kind} {name}: its argument {parameter.name} has no type, so a recipe cannot "
                 f"check it; write {parameter.name}: int, or what it is"
             )
+
+
+def _parameters(target: Any) -> list[inspect.Parameter]:
+    """What a function or a class's own constructor takes; a class may leave that to its base."""
+    if not inspect.isclass(target):
+        return list(inspect.signature(target).parameters.values())
+    makers = [c for c in target.__mro__ if "__init__" in vars(c)]
+    if makers[0] is object or makers[0].__module__.startswith("mindspore"):
+        return []
+    return list(inspect.signature(target.__init__).parameters.values())[1:]
 
 
 def _base_of(kind: Kind) -> Optional[type]:
@@ -248,9 +255,9 @@ def _settings_model(target: Any) -> type[pydantic.BaseModel]:
     function = target.__init__ if inspect.isclass(target) else target
     hints = typing.get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
-        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        p.name: (hints[p.name], ... if p.default is p.empty else p.default)
+        for p in _parameters(target)
+        if p.kind is p.KEYWORD_ONLY
     }
     config = pydantic.ConfigDict(extra="forbid", protected_namespaces=())
     return pydantic.create_model(target.__name__, __config__=config, **fields)
@@ -315,7 +322,7 @@ def _name_of(kind: Kind, target: Any) -> str:
 
 def _attributes(kind: Kind, name: str, part: object) -> dict[str, object]:
     """The settings of an object by its attributes of the same names, checked by a second one."""
-    parameters = inspect.signature(type(part)).parameters.values()
+    parameters = _parameters(type(part))
     found = {p.name: inspect.getattr_static(part, p.name, p.default) for p in parameters}
     missing = [key for key, value in found.items() if value is inspect.Parameter.empty]
     if missing:

@@ -28,19 +28,20 @@ TINY = {
 }
 
 
-REDUCED = {
-    "edsr": {"blocks": 1, "filters": 4},
-    "dncnn": {"layers": 3, "filters": 4},
-    "noise2noise": {"width": 3},
-    "noise2noise_mri": {"width": 3, "side": 31},
-    "sid": {"width": 2},
+# a recipe of each network, and its settings as small as they go, beside the recipes
+SMALL_MODELS: dict[str, dict[str, object]] = {
+    model: settings
+    for path in sorted((TOP / "models").glob("*/reduced.yml"))
+    for model, settings in yaml.safe_load(path.read_text()).items()
 }
+REDUCED = {recipe.load(m).network["name"]: settings for m, settings in SMALL_MODELS.items()}
 
 
 def reduced(model: str) -> dict[str, object]:
     """Settings that make a shipped model's network as small as it goes."""
     sizes = REDUCED[recipe.load(model).network["name"]]
-    return {f"network.{key}": value for key, value in sizes.items()}
+    settings = {f"network.{key}": value for key, value in sizes.items()}
+    return settings | ({"data.patch_size": sizes["side"]} if "side" in sizes else {})
 
 
 @pytest.fixture(scope="session")

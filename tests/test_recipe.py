@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import yaml
 
@@ -27,20 +28,20 @@ def test_every_shipped_recipe_trains_one_step(model, tmp_path, pictures):
     from ms_restore import api
 
     small = reduced(model)
-    scale = recipe.load(model).network.get("scale", 3)
-    sides = {"noise2noise": 32, "sid": 96}
-    side = sides.get(recipe.load(model).network["name"], 4 * scale)
-    side = small.get("network.side", side)
+    geometry = registry.network_geometry(recipe.load(model, small).network)
+    mosaic = registry.build("degradation", recipe.load(model).degradation).mosaic
+    multiple = np.lcm(geometry.size_multiple * geometry.scale, mosaic.period if mosaic else 1)
+    side = geometry.side or (multiple if multiple >= 12 else 4 * multiple)
     run = api.train(
         model,
-        data_dir=None if side > 60 or "network.side" in small else pictures,
+        data_dir=None if geometry.side or side > 40 else pictures,
         output_dir=tmp_path / "run",
         max_steps=1,
         device_target="CPU",
         settings={
             **small,
             "train.batch_size": 1,
-            "data.patch_size": side,
+            "data.patch_size": int(side),
             "data.valid_images": 1,
         },
     )

@@ -6,6 +6,7 @@ kernel's entry (i, j), counted from its centre, has that weight.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Callable
 
@@ -14,8 +15,8 @@ from scipy import fft
 
 from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.images.reading import read_picture
-from ms_restore.report.terminal import say
 
+_LOG = logging.getLogger(__name__)
 _NAMED = "gaussian:1.6 (deviation), motion:15:30 (length, degrees) or disk:3 (radius)"
 _SUBPIXELS = 9  # a side; kernels with an edge are averaged over each pixel
 _SUFFIXES = (".png", ".npy", ".mat")
@@ -54,7 +55,9 @@ def _announced(kernel: np.ndarray, name: str) -> np.ndarray:
     result = normalised(kernel, name)
     if result.shape != kernel.shape[:2]:
         before, after = (f"{shape[0]}x{shape[1]}" for shape in (kernel.shape, result.shape))
-        say(f"kernel {name} is {before}: a zero row or column makes it {after}, with a centre")
+        _LOG.warning(
+            "kernel %s is %s: a zero row or column makes it %s, with a centre", name, before, after
+        )
     return result
 
 

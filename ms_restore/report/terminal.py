@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional, TypeVar
@@ -15,7 +16,20 @@ console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK_ID
 
 
 def say(line: str) -> None:
+    """Print a line, as it is."""
     console.print(line, markup=False)
+
+
+class _Spoken(logging.Handler):
+    """Shows what the lower floors of the package log, which do not know the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+_log = logging.getLogger("ms_restore")
+if not _log.handlers:
+    _log.addHandler(_Spoken())
 
 
 _T = TypeVar("_T")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ms_restore import recipe as recipes
 from ms_restore import registry
-from ms_restore.contracts import Progress, Solution, Solver
+from ms_restore.contracts import Progress, Solver
 from ms_restore.degradations.operators import Blur
 from ms_restore.errors import InputError, did_you_mean
 from ms_restore.files import atomic_write
@@ -106,42 +106,42 @@ def restore(
     )
     whole = task == "deblur" and not same_size
     for source, target in pairs:
-        y, dtype = _read(source)
-        _check_target(target, dtype)
         reference = None if truth is None else _read(Path(truth))[0]
         watcher = _Watcher(solver.iterations, operator, whole, reference)
-        x_hat, solution = _restored(solver, source, y, watcher, noise, seed)
-        _write(target, x_hat, dtype)
-        say(
-            f"{source} -> {target} ({x_hat.shape[1]}x{x_hat.shape[0]}): {solution.iterations} "
-            f"iterations of {solution.seconds_per_iteration:.2f} s, misfit "
-            f"{solution.misfit_255[0]:.2f}/255{watcher.gain()}"
-        )
+        _restore_file(solver, source, target, watcher, noise, seed)
         if save_trajectory is not None:
             trajectory(Path(save_trajectory), watcher.frames, watcher.curves)
             say(f"trajectory in {save_trajectory}")
     return [target for _, target in pairs]
 
 
-def _restored(
+def _restore_file(
     solver: Solver,
     source: Path,
-    y: np.ndarray,
+    target: Path,
     watcher: _Watcher,
     noise: Optional[float],
     seed: int,
-) -> tuple[np.ndarray, Solution]:
-    """One picture; ``source`` is named where it cannot be restored."""
+) -> None:
+    """Restore one picture, and say how it went."""
+    y, dtype = _read(source)
+    _check_target(target, dtype)
     operator = watcher.operator
     watcher.start(operator.start(y.transpose(2, 0, 1)[None]))
     try:
-        return tasks.restored(
+        x_hat, solution = tasks.restored(
             solver, y, operator, sigma_255=noise, whole=watcher.whole, seed=seed, monitor=watcher
         )
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     finally:
         watcher.close()
+    _write(target, x_hat, dtype)
+    say(
+        f"{source} -> {target} ({x_hat.shape[1]}x{x_hat.shape[0]}): {solution.iterations} "
+        f"iterations of {solution.seconds_per_iteration:.2f} s, misfit "
+        f"{solution.misfit_255[0]:.2f}/255{watcher.gain()}"
+    )
 
 
 class _Watcher:

@@ -116,7 +116,7 @@ def test_noise2noise(model, shape, tmp_path):
     loaded = recipe.load(model, settings)
     network = registry.build("network", loaded.network)
     geometry = Geometry.of(network)
-    size = geometry.sizes()[-1]
+    size = geometry.example_sizes()[-1]
     metadata = Metadata(loaded, geometry, size if shape else None, None)
     assert mindir.export(network, tmp_path / "net.mindir", metadata) <= 1e-4
     restorer = api.load_model(tmp_path / "net.mindir", device_target="CPU")

@@ -34,7 +34,7 @@ def test_every_network_equals_its_checkpoint(model, tmp_path):
     assert exporting.export(network, tmp_path / "net.onnx", metadata) < 1e-4
     read, engine = exporting.read(tmp_path / "net.onnx")
     assert read.recipe == loaded
-    for height, width in metadata.geometry.sizes():
+    for height, width in metadata.geometry.example_sizes():
         y = np.random.default_rng(0).random((2, network.channels, height, width), np.float32)
         assert engine(y).shape[:1] == (2,)
 

@@ -1,0 +1,60 @@
+"""Contracts: what each kind of part must have, ours and those that others bring.
+
+Images are float32 in [0, 1] wherever nothing else is said. Arrays of whole images are (H, W, C),
+batches are (N, C, H, W). A caller's own class that keeps to its contract serves everywhere as ours
+do: in recipes, in training, in evaluation, in tiles and in exported files.
+
+| part | what to write |
+| --- | --- |
+| network | a ``mindspore.nn.Cell``; ``Network`` says which attributes it may add |
+| degradation | a class derived from ``Degradation`` |
+| loss | a ``mindspore.nn.Cell`` from (x_hat, x) to a scalar; see ``Loss`` |
+| optimizer | a function (parameters, rates, \\*, ...) that gives a ``mindspore.nn.Optimizer`` |
+| schedule | a function (step, steps, \\*, ...) that gives the factor on the learning rate |
+| solver | a class whose constructor takes the prior; see ``Solver`` |
+"""
+
+from ms_restore.contracts.degradation import Degradation, SpectralDegradation
+from ms_restore.contracts.network import (
+    Coupled,
+    Engine,
+    Foldable,
+    FollowsSteps,
+    Geometry,
+    Loss,
+    Network,
+    PartlyFloat16,
+    Size,
+)
+from ms_restore.contracts.solver import LinearOperator, Prior, Progress, Solution, Solver
+from ms_restore.contracts.source import (
+    ImageSource,
+    PatchLocation,
+    PatchRequest,
+    StoredPatch,
+    TrainingSource,
+)
+
+__all__ = [
+    "Coupled",
+    "Degradation",
+    "Engine",
+    "Foldable",
+    "FollowsSteps",
+    "Geometry",
+    "ImageSource",
+    "LinearOperator",
+    "Loss",
+    "Network",
+    "PartlyFloat16",
+    "PatchLocation",
+    "PatchRequest",
+    "Prior",
+    "Progress",
+    "Size",
+    "Solution",
+    "Solver",
+    "SpectralDegradation",
+    "StoredPatch",
+    "TrainingSource",
+]

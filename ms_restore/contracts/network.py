@@ -1,0 +1,151 @@
+"""Networks, losses and engines: what computes an image, and what judges it in training."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import (
+    TYPE_CHECKING,
+    Optional,
+    Protocol,
+    runtime_checkable,
+)
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mindspore import Parameter, Tensor, nn
+
+    from ms_restore.recipe import Recipe
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+class Network(Protocol):
+    """A network from a degraded image to a restored one.
+
+    It is a ``mindspore.nn.Cell`` whose ``construct`` takes y (N, channels, H, W) and gives x_hat
+    (N, output_channels, scale * H, scale * W), both float32 in [0, 1]. Each attribute may be left
+    out and then has the value named here.
+    """
+
+    scale: int
+    """Output pixels for each input pixel along a side; 1."""
+    channels: int
+    """Channels of the input; 3."""
+    output_channels: int
+    """Channels of the output; as many as ``channels``."""
+    size_multiple: int
+    """The input's height and width must be multiples of this; 1."""
+    side: Optional[int]
+    """The only height and width that the network takes, in pixels; None, which means any."""
+    receptive_radius: Optional[int]
+    """How many input pixels away an output pixel can still depend on the input. None, the value
+    where nothing is said, means the whole picture: it is then never computed in tiles."""
+    floats_per_pixel: int
+    """About how many float32 numbers inference holds at once for each input pixel; four times the
+    most channels that any of the weights gives."""
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A network with another form for inference, such as one without batch normalisation."""
+
+    def folded(self) -> nn.Cell:
+        """Return the same function of an image in the form that is run and exported."""
+        ...
+
+
+@runtime_checkable
+class PartlyFloat16(Protocol):
+    """A network of which only one cell may compute in float16 at level O2.
+
+    The network casts what that cell gives back to float32.
+    """
+
+    float16_part: nn.Cell
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """A loss, which is a ``mindspore.nn.Cell``.
+
+    Its ``construct`` takes x_hat and x, both (N, C, H, W) float32, and gives a scalar. x is the
+    clean patch, or with ``data.target: degraded`` an independent corruption of it, with the further
+    channels that the degradation's ``targets`` adds behind it.
+    """
+
+    def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the scalar loss of a batch."""
+        ...
+
+
+@runtime_checkable
+class FollowsSteps(Protocol):
+    """A loss that changes over the run."""
+
+    def follow(self, step: Parameter, steps: int) -> None:
+        """Take the counter of updates, and how many updates the run has in all."""
+        ...
+
+
+@runtime_checkable
+class Coupled(Protocol):
+    """A class of parts whose settings must agree with other settings of the recipe."""
+
+    @classmethod
+    def conflicts(cls, recipe: Recipe) -> list[str]:
+        """Return one line for each contradiction; settings that follow others may be set here."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """The attributes of a network without the network; an exported file carries them.
+
+    The fields are explained at ``Network``.
+    """
+
+    scale: int
+    channels: int
+    receptive_radius: Optional[int]
+    floats_per_pixel: int
+    size_multiple: int
+    output_channels: int
+    side: Optional[int]
+
+    @classmethod
+    def of(cls, network: nn.Cell) -> Geometry:
+        """Read the attributes of a network, with the contract's values for what it leaves out."""
+        channels = getattr(network, "channels", 3)
+        widths = [p.shape[0] for p in network.get_parameters() if p.ndim > 1]
+        return cls(
+            scale=getattr(network, "scale", 1),
+            channels=channels,
+            receptive_radius=getattr(network, "receptive_radius", None),
+            floats_per_pixel=getattr(
+                network, "floats_per_pixel", 4 * max(widths, default=channels)
+            ),
+            size_multiple=getattr(network, "size_multiple", 1),
+            output_channels=getattr(network, "output_channels", channels),
+            side=getattr(network, "side", None),
+        )
+
+    def example_sizes(self) -> list[Size]:
+        """Three (height, width) that the network takes, odd ones where it takes them."""
+        if self.side:
+            return [(self.side, self.side)]
+        multiple = self.size_multiple
+        factors = ((1, 1), (2, 1), (1, 3)) if multiple > 8 else ((16, 16), (37, 23), (64, 48))
+        return [(height * multiple, width * multiple) for height, width in factors]
+
+
+class Engine(Protocol):
+    """What computes a network's output, (N, C, H, W) float32 arrays in and out."""
+
+    name: str
+    """As ``--engine`` names it."""
+    shape: Optional[Size]
+    """The only height and width that it takes; None: any that the network takes."""
+
+    def __call__(self, y: np.ndarray) -> np.ndarray: ...
