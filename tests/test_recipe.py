@@ -6,6 +6,8 @@ import yaml
 
 from ms_restore import recipe, registry
 from ms_restore.errors import InputError
+from ms_restore.training.run_data import open_data
+from ms_restore.training.trainer import Trainer
 from tests.conftest import reduced
 
 
@@ -22,29 +24,56 @@ def test_every_shipped_recipe_is_whole(model):
 TRAINED = sorted(name for name in recipe.files() if recipe.load(name).solver is None)
 
 
-@pytest.mark.parametrize("model", TRAINED)
-def test_every_shipped_recipe_trains_one_step(model, tmp_path, pictures):
-    """At reduced size: the recipe's own parts, put together."""
-    from ms_restore import api
-
+def small_recipe(model):
+    """The recipe with a reduced network and the smallest patches that it can have."""
     small = reduced(model)
     geometry = registry.network_geometry(recipe.load(model, small).network)
     mosaic = registry.build("degradation", recipe.load(model).degradation).mosaic
     multiple = np.lcm(geometry.size_multiple * geometry.scale, mosaic.period if mosaic else 1)
     side = geometry.side or (multiple if multiple >= 12 else 4 * multiple)
-    run = api.train(
-        model,
-        data_dir=None if geometry.side or side > 40 else pictures,
-        output_dir=tmp_path / "run",
-        max_steps=1,
-        device_target="CPU",
-        settings={
-            **small,
-            "train.batch_size": 1,
-            "data.patch_size": int(side),
-            "data.valid_images": 1,
-        },
-    )
+    small |= {"train.batch_size": 1, "data.patch_size": int(side), "data.valid_images": 1}
+    return recipe.load(model, small)
+
+
+def distinct_steps():
+    """Of the recipes whose training steps are the same graph, the first one."""
+    found = {}
+    for model in TRAINED:
+        small = small_recipe(model)
+        train = small.train
+        step = (train.loss, train.optimizer["name"], train.amp_level, train.ema_decay > 0)
+        masked = small.degradation["name"] == "bernoulli"
+        key = str((small.network, small.data.patch_size, step, train.clip_norm, masked))
+        found.setdefault(key, model)
+    return sorted(found.values())
+
+
+@pytest.mark.parametrize("model", TRAINED)
+def test_every_shipped_recipe_makes_its_batches(model):
+    """Degradation, augmentation and sources, put together: finite, of the network's shapes."""
+    small = small_recipe(model)
+    geometry = registry.network_geometry(small.network)
+    degradation = registry.build("degradation", small.degradation)
+    batches, valid = open_data(small, geometry, degradation, steps=2)
+    side = small.data.patch_size
+    for y, x in (batches[0], batches[1]):
+        assert y.shape == (1, geometry.channels, *[side // geometry.scale] * 2)
+        assert x.shape[0] == 1
+        assert x.shape[1] - geometry.output_channels in (0, 1)  # a mask behind it
+        assert x.shape[2:] == (side, side)
+        assert y.dtype == x.dtype == np.float32
+        assert np.isfinite(y).all()
+        assert np.isfinite(x).all()
+    assert len(valid) > 0
+
+
+@pytest.mark.parametrize("model", distinct_steps())
+def test_every_kind_of_step_trains(model, tmp_path):
+    """At reduced size: the recipe's own parts, put together."""
+    small = small_recipe(model)
+    network = registry.build("network", small.network)
+    degradation = registry.build("degradation", small.degradation)
+    run = Trainer(network, degradation, small, tmp_path / "run", max_steps=1).run()
     assert run.steps == 1
     assert run.checkpoint.is_file()
 

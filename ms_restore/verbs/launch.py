@@ -11,7 +11,7 @@ from ms_restore.launch import jobs
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike
 
-_TRAIN = Path(__file__).parents[1] / "launch" / "train.py"
+_TRAIN = Path(__file__).parents[1] / "launch" / "rank_main.py"
 
 
 def launch(
