@@ -25,7 +25,7 @@ import numpy as np
 
 from ms_restore import parts, runtime
 from ms_restore import recipe as recipes
-from ms_restore.inference.engines import AnySize
+from ms_restore.inference.any_size import AnySize
 from ms_restore.training.run import build_step
 
 _RECIPES: dict[str, tuple[str, dict[str, Any]]] = {  # of each network: a recipe, and how small

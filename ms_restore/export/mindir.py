@@ -13,7 +13,8 @@ from ms_restore.errors import InputError
 from ms_restore.export.checking import check
 from ms_restore.export.metadata import KEY, Metadata
 from ms_restore.files import replacing
-from ms_restore.inference.engines import AnySize, MindIREngine
+from ms_restore.inference.any_size import AnySize
+from ms_restore.inference.engines import MindIREngine
 from ms_restore.inference.lite import LiteEngine
 
 

@@ -13,6 +13,7 @@ from mindspore import Tensor, nn
 
 from ms_restore.errors import InputError
 from ms_restore.export import onnx_graph
+from ms_restore.inference.any_size import AnySize
 
 
 class Engine(Protocol):
@@ -22,18 +23,6 @@ class Engine(Protocol):
     """
 
     def __call__(self, y: np.ndarray) -> np.ndarray: ...
-
-
-class AnySize(nn.Cell):
-    """A network compiled once for every height, width and batch size."""
-
-    def __init__(self, network: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.network = network
-        self.set_inputs(Tensor(shape=[None, network.channels, None, None], dtype=ms.float32))
-
-    def construct(self, y: Tensor) -> Tensor:
-        return self.network(y)
 
 
 class MindSporeEngine:

@@ -1,0 +1,17 @@
+"""How MindSpore's operators are written as ONNX; see ``table``."""
+
+from ms_restore.export.operators import elementwise, layers, matrices, numbers, resizing, shapes
+from ms_restore.export.operators.table import TABLE, Operator, Unsupported, broadcast
+
+__all__ = [
+    "TABLE",
+    "Operator",
+    "Unsupported",
+    "broadcast",
+    "elementwise",
+    "layers",
+    "matrices",
+    "numbers",
+    "resizing",
+    "shapes",
+]
