@@ -104,7 +104,9 @@ def graph_of(network: nn.Cell, shape: Optional[tuple[int, int]]) -> Program:
             proto.ParseFromString(path.read_bytes())
     except Exception as error:  # MindSpore raises many types for a network that it cannot compile
         first = str(error).strip().split("\n")[0]
-        raise InputError(f"{type(network).__name__} cannot be exported by MindSpore: {first}") from None
+        raise InputError(
+            f"{type(network).__name__} cannot be exported by MindSpore: {first}"
+        ) from None
     finally:
         network.set_train(training)
     return _program(proto)

@@ -62,6 +62,22 @@ def bias_of_convolution(view: View, node: Node) -> Rewritten:
     return [_convolution(made, node, weight, bias + numbers)]
 
 
+def bias_of_sum(view: View, node: Node) -> Rewritten:
+    """(x + y) + numbers, where y is a convolution, is x + (y + numbers): then it has a bias."""
+    if node.kind != "Add":
+        return None
+    for total, numbers in (node.inputs, node.inputs[::-1]):
+        inner = view.own_maker(total, "Add")
+        if inner is None or not isinstance(numbers, np.ndarray):
+            continue
+        for kind in _CONVOLUTIONS:
+            for x, y in (inner.inputs, inner.inputs[::-1]):
+                if view.own_maker(y, kind) is not None and isinstance(x, str):
+                    part = Node("Add", [y, numbers], [view.name()], {})
+                    return [part, Node("Add", [x, part.outputs[0]], node.outputs, {})]
+    return None
+
+
 def gain_of_convolution(view: View, node: Node) -> Rewritten:
     """A convolution times a number for each channel is one with other weights."""
     found = _convolution_and_numbers(view, node, ("Mul", "Div"))
@@ -133,14 +149,14 @@ def leaky_relu(view: View, node: Node) -> Rewritten:
     if node.kind == "Max" and len(node.inputs) == 2:
         for x, scaled in (node.inputs, node.inputs[::-1]):
             source, slope = _times_number(view, scaled)
-            if source == x and slope is not None and 0 <= slope <= 1:
-                return [Node("LeakyRelu", [source], node.outputs, {"alpha": slope})]
+            if source and source == x and slope is not None and 0 <= slope <= 1:
+                return [Node("LeakyRelu", [x], node.outputs, {"alpha": slope})]
     if node.kind != "Add":
         return None
     for scaled, rest in (node.inputs, node.inputs[::-1]):
         x, slope = _times_number(view, scaled)
         positive, share = _times_number(view, rest)
-        relu = view.maker(positive, "Relu") if positive is not None else None
+        relu = view.maker(positive, "Relu")
         if relu is None or slope is None or share is None or relu.inputs[0] != x:
             continue
         if abs(slope + share - 1) < 1e-6:
@@ -148,14 +164,15 @@ def leaky_relu(view: View, node: Node) -> Rewritten:
     return None
 
 
-def _times_number(view: View, value: Input) -> tuple[Optional[str], Optional[float]]:
+def _times_number(view: View, value: Input) -> tuple[str, Optional[float]]:
+    """The tensor and the number that were multiplied to make it."""
     product = view.maker(value, "Mul")
     if product is None:
-        return None, None
+        return "", None
     for x, factor in (product.inputs, product.inputs[::-1]):
         if isinstance(x, str) and isinstance(factor, np.ndarray) and factor.size == 1:
             return x, float(str(factor.reshape(-1)[0]))
-    return None, None
+    return "", None
 
 
 def pixel_shuffle(view: View, node: Node) -> Rewritten:
@@ -166,7 +183,9 @@ def pixel_shuffle(view: View, node: Node) -> Rewritten:
     split = view.maker(turn.inputs[0], "Reshape") if turn is not None else None
     if turn is None or split is None or turn.attributes["perm"] != [0, 1, 4, 2, 5, 3]:
         return None
-    source, parts, whole = (view.sizes(name) for name in (split.inputs[0], *split.outputs, *node.outputs))  # noqa: E501
+    source, parts, whole = (
+        view.sizes(name) for name in (split.inputs[0], *split.outputs, *node.outputs)
+    )
     if source is None or parts is None or whole is None or len(source) != 4 or len(whole) != 4:
         return None
     number, channels, factor, same, height, width = parts
@@ -203,7 +222,9 @@ def reshaped_twice(view: View, node: Node) -> Rewritten:
         return _name(node.inputs[0])
     inner = view.own_maker(node.inputs[0], "Reshape")
     shape = node.inputs[1]
-    explicit = isinstance(shape, SizeVector) or (isinstance(shape, np.ndarray) and (shape != 0).all())
+    explicit = isinstance(shape, SizeVector) or (
+        isinstance(shape, np.ndarray) and (shape != 0).all()
+    )
     if inner is not None and explicit:
         return [Node("Reshape", [inner.inputs[0], shape], node.outputs, {})]
     return None
@@ -221,5 +242,6 @@ RULES = (
     transposed_twice,
     reshaped_twice,
     bias_of_convolution,
+    bias_of_sum,
     gain_of_convolution,
 )

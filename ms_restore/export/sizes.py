@@ -99,6 +99,9 @@ class Size:
     def __mod__(self, divisor: Number) -> Number:
         return self - (self // divisor) * divisor
 
+    def __rfloordiv__(self, other: int) -> Number:
+        raise Undecided
+
     __radd__ = __add__
     __rmul__ = __mul__
 

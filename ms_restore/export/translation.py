@@ -51,7 +51,10 @@ class Translation:
         return self._called(self._program.main, inputs, ChainMap(self._constants))
 
     def _called(
-        self, graph: mindir_graph.Graph, arguments: Iterable[Value], scope: MutableMapping[str, Value]
+        self,
+        graph: mindir_graph.Graph,
+        arguments: Iterable[Value],
+        scope: MutableMapping[str, Value],
     ) -> Value:
         values = ChainMap({}, scope)
         values.update(zip(graph.inputs, arguments))

@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 from ms_restore import parts, runtime
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError
-from ms_restore.export import cache, mindir, onnx, onnx_graph
+from ms_restore.export import cache, mindir, onnx
 from ms_restore.export.metadata import Metadata
 from ms_restore.files import sha256
 from ms_restore.inference import choice
@@ -153,8 +153,6 @@ def _exported(
         if recipe.network == metadata.recipe.network:
             return Opened(metadata.geometry, recipe, engine)
     network, recipe = network_of(path, model, settings)
-    if automatic and not onnx_graph.is_known(type(network).__name__):
-        return Opened(network, recipe, None)
     own = checkpoints.read(path).recipe  # another, or none, is not the file's and is not kept
     keep = own is not None and own.network == recipe.network
     metadata = Metadata(own or recipe, Geometry.of(network), None, sha256(path))

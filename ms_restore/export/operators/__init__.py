@@ -1,6 +1,15 @@
 """How MindSpore's operators are written as ONNX; see ``table``."""
 
-from ms_restore.export.operators import elementwise, layers, matrices, numbers, resizing, shapes
+from ms_restore.export.operators import (
+    convolutions,
+    elementwise,
+    matrices,
+    normalisation,
+    numbers,
+    pooling,
+    resizing,
+    shapes,
+)
 from ms_restore.export.operators.table import TABLE, Operator, Unsupported, broadcast
 
 __all__ = [
@@ -8,10 +17,12 @@ __all__ = [
     "Operator",
     "Unsupported",
     "broadcast",
+    "convolutions",
     "elementwise",
-    "layers",
     "matrices",
+    "normalisation",
     "numbers",
+    "pooling",
     "resizing",
     "shapes",
 ]

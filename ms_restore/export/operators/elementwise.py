@@ -98,14 +98,14 @@ def _unary(kind: str) -> None:
 
 def _binary(kind: str) -> None:
     @operator(kind, elementwise=True)
-    def write(graph: Graph, first: Operand, second: Operand, alpha: int = 1) -> Tensor:
+    def write(graph: Graph, first: Operand, second: Operand) -> Tensor:
+        elements = _whole_elements(_BINARY[kind], tensor_of(first), tensor_of(second))
+        if elements is not None:
+            return of_sizes(elements)
         one, two = operands(graph, first, second)
-        if alpha != 1:
-            two = graph.node("Mul", two, tensor_of(alpha, two.dtype))
         if kind in ("Div", "Divs", "RealDiv") and not is_float(one.dtype or np.float32):
             one, two = cast(graph, one, np.float32), cast(graph, two, np.float32)
-        elements = _whole_elements(_BINARY[kind], one, two)
-        return of_sizes(elements) if elements else graph.node(_BINARY[kind], one, two)
+        return graph.node(_BINARY[kind], one, two)
 
 
 for _kind in _UNARY:
@@ -178,7 +178,9 @@ def _log_of_more(graph: Graph, x: Tensor) -> Tensor:
 
 
 @operator("Log", elementwise=True)
-def _log(graph: Graph, x: Tensor, base: float = -1.0, scale: float = 1.0, shift: float = 0.0) -> Tensor:
+def _log(
+    graph: Graph, x: Tensor, base: float = -1.0, scale: float = 1.0, shift: float = 0.0
+) -> Tensor:
     if (base, scale, shift) != (-1.0, 1.0, 0.0):
         raise Unsupported("with a base, scale or shift")
     return graph.node("Log", x)
@@ -194,9 +196,10 @@ def _floor_quotient(graph: Graph, x: Operand, y: Operand) -> Tensor:
 
 @operator("TruncateDiv", elementwise=True)
 def _whole_quotient(graph: Graph, x: Operand, y: Operand) -> Tensor:
+    first, second = tensor_of(x), tensor_of(y)
+    if first.elements is not None and second.value is not None and (second.value == 1).all():
+        return first
     one, two = operands(graph, x, y)
-    if one.elements is not None and two.value is not None and (two.value == 1).all():
-        return one
     quotient = graph.node("Div", one, two)
     if not is_float(one.dtype or two.dtype):
         return quotient

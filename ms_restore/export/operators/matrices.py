@@ -6,7 +6,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from ms_restore.export.onnx_nodes import Graph, Tensor, constant
+from ms_restore.export.onnx_nodes import Graph, Tensor
 from ms_restore.export.operators.table import Unsupported, integers, operator, sizes_of, tensor_of
 from ms_restore.export.sizes import Number, product_of
 
@@ -72,9 +72,7 @@ def reduced(graph: Graph, kind: str, x: Tensor, axes: Axes, keep: bool) -> Tenso
     else:
         made = graph.node(kind, x, axes=along, keepdims=int(keep))
     left: list[Number] = [
-        1 if axis in along else size
-        for axis, size in enumerate(sizes)
-        if keep or axis not in along
+        1 if axis in along else size for axis, size in enumerate(sizes) if keep or axis not in along
     ]
     return graph.described(made, tuple(left), x.dtype)
 
@@ -178,68 +176,9 @@ def _log_softmax(
     return _along_one("LogSoftmax", graph, x, axis)
 
 
-def _along_one(
-    kind: str, graph: Graph, x: Tensor, axis: Union[int, tuple[int, ...]]
-) -> Tensor:
+def _along_one(kind: str, graph: Graph, x: Tensor, axis: Union[int, tuple[int, ...]]) -> Tensor:
     if isinstance(axis, tuple):
         if len(axis) != 1:
             raise Unsupported("along several axes")
         axis = axis[0]
     return graph.described(graph.node(kind, x, axis=axis), x.sizes, x.dtype)
-
-
-@operator("LayerNorm")
-def _layer_norm(
-    graph: Graph,
-    x: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    begin_norm_axis: int = 1,
-    begin_params_axis: int = 1,
-    epsilon: float = 1e-7,
-) -> tuple[Tensor, ...]:
-    return (normalised(graph, x, begin_norm_axis, gamma, beta, epsilon),)
-
-
-@operator("LayerNormExt")
-def _layer_norm_of_shape(
-    graph: Graph,
-    x: Tensor,
-    shape: tuple[int, ...],
-    gamma: Optional[Tensor] = None,
-    beta: Optional[Tensor] = None,
-    epsilon: float = 1e-5,
-) -> tuple[Tensor, ...]:
-    return (normalised(graph, x, -len(shape), gamma, beta, epsilon),)
-
-
-@operator("RmsNorm")
-def _rms_norm(graph: Graph, x: Tensor, gamma: Tensor, epsilon: float = 1e-6) -> tuple[Tensor, ...]:
-    square = graph.described(graph.node("Mul", x, x), x.sizes, x.dtype)
-    mean = reduced(graph, "ReduceMean", square, -1, True)
-    root = graph.node("Sqrt", graph.node("Add", mean, tensor_of(epsilon, x.dtype)))
-    return (graph.node("Mul", graph.node("Div", x, root), gamma),)
-
-
-def normalised(
-    graph: Graph,
-    x: Tensor,
-    first_axis: int,
-    gamma: Optional[Tensor],
-    beta: Optional[Tensor],
-    epsilon: float,
-) -> Tensor:
-    """(x - mean) / sqrt(variance + epsilon) * gamma + beta, along the axes from the first on."""
-    count = len(sizes_of(x))
-    axes = tuple(range(first_axis % count, count))
-    mean = reduced(graph, "ReduceMean", x, axes, True)
-    difference = graph.described(graph.node("Sub", x, mean), x.sizes, x.dtype)
-    square = graph.described(graph.node("Mul", difference, difference), x.sizes, x.dtype)
-    variance = reduced(graph, "ReduceMean", square, axes, True)
-    root = graph.node("Sqrt", graph.node("Add", variance, constant(epsilon, x.dtype)))
-    made = graph.node("Div", difference, root)
-    if gamma is not None:
-        made = graph.node("Mul", made, gamma)
-    if beta is not None:
-        made = graph.node("Add", made, beta)
-    return graph.described(made, x.sizes, x.dtype)

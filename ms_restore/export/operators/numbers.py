@@ -1,4 +1,4 @@
-"""Tuples, and numbers that are not tensors: what sizes are calculated with, and what depends on it."""
+"""Tuples and numbers: what sizes are calculated with, and the branches that depend on them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Any, Callable
 import numpy as np
 
 from ms_restore.export.onnx_nodes import Graph, Tensor, of_sizes
-from ms_restore.export.operators.table import Unsupported, cast, operator, sizes_of, tensor_of
+from ms_restore.export.operators.table import (
+    Unsupported,
+    cast,
+    operator,
+    sizes_of,
+    tensor_of,
+    vector_of,
+)
 from ms_restore.export.sizes import Number, Size, compared, equal
 
 
@@ -36,11 +43,7 @@ def _vector(graph: Graph, values: Any, dtype: Any = None) -> Tensor:
 
 @operator("TensorToTuple")
 def _elements(graph: Graph, x: Tensor) -> tuple[Number, ...]:
-    if x.elements is not None:
-        return x.elements
-    if x.value is not None:
-        return tuple(x.value.tolist())
-    raise Unsupported("of what an image holds")
+    return vector_of(x)
 
 
 @operator("TensorToScalar")
@@ -79,7 +82,7 @@ def _arithmetic(kind: str) -> None:
     def write(graph: Graph, x: Any, y: Any) -> Any:
         if isinstance(x, Tensor) or isinstance(y, Tensor):
             raise Unsupported("of tensors")
-        if isinstance(x, float) and isinstance(y, Size) or isinstance(x, Size) and isinstance(y, float):
+        if {float, Size} <= {type(x), type(y)}:
             raise Unsupported("of a size and a fraction")
         return _ARITHMETIC[kind](x, y)
 

@@ -15,6 +15,7 @@ from ms_restore.export.operators.table import (
     operator,
     sizes_of,
     tensor_of,
+    vector_of,
 )
 from ms_restore.export.sizes import Number, Size
 
@@ -30,7 +31,7 @@ def _nearest(
     elif half_pixel:
         modes = {"coordinate_transformation_mode": "half_pixel"}
         modes["nearest_mode"] = "round_prefer_ceil"
-    return resized(graph, x, _pair(size), mode="nearest", **modes)
+    return resized(graph, x, vector_of(size), mode="nearest", **modes)
 
 
 @operator("ResizeBilinearV2")
@@ -46,7 +47,7 @@ def _bilinear(
         mode = "align_corners"
     elif half_pixel_centers:
         mode = "half_pixel"
-    return resized(graph, x, _pair(size), mode="linear", coordinate_transformation_mode=mode)
+    return resized(graph, x, vector_of(size), mode="linear", coordinate_transformation_mode=mode)
 
 
 @operator("UpsampleNearest2D")
@@ -69,18 +70,10 @@ def _bilinear_of_mint(
 
 def _scaled(x: Tensor, size: Any, scales: Optional[Sequence[float]]) -> tuple[Number, ...]:
     if size is not None:
-        return _pair(size)
+        return vector_of(size)
     if scales is None or any(scale != int(scale) for scale in scales):
         raise Unsupported("by other factors than whole numbers")
     return tuple(side * int(scale) for side, scale in zip(sizes_of(x)[2:], scales))
-
-
-def _pair(size: Any) -> tuple[Number, ...]:
-    if isinstance(size, Tensor):
-        if size.elements is None and size.value is None:
-            raise Unsupported("to a size that is not one of the image's in whole numbers")
-        return size.elements or tuple(size.value.tolist())
-    return tuple(size)
 
 
 def resized(graph: Graph, x: Tensor, size: tuple[Number, ...], **modes: Any) -> Tensor:
@@ -160,9 +153,7 @@ def _with_edges_doubled(graph: Graph, x: Tensor, pairs: list[tuple[int, int]]) -
 
 
 def _reversed(graph: Graph, x: Tensor, axis: int, first: int, last: int) -> Tensor:
-    return graph.node(
-        "Slice", x, integers(first), integers(last), integers(axis), integers(-1)
-    )
+    return graph.node("Slice", x, integers(first), integers(last), integers(axis), integers(-1))
 
 
 @operator("PadV3")
@@ -174,7 +165,7 @@ def _pad(
     mode: str = "constant",
     paddings_contiguous: bool = True,
 ) -> Tensor:
-    amounts = _pair(paddings)
+    amounts = vector_of(paddings)
     count = len(sizes_of(x))
     if not paddings_contiguous:
         raise Unsupported("with paddings that are not contiguous")

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Optional, Union
 
 import numpy as np
 
-from ms_restore.export.onnx_nodes import Graph, Tensor, constant, of_sizes
+from ms_restore.export.onnx_nodes import Graph, Tensor, of_sizes
 from ms_restore.export.operators.table import (
     Unsupported,
-    cast,
     integers,
-    operands,
+    known,
     operator,
     sizes_of,
     tensor_of,
+    vector_of,
 )
-from ms_restore.export.sizes import Number, Size, Undecided, compared, least, product_of
+from ms_restore.export.sizes import Number, Undecided, compared, least, product_of
 
 Axes = Union[int, tuple[int, ...], None]
 
 
 @operator("Reshape", "View")
 def _reshape(graph: Graph, x: Tensor, shape: Any) -> Tensor:
-    if isinstance(shape, Tensor):
-        shape = shape.elements or tuple(shape.value.tolist())
-    return reshaped(graph, x, tuple(shape))
+    return reshaped(graph, x, vector_of(shape))
 
 
 def reshaped(graph: Graph, x: Tensor, shape: tuple[Number, ...]) -> Tensor:
@@ -130,9 +127,7 @@ def _stack(graph: Graph, tensors: tuple[Tensor, ...], axis: int = 0) -> Tensor:
 
 @operator("Unstack")
 def _unstack(graph: Graph, x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
-    count = sizes_of(x)[axis]
-    if not isinstance(count, int):
-        raise Unsupported("into a number of parts that the image gives")
+    count = known(sizes_of(x)[axis])
     return tuple(_squeeze(graph, part, axis) for part in _split(graph, x, axis, count))
 
 
@@ -143,9 +138,7 @@ def _unstack_view(graph: Graph, x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 @operator("Split")
 def _split(graph: Graph, x: Tensor, axis: int = 0, output_num: int = 1) -> tuple[Tensor, ...]:
-    size = sizes_of(x)[axis]
-    if not isinstance(size, int):
-        raise Unsupported("along a size that the image gives")
+    size = known(sizes_of(x)[axis])
     return _parts(graph, x, [size // output_num] * output_num, axis)
 
 
@@ -158,18 +151,14 @@ def _split_by_sizes(
 
 @operator("SplitTensor", "SplitTensorView")
 def _split_by_size(graph: Graph, x: Tensor, size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    total = sizes_of(x)[dim]
-    if not isinstance(total, int):
-        raise Unsupported("along a size that the image gives")
+    total = known(sizes_of(x)[dim])
     full = [size] * (total // size)
     return _parts(graph, x, [*full, total % size] if total % size else full, dim)
 
 
 @operator("Chunk", "ChunkView")
 def _chunk(graph: Graph, x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    total = sizes_of(x)[dim]
-    if not isinstance(total, int):
-        raise Unsupported("along a size that the image gives")
+    total = known(sizes_of(x)[dim])
     return _split_by_size(graph, x, -(-total // chunks), dim)
 
 
@@ -203,7 +192,9 @@ def _repeat_each(
     sizes = list(sizes_of(x))
     dim %= len(sizes)
     wide = _expand(graph, x, dim + 1)
-    wide = _tile(graph, wide, tuple(repeats if axis == dim + 1 else 1 for axis in range(len(sizes) + 1)))
+    wide = _tile(
+        graph, wide, tuple(repeats if axis == dim + 1 else 1 for axis in range(len(sizes) + 1))
+    )
     sizes[dim] = sizes[dim] * repeats
     return reshaped(graph, wide, tuple(sizes))
 
@@ -264,8 +255,10 @@ def _slice_one(
 ) -> Tensor:
     count = len(sizes_of(x))
     kept = ~(1 << dim % count) & (2**count - 1)
-    starts, ends, steps = [0] * count, [0] * count, [1] * count
-    starts[dim], ends[dim], steps[dim] = start, end, step  # type: ignore[call-overload]
+    starts: list[Number] = [0] * count
+    ends: list[Number] = [0] * count
+    steps = [1] * count
+    starts[dim], ends[dim], steps[dim] = start, end, step
     return _strided_slice(graph, x, tuple(starts), tuple(ends), tuple(steps), kept, kept)
 
 
@@ -344,12 +337,9 @@ def _gather(graph: Graph, x: Tensor, first: Any, second: Any, batch_dims: int = 
     indices, axis = (second, first) if isinstance(first, int) else (first, second)
     if batch_dims:
         raise Unsupported("with batch_dims")
-    if isinstance(axis, Tensor):
-        axis = int(axis.value)
     tensor = tensor_of(indices, np.int64)
     sizes = sizes_of(x)
-    axis %= len(sizes)
+    axis = known(vector_of(axis)[0] if isinstance(axis, Tensor) else axis) % len(sizes)
     made = graph.node("Gather", x, tensor, axis=axis)
     new = (*sizes[:axis], *sizes_of(tensor), *sizes[axis + 1 :])
     return graph.described(made, new, x.dtype)
-

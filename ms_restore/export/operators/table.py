@@ -71,6 +71,24 @@ def sizes_of(tensor: Tensor) -> tuple[Number, ...]:
     return tensor.sizes
 
 
+def known(size: Number) -> int:
+    """A size that does not depend on the image; Unsupported where it does."""
+    if not isinstance(size, int):
+        raise Unsupported("with a size that the image gives")
+    return size
+
+
+def vector_of(value: Any) -> tuple[Number, ...]:
+    """The numbers of a tuple, or of a vector that is constant or made of sizes."""
+    if not isinstance(value, Tensor):
+        return tuple(value)
+    if value.elements is not None:
+        return value.elements
+    if value.value is None:
+        raise Unsupported("by numbers that are computed from the image")
+    return tuple(value.value.ravel().tolist())
+
+
 def tensor_of(value: Operand, dtype: DType = np.float32) -> Tensor:
     """A tensor, or a number as one."""
     if isinstance(value, Tensor):
