@@ -62,22 +62,6 @@ def bias_of_convolution(view: View, node: Node) -> Rewritten:
     return [_convolution(made, node, weight, bias + numbers)]
 
 
-def bias_of_sum(view: View, node: Node) -> Rewritten:
-    """(x + y) + numbers, where y is a convolution, is x + (y + numbers): then it has a bias."""
-    if node.kind != "Add":
-        return None
-    for total, numbers in (node.inputs, node.inputs[::-1]):
-        inner = view.own_maker(total, "Add")
-        if inner is None or not isinstance(numbers, np.ndarray):
-            continue
-        for kind in _CONVOLUTIONS:
-            for x, y in (inner.inputs, inner.inputs[::-1]):
-                if view.own_maker(y, kind) is not None and isinstance(x, str):
-                    part = Node("Add", [y, numbers], [view.name()], {})
-                    return [part, Node("Add", [x, part.outputs[0]], node.outputs, {})]
-    return None
-
-
 def gain_of_convolution(view: View, node: Node) -> Rewritten:
     """A convolution times a number for each channel is one with other weights."""
     found = _convolution_and_numbers(view, node, ("Mul", "Div"))
@@ -242,6 +226,5 @@ RULES = (
     transposed_twice,
     reshaped_twice,
     bias_of_convolution,
-    bias_of_sum,
     gain_of_convolution,
 )
