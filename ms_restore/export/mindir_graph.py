@@ -1,8 +1,7 @@
 """A network as the plain graph that MindSpore exports: its operators, and their constants.
 
 MINDIR is a protocol buffer; here it becomes nodes whose attributes and constants are Python's and
-NumPy's own. What the exporter adds for the order of effects (Load, UpdateState) is left to
-``ms_restore.export.translation``.
+NumPy's own.
 """
 
 from __future__ import annotations
@@ -19,7 +18,14 @@ from mindspore import Tensor, nn
 from ms_restore.errors import InputError
 from ms_restore.inference.any_size import AnySize
 
-Plain = Any  # None, bool, int, float, str, an array, or a tuple of these
+Plain = Any  # None, bool, int, float, str, an array, EFFECT, or a tuple of these
+
+
+class _Effect:
+    """What MindSpore passes on to keep the order of operators that have effects."""
+
+
+EFFECT = _Effect()
 
 _DTYPES: dict[int, type[np.generic]] = {  # of mind_ir.proto's TensorProto.DataType
     1: np.float32,
@@ -169,7 +175,7 @@ def _plain(attribute: Any) -> Plain:
         return float(attribute.doubles[0] if attribute.doubles else attribute.d)
     if kind == "STRING":
         return (attribute.strings[0] if attribute.strings else attribute.s).decode()
-    return None
+    return EFFECT if kind in ("UMONAD", "IOMONAD") else None
 
 
 def _shortest(value: float) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ms_restore.export import mindir_graph, onnx_nodes
-from ms_restore.export.mindir_graph import Abstract, Program, Result
+from ms_restore.export.mindir_graph import EFFECT, Abstract, Program, Result
 from ms_restore.export.onnx_nodes import Graph, Tensor
 from ms_restore.export.operators import TABLE, Operator, Unsupported, broadcast
 from ms_restore.export.sizes import Undecided
@@ -28,6 +28,11 @@ class Closure:
 
     graph: str
     arguments: tuple[Value, ...]
+
+
+# What functions of the table raise for inputs that they do not know: another version of MindSpore
+# may have more of them, or a tensor where a number is expected.
+_UNEXPECTED = (TypeError, ValueError, IndexError, AttributeError)
 
 
 class _Missing:
@@ -71,7 +76,10 @@ class Translation:
     def _value(self, node: mindir_graph.Node, values: MutableMapping[str, Value]) -> Value:
         if node.kind in ("Load", "Depend"):
             return self._read(node.inputs[0], values)
+        if node.kind == "UpdateState":
+            return EFFECT
         arguments = [self._read(name, values) for name in node.inputs]
+        arguments = [argument for argument in arguments if argument is not EFFECT]
         if node.calls:
             closure = self._read(node.kind, values)
             if closure is MISSING:
@@ -102,7 +110,10 @@ class Translation:
     ) -> Value:
         names = list(inspect.signature(operator.write).parameters)[1 + len(arguments) :]
         named = {name: node.attributes[name] for name in names if name in node.attributes}
-        made = operator.write(self.graph, *arguments, **named)
+        try:
+            made = operator.write(self.graph, *arguments, **named)
+        except _UNEXPECTED:
+            raise Unsupported("of this form") from None
         sizes = None
         if operator.elementwise:
             sizes = broadcast(_tensors(arguments))
@@ -129,8 +140,8 @@ def _needed(graph: mindir_graph.Graph) -> set[str]:
     needed = set(graph.outputs)
     for node in reversed(graph.nodes):
         if node.output in needed:
-            single = node.kind in ("Load", "Depend")
-            needed |= set(node.inputs[:1] if single else node.inputs)
+            count = {"UpdateState": 0, "Load": 1, "Depend": 1}.get(node.kind, len(node.inputs))
+            needed |= set(node.inputs[:count])
             if node.calls:
                 needed.add(node.kind)
     return needed

@@ -16,8 +16,9 @@ class Arithmetic(Cell):
         b = (ops.sqrt(x), ops.rsqrt(x + 1), ops.abs(x - 0.5), ops.exp(x), ops.log(x + 1))
         c = (ops.erf(x), -x, ops.reciprocal(x + 1), ops.tanh(x), ops.sigmoid(x), 1 / (x + 1))
         d = (2 - x, x / 2, x * 9 // 2, x * 9 % 2, x * (1 - x), x / (1 + x), ops.sin(x), x - x * x)
+        f = (ops.trunc(9 * x - 4), ops.expm1(x), ops.log1p(x), ops.lerp(x, x * x, 0.25))
         e = (ops.floor(9 * x), ops.round(9 * x), ops.sign(x - 0.5), ops.ceil(9 * x), ops.cos(x))
-        return ops.cat((*a, *b, *c, *d, *e), axis=1)
+        return ops.cat((*a, *b, *c, *d, *e, *f), axis=1)
 
 
 class Activations(Cell):
@@ -32,12 +33,15 @@ class Activations(Cell):
         self.swish = nn.HSwish()
         self.elu = nn.ELU()
         self.silu = nn.SiLU()
+        self.celu = nn.CELU()
+        self.selu = nn.SeLU()
 
     def construct(self, x):
         x = 12 * x - 6
         a = (self.prelu(x), self.leaky(x), self.gelu(x), self.exact(x), self.relu6(x))
         b = (self.hard(x), self.swish(x), self.elu(x), self.silu(x), ops.relu(x), ops.softplus(x))
         c = (ops.softmax(x, 1), ops.log_softmax(x, 1), ops.mish(x), ops.clamp(x, -1, 2))
+        c = (*c, self.celu(x), self.selu(x), ops.hardtanh(x))
         return ops.cat((*a, *b, *c, ops.leaky_relu(x, 0.2), ops.clip(x, 0.0, 0.5)), axis=1)
 
 
@@ -76,9 +80,14 @@ class Transposed(Cell):
         self.pad = nn.Conv2dTranspose(4, 4, 4, stride=2, pad_mode="pad", padding=1, has_bias=True)
         self.valid = nn.Conv2dTranspose(4, 4, 2, stride=2, pad_mode="valid", has_bias=True)
         self.groups = nn.Conv2dTranspose(4, 4, 2, stride=2, pad_mode="valid", group=2)
+        self.more = nn.Conv2dTranspose(
+            4, 4, 3, stride=2, pad_mode="pad", padding=1, output_padding=1
+        )
 
     def construct(self, x):
-        return ops.cat((self.same(x), self.pad(x), self.valid(x), self.groups(x)), axis=1)
+        return ops.cat(
+            (self.same(x), self.pad(x), self.valid(x), self.groups(x), self.more(x)), axis=1
+        )
 
 
 class Normalisations(Cell):
@@ -105,6 +114,7 @@ class Reductions(Cell):
         a = x.mean(axis=(2, 3), keep_dims=True) + x, x.sum(axis=1, keepdims=True)
         b = x.max(axis=1, keepdims=True), ops.amin(x, 1, True), x.min(axis=1, keepdims=True)
         c = ops.ReduceMax(True)(x, 1), x.std(axis=1, keepdims=True), x.var(axis=1, keepdims=True)
+        c = *c, ops.std(x, 1, keepdims=True), ops.L2Normalize(axis=1)(x), x * x.max()
         d = ops.norm(x, dim=1, keepdim=True), x.mean(1).expand_dims(1), ops.ReduceSum(True)(x, 1)
         return ops.cat((*a, *b, *c, *d), axis=1)
 
@@ -130,7 +140,8 @@ class Joining(Cell):
         (e,) = ops.split(x, [3, 1], axis=1)[:1]
         stacked = ops.stack((a, b), axis=2).reshape(x.shape[0], 4, x.shape[2], x.shape[3])
         one = ops.unbind(x, 1)[1].unsqueeze(1)
-        wide = ops.broadcast_to(x[:, :1], x.shape)
+        wide = ops.broadcast_to(x[:, :1], x.shape) + ops.channel_shuffle(x, 2)
+        wide = wide + ops.full_like(x, 0.5) + ops.ones((x.shape[0], 1, x.shape[2], 1), ms.float32)
         return ops.cat((b, a, c, d, e, stacked, one, wide), axis=1)
 
 
@@ -186,7 +197,8 @@ class Resizing(Cell):
         size = {"scale_factor": 2.0, "recompute_scale_factor": True}
         nearest = ops.interpolate(x, mode="nearest", **size)
         bilinear = ops.interpolate(x, mode="bilinear", **size)
-        return ops.cat((nearest, bilinear), axis=1)
+        bicubic = ops.interpolate(x, mode="bicubic", **size)
+        return ops.cat((nearest, bilinear, bicubic), axis=1)
 
 
 class ResizingToOneSize(Cell):

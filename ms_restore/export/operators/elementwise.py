@@ -16,6 +16,7 @@ from ms_restore.export.operators.table import (
     operator,
     sizes_of,
     tensor_of,
+    type_of,
 )
 
 _UNARY = {
@@ -33,6 +34,7 @@ _UNARY = {
     "Exp": "Exp",
     "Floor": "Floor",
     "HSwish": "HardSwish",
+    "IsNan": "IsNaN",
     "LogicalNot": "Not",
     "Neg": "Neg",
     "ReLU": "Relu",
@@ -49,7 +51,6 @@ _UNARY = {
 }
 _BINARY = {
     "Add": "Add",
-    "AddScalar": "Add",
     "Div": "Div",
     "Divs": "Div",
     "EqScalar": "Equal",
@@ -75,18 +76,6 @@ _BINARY = {
     "PowTensorScalar": "Pow",
     "RealDiv": "Div",
     "Sub": "Sub",
-    "SubScalar": "Sub",
-}
-_TYPES = {  # MindSpore's numbers for them
-    30: np.bool_,
-    32: np.int8,
-    33: np.int16,
-    34: np.int32,
-    35: np.int64,
-    37: np.uint8,
-    42: np.float16,
-    43: np.float32,
-    44: np.float64,
 }
 
 
@@ -140,12 +129,12 @@ def _numbers(tensor: Tensor) -> Optional[tuple[Any, ...]]:
     return tuple(int(value) for value in tensor.value.ravel())
 
 
-@operator("AddExt", elementwise=True)
+@operator("AddExt", "AddScalar", elementwise=True)
 def _add(graph: Graph, x: Operand, y: Operand, alpha: float = 1) -> Tensor:
     return _scaled_sum(graph, "Add", x, y, alpha)
 
 
-@operator("SubExt", elementwise=True)
+@operator("SubExt", "SubScalar", elementwise=True)
 def _subtract(graph: Graph, x: Operand, y: Operand, alpha: float = 1) -> Tensor:
     return _scaled_sum(graph, "Sub", x, y, alpha)
 
@@ -177,6 +166,11 @@ def _log_of_more(graph: Graph, x: Tensor) -> Tensor:
     return graph.node("Log", graph.node("Add", x, tensor_of(1, x.dtype)))
 
 
+@operator("Expm1", elementwise=True)
+def _exp_less_one(graph: Graph, x: Tensor) -> Tensor:
+    return graph.node("Sub", graph.node("Exp", x), tensor_of(1, x.dtype))
+
+
 @operator("Log", elementwise=True)
 def _log(
     graph: Graph, x: Tensor, base: float = -1.0, scale: float = 1.0, shift: float = 0.0
@@ -201,10 +195,19 @@ def _whole_quotient(graph: Graph, x: Operand, y: Operand) -> Tensor:
         return first
     one, two = operands(graph, x, y)
     quotient = graph.node("Div", one, two)
-    if not is_float(one.dtype or two.dtype):
-        return quotient
-    size = graph.node("Floor", graph.node("Abs", quotient))
-    return graph.node("Mul", graph.node("Sign", quotient), size)
+    return _truncated(graph, quotient) if is_float(one.dtype or two.dtype) else quotient
+
+
+@operator("Trunc", elementwise=True)
+def _truncated(graph: Graph, x: Tensor) -> Tensor:
+    size = graph.node("Floor", graph.node("Abs", x))
+    return graph.node("Mul", graph.node("Sign", x), size)
+
+
+@operator("Lerp", "LerpScalar", elementwise=True)
+def _between(graph: Graph, x: Tensor, y: Tensor, weight: Operand) -> Tensor:
+    _, share = operands(graph, x, weight)
+    return graph.node("Add", x, graph.node("Mul", graph.node("Sub", y, x), share))
 
 
 @operator(
@@ -229,7 +232,7 @@ def _round(graph: Graph, x: Tensor, decimals: int = 0) -> Tensor:
     return graph.node("Round", x)
 
 
-@operator("ClampScalar", "ClampTensor", elementwise=True)
+@operator("ClampScalar", "ClampTensor", "Hardtanh", elementwise=True)
 def _clamp(
     graph: Graph, x: Tensor, low: Optional[Operand] = None, high: Optional[Operand] = None
 ) -> Tensor:
@@ -254,23 +257,17 @@ def _masked_fill(graph: Graph, x: Tensor, mask: Tensor, value: Operand) -> Tenso
 
 @operator("ZerosLike", "ZerosLikeExt", elementwise=True)
 def _zeros(graph: Graph, x: Tensor, dtype: Optional[int] = None) -> Tensor:
-    return graph.node("Mul", _typed(graph, x, dtype), constant(0, _type(dtype) or x.dtype))
+    return graph.node("Mul", _typed(graph, x, dtype), constant(0, type_of(dtype) or x.dtype))
 
 
 @operator("OnesLike", "OnesLikeExt", elementwise=True)
 def _ones(graph: Graph, x: Tensor, dtype: Optional[int] = None) -> Tensor:
-    numbers = _type(dtype) or x.dtype
+    numbers = type_of(dtype) or x.dtype
     return graph.node("Add", _zeros(graph, x, dtype), constant(1, numbers))
 
 
 def _typed(graph: Graph, x: Tensor, dtype: Optional[int]) -> Tensor:
-    return cast(graph, x, _type(dtype))
-
-
-def _type(dtype: Optional[int]) -> Any:
-    if dtype is not None and dtype not in _TYPES:
-        raise Unsupported(f"to MindSpore's type {dtype}")
-    return None if dtype is None else _TYPES[dtype]
+    return cast(graph, x, type_of(dtype))
 
 
 @operator("Cast", elementwise=True)
@@ -304,6 +301,16 @@ def _mish(graph: Graph, x: Tensor) -> Tensor:
 @operator("Elu", "EluExt", elementwise=True)
 def _elu(graph: Graph, x: Tensor, alpha: float = 1.0) -> Tensor:
     return graph.node("Elu", x, alpha=float(alpha))
+
+
+@operator("CeLU", elementwise=True)
+def _celu(graph: Graph, x: Tensor, alpha: float = 1.0) -> Tensor:
+    return graph.node("Celu", x, alpha=float(alpha))
+
+
+@operator("SeLU", "SeLUExt", elementwise=True)
+def _selu(graph: Graph, x: Tensor) -> Tensor:
+    return graph.node("Selu", x)
 
 
 @operator("LeakyReLUExt", elementwise=True)

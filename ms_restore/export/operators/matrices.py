@@ -104,9 +104,14 @@ for _kind in _REDUCTIONS:
     _reduction(_kind)
 
 
-@operator("Max", "Min")
-def _extreme(graph: Graph, x: Tensor) -> Tensor:
-    raise Unsupported("of all numbers")
+@operator("Max")
+def _largest(graph: Graph, x: Tensor) -> Tensor:
+    return reduced(graph, "ReduceMax", x, None, False)
+
+
+@operator("Min")
+def _smallest(graph: Graph, x: Tensor) -> Tensor:
+    return reduced(graph, "ReduceMin", x, None, False)
 
 
 def _extreme_with_index(kind: str, reduction: str, search: str, value_first: bool) -> None:
@@ -150,6 +155,22 @@ def _deviation(
 ) -> Tensor:
     variance = _variance(graph, x, axes, correction, keep)
     return graph.described(graph.node("Sqrt", variance), variance.sizes, x.dtype)
+
+
+@operator("ReduceStd")
+def _deviation_and_mean(
+    graph: Graph, x: Tensor, axes: Axes = None, unbiased: bool = True, keep: bool = False
+) -> tuple[Tensor, Tensor]:
+    deviation = _deviation(graph, x, axes, int(unbiased), keep)
+    return deviation, reduced(graph, "ReduceMean", x, axes, keep)
+
+
+@operator("L2Normalize")
+def _normalised(graph: Graph, x: Tensor, axis: Axes = 0, epsilon: float = 1e-4) -> Tensor:
+    square = graph.described(graph.node("Mul", x, x), x.sizes, x.dtype)
+    total = reduced(graph, "ReduceSum", square, axis, True)
+    length = graph.node("Sqrt", graph.node("Max", total, tensor_of(epsilon, x.dtype)))
+    return graph.described(graph.node("Div", x, length), x.sizes, x.dtype)
 
 
 @operator("Norm", "LinalgVectorNorm")

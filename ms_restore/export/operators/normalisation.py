@@ -106,7 +106,6 @@ def _instance_norm(
     beta: Tensor,
     mean: Any = None,
     variance: Any = None,
-    effects: Any = None,
     epsilon: float = 1e-5,
 ) -> tuple[Tensor, ...]:
     normal = normalised(graph, x, 2, None, None, epsilon)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-import numpy as np
-
 from ms_restore.export.onnx_nodes import Graph, Tensor, of_sizes
 from ms_restore.export.operators.table import (
     Unsupported,
@@ -13,6 +11,7 @@ from ms_restore.export.operators.table import (
     operator,
     sizes_of,
     tensor_of,
+    type_of,
     vector_of,
 )
 from ms_restore.export.sizes import Number, Size, compared, equal
@@ -26,6 +25,21 @@ def _tuple(graph: Graph, *values: Any) -> tuple[Any, ...]:
 @operator("TupleGetItem", "ListGetItem", "RealTupleGetItem")
 def _item(graph: Graph, values: tuple[Any, ...], index: int) -> Any:
     return values[index]
+
+
+@operator("SequenceSlice")
+def _slice(graph: Graph, values: tuple[Any, ...], first: int, last: int, step: int) -> Any:
+    return values[first:last:step]
+
+
+@operator("SequenceAdd")
+def _joined(graph: Graph, first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[Any, ...]:
+    return first + second
+
+
+@operator("SequenceLen", "sequence_len")
+def _count(graph: Graph, values: tuple[Any, ...]) -> int:
+    return len(values)
 
 
 @operator("Shape", "TensorShape")
@@ -122,15 +136,18 @@ def _same(graph: Graph, x: Any) -> Any:
     return x
 
 
-@operator("FillScalar")
-def _filled(graph: Graph, size: tuple[Number, ...], value: float, dtype: int = 43) -> Tensor:
-    return _constant_of(graph, size, value)
+@operator("FillScalar", "FillV2")
+def _filled(graph: Graph, size: Any, value: Any, dtype: int = 43) -> Tensor:
+    sizes = vector_of(size)
+    made = graph.node("Expand", tensor_of(value), of_sizes(sizes))
+    return cast(graph, graph.described(made, sizes, tensor_of(value).dtype), type_of(dtype))
 
 
-@operator("Zeros", "Ones")
-def _unsupported_type(graph: Graph, size: tuple[Number, ...], dtype: int = 43) -> Tensor:
-    raise Unsupported("of a size that the image gives")
+@operator("Zeros", "ZerosExt")
+def _zeros(graph: Graph, size: Any, dtype: int = 43) -> Tensor:
+    return _filled(graph, size, 0.0, dtype)
 
 
-def _constant_of(graph: Graph, size: tuple[Number, ...], value: float) -> Tensor:
-    return graph.node("Expand", cast(graph, tensor_of(value), np.float32), of_sizes(size))
+@operator("Ones", "OnesExt")
+def _ones(graph: Graph, size: Any, dtype: int = 43) -> Tensor:
+    return _filled(graph, size, 1.0, dtype)

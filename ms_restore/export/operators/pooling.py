@@ -40,6 +40,7 @@ def _max_pool_padded(
     pads: Numbers = 0,
     dilation: Numbers = 1,
     ceil_mode: bool = False,
+    argmax_type: Any = None,
 ) -> tuple[Tensor, ...]:
     """Only the maxima."""
     _rounds_down(ceil_mode)
@@ -161,3 +162,10 @@ def _mean_of_all(graph: Graph, x: Tensor, output_size: Numbers) -> Tensor:
     if whole(output_size) != [1, 1]:
         raise Unsupported("to other sizes than 1x1")
     return reduced(graph, "ReduceMean", x, (-2, -1), True)
+
+
+@operator("AdaptiveMaxPool2D")
+def _largest_of_all(graph: Graph, x: Tensor, output_size: Numbers) -> tuple[Tensor, ...]:
+    if whole(output_size) != [1, 1]:
+        raise Unsupported("to other sizes than 1x1")
+    return (reduced(graph, "ReduceMax", x, (-2, -1), True),)

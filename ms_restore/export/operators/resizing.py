@@ -50,6 +50,24 @@ def _bilinear(
     return resized(graph, x, vector_of(size), mode="linear", coordinate_transformation_mode=mode)
 
 
+@operator("ResizeBicubic")
+def _bicubic(
+    graph: Graph,
+    x: Tensor,
+    size: Any,
+    align_corners: bool = False,
+    half_pixel_centers: bool = False,
+) -> Tensor:
+    """Keys' kernel, MindSpore's without the pixels outside the image if their centres count."""
+    if align_corners:
+        raise Unsupported("with align_corners")
+    modes: dict[str, Any] = {"coordinate_transformation_mode": "asymmetric"}
+    if half_pixel_centers:
+        modes = {"coordinate_transformation_mode": "half_pixel"}
+        modes |= {"cubic_coeff_a": -0.5, "exclude_outside": 1}
+    return resized(graph, x, vector_of(size), mode="cubic", **modes)
+
+
 @operator("UpsampleNearest2D")
 def _nearest_of_mint(
     graph: Graph, x: Tensor, size: Any = None, scales: Optional[Sequence[float]] = None
@@ -154,6 +172,11 @@ def _with_edges_doubled(graph: Graph, x: Tensor, pairs: list[tuple[int, int]]) -
 
 def _reversed(graph: Graph, x: Tensor, axis: int, first: int, last: int) -> Tensor:
     return graph.node("Slice", x, integers(first), integers(last), integers(axis), integers(-1))
+
+
+@operator("Pad")
+def _zero_pad(graph: Graph, x: Tensor, paddings: tuple[tuple[int, int], ...]) -> Tensor:
+    return padded(graph, x, paddings, "constant")
 
 
 @operator("PadV3")

@@ -104,6 +104,14 @@ def _squeeze(graph: Graph, x: Tensor, axis: Axes = None) -> Tensor:
     return graph.described(graph.node("Squeeze", x, integers(axes)), left, x.dtype)
 
 
+@operator("ChannelShuffle")
+def _shuffle_channels(graph: Graph, x: Tensor, group: int) -> Tensor:
+    number, channels, *sides = sizes_of(x)
+    split = reshaped(graph, x, (number, group, known(channels) // group, *sides))
+    order = (0, 2, 1, *range(3, 3 + len(sides)))
+    return reshaped(graph, _transpose(graph, split, order), sizes_of(x))
+
+
 @operator("Concat")
 def _concat(graph: Graph, tensors: tuple[Tensor, ...], axis: int = 0) -> Tensor:
     shapes = [sizes_of(x) for x in tensors]

@@ -31,6 +31,19 @@ class Operator:
     elementwise: bool = False
 
 
+_TYPES: dict[int, type[np.generic]] = {  # MindSpore's numbers for them
+    30: np.bool_,
+    32: np.int8,
+    33: np.int16,
+    34: np.int32,
+    35: np.int64,
+    37: np.uint8,
+    42: np.float16,
+    43: np.float32,
+    44: np.float64,
+}
+
+
 TABLE: dict[str, Operator] = {}
 
 
@@ -136,6 +149,13 @@ def cast(graph: Graph, x: Tensor, dtype: DType) -> Tensor:
 
     made = graph.node("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
     return graph.described(made, x.sizes, dtype)
+
+
+def type_of(dtype: Optional[int]) -> DType:
+    """NumPy's type for MindSpore's number of it; None for None."""
+    if dtype is not None and dtype not in _TYPES:
+        raise Unsupported(f"to MindSpore's type {dtype}")
+    return None if dtype is None else _TYPES[dtype]
 
 
 def integers(values: Any) -> Tensor:
