@@ -32,6 +32,8 @@ def model_of(network: nn.Cell, shape: Optional[tuple[int, int]] = None) -> Any:
     except ImportError:
         raise InputError(f"ONNX needs the package onnx: {NEEDED}") from None
     kind = type(network).__name__
+    if not hasattr(network, "channels"):
+        raise InputError(f"{kind} does not say how many channels its images have: channels = 3")
     if hasattr(network, "folded"):
         network = network.folded()
     side = getattr(network, "side", None)
@@ -46,7 +48,7 @@ def model_of(network: nn.Cell, shape: Optional[tuple[int, int]] = None) -> Any:
             f"{', '.join(translation.missing)}; it trains and runs on MindSpore "
             "(--engine mindspore)"
         )
-    if not isinstance(x_hat, Tensor) or x_hat.sizes is None or len(x_hat.sizes) != 4:
+    if not isinstance(x_hat, Tensor) or not x_hat.name or len(x_hat.sizes or ()) != 4:
         raise InputError(f"{kind} does not give one image, (N, C, H, W), as ONNX needs it")
     graph = translation.graph
     graph.sizes["y"] = y.sizes or ()
@@ -59,7 +61,7 @@ def model_of(network: nn.Cell, shape: Optional[tuple[int, int]] = None) -> Any:
         lowering.nodes,
         kind,
         [_described("y", y.sizes or ())],
-        [_described("x_hat", x_hat.sizes)],
+        [_described("x_hat", x_hat.sizes or ())],
         initializer=lowering.initialisers,
     )
     model = onnx.helper.make_model(

@@ -37,16 +37,13 @@ class View:
 
     def forget(self, node: Node) -> None:
         """Leave out a node, and those that only it needed."""
-        for value in node.inputs:
-            for name in _names(value):
+        left_out = [node]
+        while left_out:
+            for name in [name for value in left_out.pop().inputs for name in _names(value)]:
                 self._uses[name] -= 1
                 maker = self._makers.get(name)
                 if maker is not None and not any(self._uses[made] for made in maker.outputs):
-                    self.forget(maker)
-
-    def is_needed(self, node: Node) -> bool:
-        """Whether anything needs what it makes."""
-        return any(self._uses[name] for name in node.outputs)
+                    left_out.append(maker)
 
     def can_go(self, name: str) -> bool:
         """Whether the tensor may vanish: it is not the output, and nobody asks for its sizes."""
@@ -66,10 +63,6 @@ class View:
         """The sizes of a tensor, where they are known."""
         return self._graph.sizes.get(value) if isinstance(value, str) else None
 
-    def name(self) -> str:
-        """A name for a new tensor."""
-        return self._graph.name()
-
 
 Rule = Callable[[View, Node], Rewritten]
 
@@ -78,14 +71,18 @@ def simplify(graph: Graph, output: str, rules: tuple[Rule, ...]) -> None:
     """Rewrite the graph; ``output`` keeps its name."""
     changed = True
     while changed:
-        view = View(graph, output)
-        changed = _round(graph, view, rules)
-        graph.nodes = [node for node in graph.nodes if view.is_needed(node)]
-    view = View(graph, output)
-    for node in reversed(graph.nodes):
-        if not view.is_needed(node):
-            view.forget(node)
-    graph.nodes = [node for node in graph.nodes if view.is_needed(node)]
+        graph.nodes = _needed(graph.nodes, output)
+        changed = _round(graph, View(graph, output), rules)
+
+
+def _needed(nodes: list[Node], output: str) -> list[Node]:
+    """The nodes that the output is computed from."""
+    needed, kept = {output}, []
+    for node in reversed(nodes):
+        if not needed.isdisjoint(node.outputs):
+            kept.append(node)
+            needed |= {name for value in node.inputs for name in _names(value)}
+    return kept[::-1]
 
 
 def _round(graph: Graph, view: View, rules: tuple[Rule, ...]) -> bool:

@@ -157,6 +157,11 @@ class Branch(Cell):
         return x * 2 if x.shape[2] > 20 else x * 3
 
 
+class Constant(Cell):
+    def construct(self, x):
+        return ops.ones((1, 4, 8, 8), ms.float32)
+
+
 class Pair(Cell):
     def construct(self, x):
         return x, x
@@ -182,8 +187,11 @@ def test_a_branch_on_the_size_of_the_image_is_refused():
 
 
 def test_what_is_no_network_for_images():
-    with pytest.raises(InputError, match="Pair does not give one image"):
-        onnx_graph.model_of(Pair())
+    for kind in (Pair, Constant):
+        with pytest.raises(InputError, match=f"{kind.__name__} does not give one image"):
+            onnx_graph.model_of(kind())
+    with pytest.raises(InputError, match="Dense does not say how many channels its images have"):
+        onnx_graph.model_of(nn.Dense(2, 2))
 
 
 def test_nothing_stays_behind(tmp_path, monkeypatch):
@@ -230,37 +238,65 @@ def test_what_mindspore_computes_on_no_cpu_equals_numpy():
 
 
 class MintLayers(Cell):
-    """Layers of mint without a kernel on CPUs; ``Layers`` is what they are."""
+    """Layers of mint without a kernel on CPUs; ``Layers`` is what they compute."""
 
     def __init__(self):
         super().__init__()
-        self.conv = mint.nn.Conv2d(4, 4, 3, padding=1, stride=1)
+        self.conv = mint.nn.Conv2d(4, 4, 3, padding=1)
+        self.up = mint.nn.ConvTranspose2d(4, 4, 2, stride=2)
         self.norm = mint.nn.LayerNorm(4, eps=1e-3)
+        self.batch = mint.nn.BatchNorm2d(4)
+        self.mean = mint.nn.AvgPool2d(3, 1, padding=1)
+        self.most = mint.nn.MaxPool2d(3, 1, padding=1)
+        self.all = mint.nn.AdaptiveAvgPool2d(1)
+        self.instance = nn.InstanceNorm2d(4)
 
     def construct(self, x):
+        h, w = x.shape[2:]
+        f = mint.nn.functional
         y = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return mint.cat((self.conv(x), y, mint.nn.functional.gelu(x)), 1)
+        a = self.conv(x), y, self.batch(x), self.mean(x), self.most(x), self.all(x) * x
+        b = f.gelu(x), f.leaky_relu(x - 0.5, 0.1), f.elu(x - 0.5), f.mish(x), f.relu6(9 * x - 1)
+        c = mint.var(x, 1, keepdim=True), mint.std(x, 1, keepdim=True), self.instance(x)
+        d = self.up(x)[:, :, :h, :w], mint.repeat_interleave(x, 2, 2)[:, :, :h]
+        e = mint.norm(x, 2, 1, keepdim=True), f.gelu(x, approximate="tanh")
+        return mint.cat((*a, *b, *c, *d, *e), 1)
 
 
 class Layers(Cell):
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(4, 4, 3, pad_mode="pad", padding=1, has_bias=True)
+        self.up = nn.Conv2dTranspose(4, 4, 2, stride=2, pad_mode="valid", has_bias=True)
         self.norm = nn.LayerNorm((4,), epsilon=1e-3)
-        self.gelu = nn.GELU(approximate=False)
+        self.batch = nn.BatchNorm2d(4)
+        self.mean = nn.AvgPool2d(3, 1, pad_mode="pad", padding=1)
+        self.most = nn.MaxPool2d(3, 1, pad_mode="pad", padding=1)
+        self.all = nn.AdaptiveAvgPool2d(1)
+        self.instance = nn.GroupNorm(4, 4)
 
     def construct(self, x):
+        h, w = x.shape[2:]
         y = self.norm(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-        return ops.cat((self.conv(x), y, self.gelu(x)), axis=1)
+        a = self.conv(x), y, self.batch(x), self.mean(x), self.most(x), self.all(x) * x
+        b = ops.gelu(x, approximate="none"), ops.leaky_relu(x - 0.5, 0.1), ops.elu(x - 0.5)
+        b = *b, ops.mish(x), ops.relu6(9 * x - 1)
+        deviation = x.std(axis=1, ddof=1, keepdims=True)
+        c = deviation**2, deviation, self.instance(x)
+        d = self.up(x)[:, :, :h, :w], x.repeat_interleave(2, 2)[:, :, :h]
+        e = ops.norm(x, dim=1, keepdim=True), ops.gelu(x, approximate="tanh")
+        return ops.cat((*a, *b, *c, *d, *e), axis=1)
 
 
-def test_layers_of_mint_equal_those_of_nn():
+def test_layers_without_a_kernel_equal_those_with_one():
     ours, theirs = randomised(Layers()), randomised(MintLayers())
-    pairs = [("conv.weight", "conv.weight"), ("conv.bias", "conv.bias")]
-    pairs += [("norm.gamma", "norm.weight"), ("norm.beta", "norm.bias")]
+    names = {"gamma": "weight", "beta": "bias"}
+    names |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
     of_theirs = dict(theirs.parameters_and_names())
-    for mine, other in pairs:
-        of_theirs[other].set_data(Tensor(dict(ours.parameters_and_names())[mine].asnumpy()))
+    for name, parameter in ours.parameters_and_names():
+        layer, part = name.split(".")
+        other = part if layer == "instance" else names.get(part, part)
+        of_theirs[f"{layer}.{other}"].set_data(Tensor(parameter.asnumpy()))
     engine, expected = OnnxRuntimeEngine.of(theirs), MindSporeEngine(ours)
     for size in SIZES:
         y = image(ours, *size)
