@@ -26,7 +26,7 @@ from turns import alternate, serve, undo_environment
 from ms_restore import recipe, registry, runtime
 from ms_restore.contracts import Geometry
 from ms_restore.degradations import kernels, operators
-from ms_restore.deploy import onnx_graph
+from ms_restore.deploy.translation import onnx_graph
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.solvers.dmsp import DMSP

@@ -27,7 +27,7 @@ import yaml
 from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
 from ms_restore.contracts import Foldable, Geometry
-from ms_restore.inference.mindspore_engine import AnySize, any_size
+from ms_restore.inference.any_size import AnySize, placeholder
 from ms_restore.training.step_builder import build_step
 
 _TOP = Path(__file__).parents[1]
@@ -79,7 +79,7 @@ def forward(network: str) -> set[str]:
 
     cell = _built(network)[0].set_train(False)
     cell = cell.folded() if isinstance(cell, Foldable) else cell
-    example = any_size(Geometry.of(cell).channels)
+    example = placeholder(Geometry.of(cell).channels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.mindir"
         ms.export(AnySize(cell), example, file_name=str(path), file_format="MINDIR")

@@ -21,7 +21,7 @@ from common import publish
 
 from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
-from ms_restore.deploy.onnx_graph import model_of
+from ms_restore.deploy.translation.onnx_graph import model_of
 from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import say
 

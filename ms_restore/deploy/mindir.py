@@ -13,8 +13,9 @@ from ms_restore.deploy.metadata import KEY, Metadata
 from ms_restore.deploy.verification import check
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write
+from ms_restore.inference.any_size import AnySize, placeholder
 from ms_restore.inference.lite import LiteEngine
-from ms_restore.inference.mindspore_engine import AnySize, MindIREngine, any_size
+from ms_restore.inference.mindspore_engine import MindIREngine
 
 
 def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
@@ -24,7 +25,7 @@ def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
         shaped, example = network, _example(metadata.geometry.channels, metadata.shape)
     else:
         shaped = AnySize(network)
-        example = any_size(metadata.geometry.channels)
+        example = placeholder(metadata.geometry.channels)
 
     def add(model: Any) -> None:
         model.user_info[KEY] = metadata.to_text()

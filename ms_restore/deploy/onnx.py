@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mindspore import nn
 
-from ms_restore.deploy import onnx_graph
 from ms_restore.deploy.metadata import KEY, Metadata
+from ms_restore.deploy.translation import onnx_graph
 from ms_restore.deploy.verification import check
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write

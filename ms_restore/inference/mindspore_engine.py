@@ -9,24 +9,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from ms_restore.contracts import Geometry, Size
-
-
-class AnySize(nn.Cell):
-    """A network compiled once for every height, width and batch size."""
-
-    def __init__(self, network: nn.Cell) -> None:
-        super().__init__(auto_prefix=False)
-        self.network = network
-        self.set_inputs(any_size(Geometry.of(network).channels))
-
-    def construct(self, y: Tensor) -> Tensor:
-        return self.network(y)
-
-
-def any_size(channels: int) -> Tensor:
-    """Return a placeholder (N, channels, H, W) whose other sides are unknown."""
-    return Tensor(shape=[None, channels, None, None], dtype=ms.float32)
+from ms_restore.contracts import Size
+from ms_restore.inference.any_size import AnySize
 
 
 class MindSporeEngine:

@@ -10,7 +10,7 @@ from mindspore import nn
 from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
 from ms_restore.contracts import Engine, Foldable, Geometry
-from ms_restore.deploy import export_cache, mindir, onnx, onnx_graph
+from ms_restore.deploy import export_cache, mindir, onnx
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
@@ -154,8 +154,6 @@ def _exported(
         if recipe.network == metadata.recipe.network:
             return LoadedNetwork(engine, metadata.geometry, recipe)
     network, recipe = network_of(path, model, settings)
-    if automatic and not onnx_graph.is_known(type(network).__name__):
-        return LoadedNetwork.of(network, recipe)
     own = checkpoints.read(path).recipe  # another, or none, is not the file's and is not kept
     keep = own is not None and own.network == recipe.network
     metadata = Metadata(own or recipe, Geometry.of(network), None, sha256(path))

@@ -10,8 +10,9 @@ import pytest
 
 from ms_restore import api, recipe, registry
 from ms_restore.contracts import Geometry
-from ms_restore.deploy import mindir, onnx, onnx_graph
+from ms_restore.deploy import mindir, onnx
 from ms_restore.deploy.metadata import Metadata
+from ms_restore.deploy.translation import onnx_graph
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.mindspore_engine import MindSporeEngine
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine

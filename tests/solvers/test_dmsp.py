@@ -7,7 +7,7 @@ from ms_restore.contracts import Geometry
 from ms_restore.data import photos
 from ms_restore.degradations import kernels
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
-from ms_restore.deploy import onnx_graph
+from ms_restore.deploy.translation import onnx_graph
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine

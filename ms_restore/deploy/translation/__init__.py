@@ -1,0 +1,1 @@
+"""Translating the graph that MindSpore exports to ONNX, for any network."""

@@ -1,0 +1,230 @@
+"""The rules by which the ONNX graph of a network is made faster; see ``onnx_simplify``."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+from ms_restore.deploy.translation.onnx_nodes import Input, Node, SizeVector
+from ms_restore.deploy.translation.onnx_simplify import Rewritten, View
+
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
+
+
+def neutral(view: View, node: Node) -> Rewritten:
+    """x * 1, x / 1, x + 0, x - 0 and -(-x) are x."""
+    if not view.can_go(node.outputs[0]):
+        return None
+    if node.kind == "Neg":
+        inner = view.maker(node.inputs[0], "Neg")
+        return _name(inner.inputs[0]) if inner else None
+    nothing = {"Mul": 1, "Div": 1, "Add": 0, "Sub": 0}.get(node.kind)
+    if nothing is None:
+        return None
+    pairs = [(node.inputs[0], node.inputs[1])]
+    if node.kind in ("Mul", "Add"):
+        pairs.append((node.inputs[1], node.inputs[0]))
+    for x, value in pairs:
+        if isinstance(value, np.ndarray) and isinstance(x, str) and (value == nothing).all():
+            sizes = view.sizes(x)
+            if sizes is not None and sizes == view.sizes(node.outputs[0]):
+                return x
+    return None
+
+
+def negative_summand(view: View, node: Node) -> Rewritten:
+    """x + (-y) is x - y, and x - (-y) is x + y."""
+    if node.kind not in ("Add", "Sub"):
+        return None
+    first, second = node.inputs
+    inner = view.maker(second, "Neg")
+    if inner is not None:
+        kind = {"Add": "Sub", "Sub": "Add"}[node.kind]
+        return [Node(kind, [first, inner.inputs[0]], node.outputs, {})]
+    inner = view.maker(first, "Neg") if node.kind == "Add" else None
+    if inner is not None:
+        return [Node("Sub", [second, inner.inputs[0]], node.outputs, {})]
+    return None
+
+
+def bias_of_convolution(view: View, node: Node) -> Rewritten:
+    """A convolution and a number for each channel added to it is one with a bias."""
+    found = _convolution_and_numbers(view, node, ("Add", "Sub"))
+    if found is None:
+        return None
+    made, numbers = found
+    weight, bias = _weights(made)
+    if node.kind == "Sub":
+        if not isinstance(node.inputs[1], np.ndarray):
+            return None
+        numbers = -numbers
+    return [_convolution(made, node, weight, bias + numbers)]
+
+
+def gain_of_convolution(view: View, node: Node) -> Rewritten:
+    """A convolution times a number for each channel is one with other weights."""
+    found = _convolution_and_numbers(view, node, ("Mul", "Div"))
+    if found is None:
+        return None
+    made, numbers = found
+    if node.kind == "Div":
+        if not isinstance(node.inputs[1], np.ndarray):
+            return None
+        numbers = 1 / numbers
+    weight, bias = _weights(made)
+    if made.kind == "Conv":
+        weight = weight * numbers[:, None, None, None]
+    elif made.attributes.get("group", 1) == 1:
+        weight = weight * numbers[:, None, None]
+    else:
+        return None
+    return [_convolution(made, node, weight, bias * numbers)]
+
+
+def _convolution_and_numbers(
+    view: View, node: Node, kinds: tuple[str, ...]
+) -> Optional[tuple[Node, np.ndarray]]:
+    """The convolution that is one input, and the other as one number for each channel."""
+    if node.kind not in kinds:
+        return None
+    for x, value in (node.inputs, node.inputs[::-1]):
+        made = view.own_maker(x, *_CONVOLUTIONS)
+        if made is None or not isinstance(value, np.ndarray):
+            continue
+        if not all(isinstance(weight, np.ndarray) for weight in made.inputs[1:]):
+            continue
+        weight = made.inputs[1]
+        if weight.ndim != 4:  # type: ignore[union-attr]
+            continue
+        channels = _channels(made)
+        shape = (1,) * (4 - value.ndim) + value.shape
+        if value.ndim <= 4 and shape in ((1, channels, 1, 1), (1, 1, 1, 1)):
+            numbers = np.broadcast_to(value.reshape(-1), channels).astype(np.float64)
+            return made, numbers
+    return None
+
+
+def _channels(convolution: Node) -> int:
+    shape = convolution.inputs[1].shape  # type: ignore[union-attr]
+    if convolution.kind == "Conv":
+        return shape[0]
+    return shape[1] * convolution.attributes.get("group", 1)
+
+
+def _weights(convolution: Node) -> tuple[Any, Any]:
+    """In float64."""
+    weight, *bias = convolution.inputs[1:]
+    numbers = bias[0] if bias else np.zeros(_channels(convolution))
+    return np.asarray(weight, np.float64), np.asarray(numbers, np.float64)
+
+
+def _convolution(old: Node, node: Node, weight: np.ndarray, bias: np.ndarray) -> Node:
+    """The old one with these weights, making what ``node`` makes."""
+    dtype = old.inputs[1].dtype  # type: ignore[union-attr]
+    same = old.inputs[1]
+    kept = same if np.array_equal(same, weight) else weight.astype(dtype)  # type: ignore[arg-type]
+    inputs: list[Input] = [old.inputs[0], kept, bias.astype(dtype)]
+    return Node(old.kind, inputs, node.outputs, old.attributes)
+
+
+def leaky_relu(view: View, node: Node) -> Rewritten:
+    """s x + (1 - s) relu(x), and max(x, s x) of s below 1, are a leaky ReLU."""
+    if node.kind == "Max" and len(node.inputs) == 2:
+        for x, scaled in (node.inputs, node.inputs[::-1]):
+            source, slope = _times_number(view, scaled)
+            if source and source == x and slope is not None and 0 <= slope <= 1:
+                return [Node("LeakyRelu", [x], node.outputs, {"alpha": slope})]
+    if node.kind != "Add":
+        return None
+    for scaled, rest in (node.inputs, node.inputs[::-1]):
+        x, slope = _times_number(view, scaled)
+        positive, share = _times_number(view, rest)
+        relu = view.maker(positive, "Relu")
+        if relu is None or slope is None or share is None or relu.inputs[0] != x:
+            continue
+        if abs(slope + share - 1) < 1e-6:
+            return [Node("LeakyRelu", [relu.inputs[0]], node.outputs, {"alpha": slope})]
+    return None
+
+
+def _times_number(view: View, value: Input) -> tuple[str, Optional[float]]:
+    """The tensor and the number that were multiplied to make it."""
+    product = view.maker(value, "Mul")
+    if product is None:
+        return "", None
+    for x, factor in (product.inputs, product.inputs[::-1]):
+        if isinstance(x, str) and isinstance(factor, np.ndarray) and factor.size == 1:
+            return x, float(str(factor.reshape(-1)[0]))
+    return "", None
+
+
+def pixel_shuffle(view: View, node: Node) -> Rewritten:
+    """(N, C f f, H, W) as (N, C, f, f, H, W), to (N, C, H, f, W, f), as (N, C, f H, f W)."""
+    if node.kind != "Reshape":
+        return None
+    turn = view.maker(node.inputs[0], "Transpose")
+    split = view.maker(turn.inputs[0], "Reshape") if turn is not None else None
+    if turn is None or split is None or turn.attributes["perm"] != [0, 1, 4, 2, 5, 3]:
+        return None
+    source, parts, whole = (
+        view.sizes(name) for name in (split.inputs[0], *split.outputs, *node.outputs)
+    )
+    if source is None or parts is None or whole is None or len(source) != 4 or len(whole) != 4:
+        return None
+    number, channels, factor, same, height, width = parts
+    if factor != same or not isinstance(factor, int) or not isinstance(channels, int):
+        return None
+    if source != (number, channels * factor**2, height, width):
+        return None
+    if whole != (number, channels, height * factor, width * factor):
+        return None
+    attributes = {"blocksize": factor, "mode": "CRD"}
+    return [Node("DepthToSpace", [split.inputs[0]], node.outputs, attributes)]
+
+
+def transposed_twice(view: View, node: Node) -> Rewritten:
+    """Two transpositions are one, or none."""
+    if node.kind != "Transpose":
+        return None
+    order, source = node.attributes["perm"], node.inputs[0]
+    inner = view.maker(source, "Transpose")
+    if inner is not None:
+        order = [inner.attributes["perm"][axis] for axis in order]
+        source = inner.inputs[0]
+    if order == sorted(order) and view.can_go(node.outputs[0]):
+        return _name(source)
+    return [Node("Transpose", [source], node.outputs, {"perm": order})] if inner else None
+
+
+def reshaped_twice(view: View, node: Node) -> Rewritten:
+    """Of two reshapings only the last counts; one to the same shape is none."""
+    if node.kind != "Reshape":
+        return None
+    sizes = view.sizes(node.outputs[0])
+    if sizes is not None and sizes == view.sizes(node.inputs[0]) and view.can_go(node.outputs[0]):
+        return _name(node.inputs[0])
+    inner = view.own_maker(node.inputs[0], "Reshape")
+    shape = node.inputs[1]
+    explicit = isinstance(shape, SizeVector) or (
+        isinstance(shape, np.ndarray) and (shape != 0).all()
+    )
+    if inner is not None and explicit:
+        return [Node("Reshape", [inner.inputs[0], shape], node.outputs, {})]
+    return None
+
+
+def _name(value: Input) -> Optional[str]:
+    return value if isinstance(value, str) else None
+
+
+RULES = (
+    neutral,
+    negative_summand,
+    leaky_relu,
+    pixel_shuffle,
+    transposed_twice,
+    reshaped_twice,
+    bias_of_convolution,
+    gain_of_convolution,
+)
