@@ -77,7 +77,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--model", help="name of a model, or a recipe file")
     train.add_argument("--data_dir", help="folder of training images (none: embedded photos)")
     train.add_argument("--output_dir", help="run folder (default runs/MODEL)")
-    train.add_argument("--max_steps", type=int, help="end after so many steps, the schedule stays")
+    train.add_argument("--max_steps", type=int, help="end after this step; the schedule stays")
     train.add_argument("--pretrained", help="checkpoint to start from, as far as it fits")
     train.add_argument("--resume", metavar="RUN_DIR", help="run folder to go on with")
     train.add_argument("--allow_changes", action="store_true", help="resume with other settings")
@@ -92,7 +92,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     )
     prepare.add_argument("--output", required=True, help="folder to write")
     prepare.add_argument("--lr_source", help="folder of low-resolution images (none: made on read)")
-    prepare.add_argument("--limit", type=int, help="only so many images (scenes), for a trial")
+    prepare.add_argument("--limit", type=int, help="at most N images (scenes), for a trial")
     prepare.add_argument("--skip_bad", action="store_true", help="leave out what cannot be used")
     prepare.add_argument("--workers", type=int, help="threads that decode (default: processors)")
 
@@ -108,10 +108,10 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _add_checkpoint(infer)
     infer.add_argument("--input", required=True, help="picture or folder")
     infer.add_argument("--output", required=True, help="file or folder to write")
-    infer.add_argument("--ratio", type=float, help="raw files: exposed so many times as long")
+    infer.add_argument("--ratio", type=float, help="raw files: how many times as long an exposure")
     infer.add_argument("--bits", type=int, default=8, help="raw files: 8 (default) or 16")
     infer.add_argument(
-        "--overwrite", action="store_true", help="of a folder: redo what is there already"
+        "--overwrite", action="store_true", help="of a folder: restore all of it again"
     )
 
     restore = verb("restore", "undo a known degradation, with a denoiser as prior", _restore)
@@ -154,7 +154,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     benchmark.add_argument("--seed", type=int, help="seed of weights, data order and noise")
 
     for added in (train, evaluate, infer, restore, export, benchmark):
-        added.add_argument("--device_target", help="CPU, Ascend or GPU (default: what is there)")
+        added.add_argument("--device_target", help="CPU, Ascend or GPU (default: Ascend if found)")
         added.add_argument("--device_id", type=int, default=0, help="which device (default 0)")
     for added in (evaluate, infer, restore):
         added.add_argument("--engine", choices=ENGINES, default="auto", help="what computes")
@@ -170,7 +170,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
 
     launch = verb("launch", "train on several devices, one process each", _launch)
     launch.add_argument("--rank_table", help="HCCL rank table: its devices of this server")
-    launch.add_argument("--workers", type=int, help="by msrun: so many processes on this host")
+    launch.add_argument("--workers", type=int, help="by msrun: number of processes on this host")
     launch.add_argument("--server_id", help="this server's name in the table (default: found)")
     launch.add_argument("--nodes", type=int, default=1, help="msrun: hosts in all (default 1)")
     launch.add_argument("--node_rank", type=int, default=0, help="msrun: number of this host")

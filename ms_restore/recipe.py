@@ -23,14 +23,14 @@ _STRICT = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 @dataclass(config=_STRICT)
 class DataSettings:
-    """Which images, and how training patches are cut from them."""
+    """Settings that say which images are used, and how training patches are cut from them."""
 
     dir: Optional[str] = None
     """Folder of training images; none: the embedded photos."""
     valid_dir: Optional[str] = None
     """Folder of validation images; none: part of `dir`, or the held-out embedded photos."""
     valid_images: Optional[pydantic.PositiveInt] = None
-    """So many of the validation images are scored while training; none: all."""
+    """How many of the validation images are scored while training; none: all."""
     patch_size: pydantic.PositiveInt = 96
     """Side of the clean training patch in pixels."""
     stride: Optional[pydantic.PositiveInt] = None
@@ -43,8 +43,8 @@ class DataSettings:
     """What is taken where `dir` names nothing: photos, of these the coloured ones to train on, or
     synthetic slices through a head."""
     translation: pydantic.NonNegativeInt = 0
-    """Patches are moved by up to so many pixels, what leaves them on one side comes back on the
-    other."""
+    """Patches are moved by up to this number of pixels in each direction; what leaves them on one
+    side comes back on the other."""
     shuffle_channels: bool = False
     """Red, green and blue change places at random: for sets of few images, which lack colours."""
     target: Literal["clean", "degraded"] = "clean"
@@ -57,7 +57,7 @@ class DataSettings:
 
 @dataclass(config=_STRICT)
 class TrainSettings:
-    """One training run."""
+    """Settings of a training run."""
 
     steps: pydantic.PositiveInt = 1000
     """Optimizer updates of the whole schedule."""
@@ -98,7 +98,7 @@ class TrainSettings:
     checkpoint_every: pydantic.PositiveInt = 1000
     """Steps between two checkpoints that the run can be resumed from."""
     keep: pydantic.PositiveInt = 3
-    """So many of the last checkpoints are kept."""
+    """How many of the last checkpoints are kept."""
 
 
 @dataclass(config=_STRICT)
@@ -132,6 +132,7 @@ class Recipe:
     """Seed of weights, data order and noise."""
 
     def to_yaml(self) -> str:
+        """Return the recipe as YAML, every setting written out."""
         return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True)
 
 
@@ -147,7 +148,7 @@ _DEFAULTS = {"train.loss": "l1", "train.optimizer": "adam", "train.schedule": "c
 
 
 def files() -> dict[str, Path]:
-    """The shipped recipes by model name."""
+    """Return the shipped recipes by model name."""
     return {path.stem: path for path in sorted(_folder().glob("*/*.yaml"))}
 
 
@@ -160,7 +161,7 @@ def list_models() -> dict[str, str]:
 
 
 def coloured(recipe: Recipe) -> str:
-    """Which shipped models of the recipe's network take colours, for a message."""
+    """Return which shipped models of the recipe's network take colours, for a message."""
     names = [name for name in files() if _takes_colours(load(name), recipe)]
     return f"a model for colours ({comma_list(names, 9)})" if names else "a model with 3 channels"
 
@@ -177,7 +178,7 @@ def _folder() -> Path:
 
 
 def load(model: str, overrides: Optional[dict[str, Any]] = None) -> Recipe:
-    """The recipe of a shipped model, or of a YAML file, with ``{"train.lr": 5e-4, ...}`` on top.
+    """Load the recipe of a shipped model or of a YAML file, with settings on top.
 
     Raises InputError with one line for every problem there is.
     """
@@ -199,7 +200,7 @@ def parse(
     name: str = "model",
     origin: str = "recipe",
 ) -> Recipe:
-    """A recipe from YAML text; ``name`` is the model's name where the text does not give one."""
+    """Parse a recipe from YAML text."""
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # shellcheck source-path=SCRIPTDIR
-# Installs the test extra and runs the tests: scripts/test.sh [--long] [pytest options]
+# Installs the test extra and runs the tests: scripts/test.sh [--quick | --long] [pytest options]
+#   --quick  without those that take several seconds each: about three minutes
+#   --long   also those that take minutes each
+# The tests run in a process for each of up to four processors; -n 0 runs them in one, and shows prints with -s.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" test
 
-selection="not long"
-if [ "${1:-}" = --long ]; then
-    selection=""
-    shift
-fi
-exec .venv/bin/python -m pytest -m "$selection" "$@"
+case ${1:-} in
+--quick) selection="not long and not slow" && shift ;;
+--long) selection="" && shift ;;
+*) selection="not long" ;;
+esac
+processors=$(nproc)
+exec .venv/bin/python -m pytest -n $((processors < 4 ? processors : 4)) --dist loadscope -m "$selection" "$@"

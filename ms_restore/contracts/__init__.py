@@ -1,4 +1,4 @@
-"""Contracts: what each kind of part must have, ours and those that others bring.
+r"""Contracts: what each kind of part must have, ours and those that others bring.
 
 Images are float32 in [0, 1] wherever nothing else is said. Arrays of whole images are (H, W, C),
 batches are (N, C, H, W). A caller's own class that keeps to its contract serves everywhere as ours
@@ -9,8 +9,8 @@ do: in recipes, in training, in evaluation, in tiles and in exported files.
 | network | a ``mindspore.nn.Cell``; ``Network`` says which attributes it may add |
 | degradation | a class derived from ``Degradation`` |
 | loss | a ``mindspore.nn.Cell`` from (x_hat, x) to a scalar; see ``Loss`` |
-| optimizer | a function (parameters, rates, \\*, ...) that gives a ``mindspore.nn.Optimizer`` |
-| schedule | a function (step, steps, \\*, ...) that gives the factor on the learning rate |
+| optimizer | a function (parameters, rates, \*, ...) that gives a ``mindspore.nn.Optimizer`` |
+| schedule | a function (step, steps, \*, ...) that gives the factor on the learning rate |
 | solver | a class whose constructor takes the prior; see ``Solver`` |
 """
 

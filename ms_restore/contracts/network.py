@@ -148,4 +148,6 @@ class Engine(Protocol):
     shape: Optional[Size]
     """The only height and width that it takes; None: any that the network takes."""
 
-    def __call__(self, y: np.ndarray) -> np.ndarray: ...
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Compute x_hat of y."""
+        ...

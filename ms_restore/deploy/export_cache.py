@@ -18,12 +18,12 @@ Reader = Callable[[Path], tuple[Metadata, Engine]]
 
 
 def beside(checkpoint: Path, suffix: str) -> Path:
-    """Where the export of a checkpoint is kept."""
+    """Return where the export of a checkpoint is kept."""
     return checkpoint.with_name(f"{checkpoint.stem}.cached{suffix}")
 
 
 def load(checkpoint: Path, suffix: str, read: Reader) -> Optional[tuple[Metadata, Engine]]:
-    """What is kept; None where it is damaged, or of other weights or another version."""
+    """Read the kept export; None where it is damaged, or of other weights or another version."""
     path = beside(checkpoint, suffix)
     if not path.is_file():
         return None

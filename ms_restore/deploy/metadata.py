@@ -18,7 +18,7 @@ RANGE = "[0, 1]"
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """Input and output are NCHW float32 in [0, 1].
+    """Describes an exported network, whose input and output are NCHW float32 in [0, 1].
 
     ``shape`` is the only (height, width) that the file takes, None: it takes any.
     ``sha256`` is that of the checkpoint, ``version`` the package's that exported it.
@@ -31,6 +31,7 @@ class Metadata:
     version: str = __version__
 
     def to_text(self) -> str:
+        """Return the description as JSON, for the exported file."""
         fields = {
             "version": self.version,
             "model": self.recipe.model,
@@ -45,7 +46,7 @@ class Metadata:
 
     @classmethod
     def from_text(cls, text: Optional[str], origin: str) -> Metadata:
-        """InputError where the file does not say it, or not as this version does."""
+        """Parse what a file says of itself; raise InputError where it says nothing."""
         try:
             fields = json.loads(text or "")
             shape = fields["shape"]

@@ -36,7 +36,7 @@ def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
 
 
 def read(path: Path) -> tuple[Metadata, MindIREngine]:
-    """What an exported file says of itself, and its engine."""
+    """Read an exported file: what it says of itself, and its engine."""
     metadata = _described(path)
     try:
         return metadata, MindIREngine(path, metadata.shape)
@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[Metadata, MindIREngine]:
 def read_lite(
     path: Path, device_target: Optional[str] = None, device_id: int = 0
 ) -> tuple[Metadata, LiteEngine]:
-    """The same for MindSpore Lite, of a MINDIR or of what converter_lite made of it.
+    """Read a MINDIR, or what converter_lite made of one, for MindSpore Lite.
 
     That says nothing of itself, so ``net.ms`` and ``net.lite.mindir`` are described by
     ``net.mindir`` beside them.

@@ -26,7 +26,7 @@ def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
 
 
 def read(path: Path) -> tuple[Metadata, OnnxRuntimeEngine]:
-    """What an exported file says of itself, and its engine."""
+    """Read an exported file: what it says of itself, and its engine."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:

@@ -16,7 +16,7 @@ _TOLERANCE = 1e-4
 
 
 def check(engine: Engine, network: nn.Cell, metadata: Metadata, path: Path) -> float:
-    """The largest difference over three sizes, odd ones where the network takes them.
+    """Return the largest difference over three sizes, odd ones where the network takes them.
 
     InputError if that is above 1e-4.
     """

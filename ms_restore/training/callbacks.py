@@ -34,18 +34,19 @@ class Steps:
         self.last = last
 
     def now(self, run_context: RunContext) -> int:
+        """Return the number of the present step, counted over all sessions of the run."""
         return self.first + int(run_context.original_args().cur_step_num)
 
     def due(self, step: int, done: int, every: int) -> bool:
-        """Whether a multiple of ``every`` lies in (done, step], or the run ends.
+        """Tell whether a multiple of ``every`` lies in (done, step], or the run ends.
 
-        With data sink a callback sees only every so many steps.
+        With data sink a callback is called after a chunk of steps, not after each.
         """
         return step // every > done // every or step >= self.last
 
 
 class Figures(Callback):
-    """Loss, learning rate, loss scale, images/s and data wait of every step, to loggers and bar.
+    """Reports loss, learning rate, loss scale, images/s and data wait of every step.
 
     Args:
         steps: counts the steps of the run.
@@ -76,9 +77,11 @@ class Figures(Callback):
         self.images_per_second = 0.0
 
     def on_train_step_begin(self, run_context: RunContext) -> None:
+        """Note the time, or listen for signals again."""
         self._began = time.perf_counter()
 
     def on_train_step_end(self, run_context: RunContext) -> None:
+        """Do what is due after a step."""
         step = self._steps.now(run_context)
         outputs = run_context.original_args().net_outputs
         self.loss, scale = float(outputs[0].asnumpy()), float(outputs[1].asnumpy())
@@ -108,16 +111,17 @@ class Figures(Callback):
             )
 
     def validated(self, step: int, psnr: float, best: float) -> None:
+        """Report the PSNR of a validation, in dB."""
         self.reporter.scalars(step, {"valid_psnr": psnr, "best_psnr": best})
         self.reporter.progress.validation(step, self.loss, psnr, self.images_per_second)
 
     def resume_clock(self) -> None:
-        """What lay between two steps (a validation, a checkpoint) counts to neither."""
+        """Start measuring time again after a validation or a checkpoint, which count to no step."""
         self._ended = time.perf_counter()
 
 
 class Checkpoints(Callback):
-    """Saves what the run can be resumed from, every so many steps, at the end and at a stop."""
+    """Saves what the run can be resumed from, regularly, at the end and when it is stopped."""
 
     def __init__(
         self, steps: Steps, every: int, save: Callable[[int], None], figures: Figures
@@ -130,11 +134,13 @@ class Checkpoints(Callback):
         self._done = steps.first
 
     def on_train_step_end(self, run_context: RunContext) -> None:
+        """Do what is due after a step."""
         step = self._steps.now(run_context)
         if self._steps.due(step, self._done, self._every):
             self.save(step)
 
     def save(self, step: int) -> None:
+        """Save a checkpoint of this step, unless that is done."""
         if step > self._done:
             self._save(step)
             self._done = step
@@ -142,7 +148,7 @@ class Checkpoints(Callback):
 
 
 class Stop(Callback):
-    """Ends the run at the next step's end when SIGINT or SIGTERM has come, the checkpoint saved.
+    """Ends the run after the present step when SIGINT or SIGTERM has come, with a checkpoint.
 
     A second SIGINT between steps interrupts at once. MindData and the graph executor take the
     signals for themselves (the latter turns SIGINT into SIGTERM), so the handlers are set again at
@@ -158,9 +164,11 @@ class Stop(Callback):
         self.last_step = steps.first
 
     def on_train_step_begin(self, run_context: RunContext) -> None:
+        """Note the time, or listen for signals again."""
         self._listen()
 
     def on_train_step_end(self, run_context: RunContext) -> None:
+        """Do what is due after a step."""
         self.last_step = self._steps.now(run_context)
         if parallel.any_rank(self.signal is not None):
             self.signal = self.signal or signal.SIGTERM

@@ -18,21 +18,26 @@ from ms_restore.training.run_folder import LOG
 class Logger(Protocol):
     """What a logger takes; ``step`` counts from 1."""
 
-    def scalars(self, step: int, figures: dict[str, float]) -> None: ...
+    def scalars(self, step: int, figures: dict[str, float]) -> None:
+        """Log the figures of a step."""
+        ...
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """A picture (H, W, 1 or 3) in [0, 1]."""
+        """Log a picture (H, W, 1 or 3) in [0, 1]."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Finish the files."""
+        ...
 
 
 class JsonLines:
-    """One JSON object a line in log.jsonl: a line each step, a line each validation."""
+    """Writes log.jsonl: one JSON object on a line for each step and for each validation."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / LOG).open("a", encoding="utf-8", buffering=1)
 
     def scalars(self, step: int, figures: dict[str, float]) -> None:
+        """Log the figures of a step."""
         finite = {
             key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in figures.items()
@@ -40,14 +45,16 @@ class JsonLines:
         self._file.write(json.dumps({"step": step, **finite}) + "\n")
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Log a picture (H, W, 1 or 3) in [0, 1]."""
         pass
 
     def close(self) -> None:
+        """Finish the files."""
         self._file.close()
 
 
 class TensorBoard:
-    """Event files in tensorboard/, by the tensorboardX package."""
+    """Writes event files into tensorboard/, by the tensorboardX package."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -60,18 +67,21 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def scalars(self, step: int, figures: dict[str, float]) -> None:
+        """Log the figures of a step."""
         for key, value in figures.items():
             self._writer.add_scalar(key, value, step)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Log a picture (H, W, 1 or 3) in [0, 1]."""
         self._writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
+        """Finish the files."""
         self._writer.close()
 
 
 class MindInsight:
-    """MindSpore summaries in mindinsight/; scripts/start_mindinsight.sh shows them."""
+    """Writes MindSpore summaries into mindinsight/; scripts/start_mindinsight.sh shows them."""
 
     def __init__(self, folder: Path) -> None:
         from mindspore import SummaryRecord
@@ -79,6 +89,7 @@ class MindInsight:
         self._record = SummaryRecord(str(folder / "mindinsight"))
 
     def scalars(self, step: int, figures: dict[str, float]) -> None:
+        """Log the figures of a step."""
         from mindspore import Tensor
 
         for key, value in figures.items():
@@ -86,6 +97,7 @@ class MindInsight:
         self._record.record(step)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Log a picture (H, W, 1 or 3) in [0, 1]."""
         from mindspore import Tensor
 
         batch = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
@@ -93,6 +105,7 @@ class MindInsight:
         self._record.record(step)
 
     def close(self) -> None:
+        """Finish the files."""
         self._record.close()
 
 
@@ -133,7 +146,7 @@ class Reporter:
 
 
 def check_names(names: str) -> list[str]:
-    """The loggers of a comma-separated list; log.jsonl is always written."""
+    """Return the names in a comma-separated list of loggers; log.jsonl is always written."""
     asked = [name.strip() for name in names.split(",") if name.strip()]
     for name in asked:
         if name not in LOGGERS:

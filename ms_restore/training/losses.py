@@ -10,30 +10,34 @@ from mindspore import Parameter, Tensor, nn, ops
 
 
 class L1(nn.Cell):
-    """mean |x_hat - x|"""
+    """The mean absolute error, mean |x_hat - x|."""
 
     def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the scalar loss of (N, C, H, W) batches."""
         return ops.abs(x_hat - x).mean()
 
 
 class MSE(nn.Cell):
-    """mean (x_hat - x)^2"""
+    """The mean squared error, mean (x_hat - x)^2."""
 
     def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the scalar loss of (N, C, H, W) batches."""
         return ops.square(x_hat - x).mean()
 
 
 class SumSquared(nn.Cell):
-    """sum (x_hat - x)^2 / (2 N): DnCNN's loss, whose size goes with that of a patch."""
+    """DnCNN's loss, sum (x_hat - x)^2 / (2 N), which grows with the size of a patch."""
 
     def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the scalar loss of (N, C, H, W) batches."""
         return ops.square(x_hat - x).sum() / (2 * x.shape[0])
 
 
 class MaskedMSE(nn.Cell):
-    """mean (m (x_hat - x))^2 with the mask m behind x's channels; without one, MSE."""
+    """The error where a mask m is 1, mean (m (x_hat - x))^2; m lies behind x's channels."""
 
     def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the scalar loss of (N, C, H, W) batches."""
         channels = x_hat.shape[1]
         difference = x_hat - x[:, :channels]
         if x.shape[1] > channels:
@@ -42,7 +46,7 @@ class MaskedMSE(nn.Cell):
 
 
 class AnnealedL0(nn.Cell):
-    """mean (|x_hat - x| + 1e-8)^gamma, gamma falling from 2 to 0 over the run.
+    """A loss that finds modes: mean (|x_hat - x| + 1e-8)^gamma, gamma falling from 2 to 0.
 
     It finds the mode of corrupted targets, where L2 finds their mean (Lehtinen et al. 2018).
     """
@@ -53,10 +57,11 @@ class AnnealedL0(nn.Cell):
         self.steps = 1
 
     def follow(self, step: Parameter, steps: int) -> None:
-        """Anneal by this counter of updates, over so many."""
+        """Take the counter of updates, and how many updates the run has."""
         self.step = step
         self.steps = steps
 
     def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the scalar loss of (N, C, H, W) batches."""
         gamma = 2 - 2 * self.step.astype(ms.float32).reshape(()) / self.steps
         return ops.pow(ops.abs(x_hat - x) + 1e-8, gamma).mean()

@@ -22,7 +22,7 @@ def adam(
     weight_decay: float = 0.0,
     beta1_end: Optional[Beta] = None,
 ) -> nn.Optimizer:
-    """Kingma and Ba 2015, arXiv 1412.6980.
+    """Return the Adam optimizer (Kingma and Ba 2015, arXiv 1412.6980).
 
     With ``beta1_end``, beta1 goes there along with the learning rate's fall from its peak.
     """
@@ -33,7 +33,7 @@ def adam(
 
 
 def betas1(rates: list[float], beta1: float, beta1_end: float) -> list[float]:
-    """beta1 of every update: ``beta1`` up to the last peak of the rates, then in step with them."""
+    """Return beta1 of every update: constant up to the rates' last peak, then in step with them."""
     peak = max(rates)
     last = max(step for step, rate in enumerate(rates) if rate == peak)
     share = [1.0 if step <= last else rate / peak for step, rate in enumerate(rates)]
@@ -101,7 +101,7 @@ def sgd(
     weight_decay: float = 0.0,
     nesterov: bool = False,
 ) -> nn.Optimizer:
-    """Stochastic gradient descent with momentum."""
+    """Return stochastic gradient descent with momentum."""
     return nn.SGD(
         parameters, rates, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
     )

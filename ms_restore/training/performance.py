@@ -47,7 +47,7 @@ class _Rates:
 def run(
     recipe: Recipe, device_target: str, max_steps: int, output: Optional[Path]
 ) -> dict[str, Any]:
-    """Train for so many steps without validation or checkpoints.
+    """Train for some steps without validation or checkpoints, and measure them.
 
     Reports images/s after the first five steps, and the share of a step that waits for data; with
     ``output`` also as performance.json in that folder.

@@ -28,7 +28,7 @@ RECIPE, LOG = "recipe.yaml", "log.jsonl"
 
 
 def check_free(folder: Path) -> None:
-    """InputError where a new run cannot have the folder to itself."""
+    """Raise InputError where a new run cannot have the folder to itself."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         holds = "holds another run" if (folder / RECIPE).exists() else "is not empty"
         raise InputError(
@@ -69,7 +69,7 @@ def _environment() -> dict[str, Any]:
 
 
 def saved_recipe(folder: Path) -> Recipe:
-    """The recipe of the run in the folder."""
+    """Return the recipe of the run in the folder."""
     path = folder / RECIPE
     if not path.is_file():
         raise InputError(f"{folder}: no run to resume here ({RECIPE} is missing)")
@@ -77,7 +77,7 @@ def saved_recipe(folder: Path) -> Recipe:
 
 
 def check_unchanged(saved: Recipe, asked: Recipe, allowed: bool) -> None:
-    """InputError that lists what differs between the run's recipe and the one asked for."""
+    """Raise InputError that lists what differs between the run's recipe and the one asked for."""
     before, after = (_flat(dataclasses.asdict(recipe)) for recipe in (saved, asked))
     changes = [
         f"{key}: {before.get(key)} -> {after.get(key)}"
@@ -103,7 +103,7 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def last_checkpoint(folder: Path) -> Checkpoint:
-    """The newest checkpoint that is whole; one cut short by a failing disk is passed over."""
+    """Read the newest checkpoint that is whole, and say which damaged ones were passed over."""
     for path in checkpoint.newest(folder):
         try:
             return checkpoint.read(path)
@@ -113,7 +113,7 @@ def last_checkpoint(folder: Path) -> Checkpoint:
 
 
 def cut_log(folder: Path, step: int) -> None:
-    """Drop the log's lines of steps that will be run again (and a line cut short)."""
+    """Remove from the log the lines of steps that will be run again, and one that was cut short."""
     path = folder / LOG
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:

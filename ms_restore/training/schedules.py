@@ -11,16 +11,17 @@ from ms_restore.errors import InputError
 
 
 def constant(step: int, steps: int) -> float:
+    """Return 1 for every step."""
     return 1.0
 
 
 def step(step: int, steps: int, *, every: int, gamma: float = 0.5) -> float:
-    """gamma ^ floor(step / every)"""
+    """Return gamma ^ floor(step / every)."""
     return gamma ** (step // every)
 
 
 def multi_step(step: int, steps: int, *, milestones: list[int], gamma: float = 0.5) -> float:
-    """gamma ^ (number of milestones reached)"""
+    """Return gamma ^ (number of milestones reached)."""
     late = [milestone for milestone in milestones if not 0 < milestone < steps]
     if late:
         raise InputError(f"train.schedule.milestones {late} never fire: the run has {steps} steps")
@@ -28,24 +29,24 @@ def multi_step(step: int, steps: int, *, milestones: list[int], gamma: float = 0
 
 
 def exponential(step: int, steps: int, *, final: float) -> float:
-    """Geometric decay from 1 to ``final`` over the run."""
+    """Return a factor that falls geometrically from 1 to ``final`` over the run."""
     return final ** (step / max(1, steps - 1))
 
 
 def cosine(step: int, steps: int, *, final: float = 0.0) -> float:
-    """Half a cosine from 1 down to ``final``."""
+    """Return half a cosine, from 1 down to ``final``."""
     progress = step / max(1, steps - 1)
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def ramp_down(step: int, steps: int, *, share: float = 0.3) -> float:
-    """1, then (0.5 + cos(pi t) / 2)^2 over the last ``share`` of the run, t from 0 to 1."""
+    """Return 1, then (0.5 + cos(pi t) / 2)^2 over the last ``share`` of the run, t from 0 to 1."""
     t = max(0.0, (step / steps - 1) / share + 1) if share else 0.0
     return (0.5 + math.cos(math.pi * t) / 2) ** 2
 
 
 def epoch_ramps(step: int, steps: int, *, epoch: int, up: int = 10, down: int = 30) -> float:
-    """exp(-5 (1 - e / up)^2) over the first ``up`` epochs e, and ``falling`` over the last.
+    """Return a factor that rises over the first ``up`` epochs and falls over the last ``down``.
 
     An epoch is ``epoch`` steps, at whose start the factor changes. Laine and Aila 2017, arXiv
     1610.02242.
@@ -55,6 +56,6 @@ def epoch_ramps(step: int, steps: int, *, epoch: int, up: int = 10, down: int = 
 
 
 def falling(step: int, steps: int, *, epoch: int, down: int) -> float:
-    """exp(-(k / 2)^2 / down), k the epochs since the last ``down`` ones began."""
+    """Return exp(-(k / 2)^2 / down), k the epochs since the last ``down`` ones began."""
     k = max(0, step // epoch - (steps // epoch - down))
     return math.exp(-((0.5 * k) ** 2) / down) if down else 1.0

@@ -21,7 +21,7 @@ _FIXED_SCALE = 1024.0
 
 
 class NetworkWithLoss(nn.Cell):
-    """(y, x) to the scalar loss(network(y), x)."""
+    """A cell from a degraded and a clean batch (y, x) to the scalar loss(network(y), x)."""
 
     def __init__(self, network: nn.Cell, loss: nn.Cell, amp_level: Literal["O0", "O2"] = "O0"):
         super().__init__(auto_prefix=False)
@@ -34,6 +34,7 @@ class NetworkWithLoss(nn.Cell):
         self.loss = loss
 
     def construct(self, y: Tensor, x: Tensor) -> Tensor:
+        """Compute the step, or the loss, of a batch."""
         return self.loss(self.network(y), x)
 
 
@@ -68,7 +69,7 @@ class StepOptions:
 
     Attributes:
         clip_norm: the gradients are scaled down to this global norm; None: they are not.
-        accumulate: the batch is computed in so many parts, whose gradients are averaged.
+        accumulate: the batch is computed in this number of parts, and their gradients are averaged.
         ema_decay: keeps an exponential moving average of the weights in ``averages``; 0: none.
             Update n decays by min(ema_decay, (1 + n) / (4 + n)): at first the last third counts.
         ranks: processes whose gradients are averaged. One that overflows makes the average not
@@ -82,7 +83,7 @@ class StepOptions:
 
 
 class TrainStep(nn.Cell):
-    """(y, x) to (loss, loss scale, steps skipped so far); the network's weights are updated.
+    """One step of training: a cell from (y, x) to (loss, loss scale, steps skipped so far).
 
     Args:
         network_with_loss: (y, x) to the scalar loss.
@@ -119,9 +120,11 @@ class TrainStep(nn.Cell):
         self.hyper_map = ops.HyperMap()
 
     def scaled_loss(self, y: Tensor, x: Tensor, scale: Tensor) -> Tensor:
+        """Return the loss times the loss scale."""
         return self.network_with_loss(y, x) * scale
 
     def construct(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the step, or the loss, of a batch."""
         scale = self.loss_scale.value * 1.0
         if self.accumulate == 1:
             loss, gradients = self.loss_and_gradients(y, x, scale)
@@ -142,7 +145,7 @@ class TrainStep(nn.Cell):
         return loss, self.loss_scale(finite), self.skipped
 
     def accumulated(self, y: Tensor, x: Tensor, scale: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Sums over the parts of the batch."""
+        """Compute the batch in parts; return the sums of their losses and gradients."""
         size = y.shape[0] // self.accumulate
         loss, gradients = self.loss_and_gradients(y[:size], x[:size], scale)
         for part in range(1, self.accumulate):
@@ -155,6 +158,7 @@ class TrainStep(nn.Cell):
         return loss, gradients
 
     def update(self, gradients: tuple[Tensor, ...]) -> None:
+        """Change the weights by their gradients, and their averages."""
         if self.clip_norm is not None:
             gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
         self.optimizer(gradients)

@@ -65,7 +65,7 @@ class Scorer:
 
 
 def _of_all_ranks(scores: list[float], count: int) -> np.ndarray:
-    """The scores of ``count`` images, of which each rank has every so manyth."""
+    """The scores of all ``count`` images, which the ranks took in turn."""
     ranks = parallel.ranks()
     table = np.zeros(count)
     table[ranks.rank :: ranks.count] = scores
@@ -73,7 +73,7 @@ def _of_all_ranks(scores: list[float], count: int) -> np.ndarray:
 
 
 class Validation(Callback):
-    """Scores the weights every so many steps and at the end, and keeps the best.
+    """Scores the weights at regular steps and at the end, and keeps the best.
 
     Args:
         steps: counts the steps of the run.

@@ -29,6 +29,8 @@ def convert(
             recognised by its names; with ``to="torch"`` a checkpoint or a run folder.
         output: .ckpt; with ``to="torch"`` .safetensors.
         model: which model the weights are; needed where several have the same network.
+        to: "mindspore", or "torch" for the way back.
+        settings: recipe keys such as ``{"network.layers": 17}``.
 
     Raises InputError unless every parameter matches by name and shape. Returns the file written.
     """

@@ -64,7 +64,7 @@ def export(
 def shape_for(
     geometry: Geometry, height: Optional[int], width: Optional[int]
 ) -> Optional[tuple[int, int]]:
-    """The only (height, width) of the file, None where it takes any that the network takes."""
+    """Return the only (height, width) that the file is to take; None: as the network."""
     multiple, side = geometry.size_multiple, geometry.side
     if height is None and width is None:
         return None

@@ -144,7 +144,7 @@ def restore_pictures(
 def pairs_of(
     source: Path, target: Path, suffixes: Sequence[str] = PICTURES
 ) -> list[tuple[Path, Path]]:
-    """Each input file with its output file; InputError if two would share one."""
+    """Return each input file with its output file; raise InputError if two would share one."""
     if source.is_dir():
         pictures = list_pictures(source, suffixes)
         pairs = [(path, target / f"{path.stem}.png") for path in pictures]

@@ -32,9 +32,12 @@ def launch(
     Args:
         train_options: of ``ms-restore train``, the same for every rank.
         rank_table: HCCL rank table (Ascend); a rank for each of its devices on this server.
-        workers: instead by msrun, so many ranks on this host.
+        workers: instead by msrun: how many ranks on this host.
         server_id: this server's name in the table, by default one of its addresses.
-        nodes, node_rank, master_addr, master_port: msrun over several hosts.
+        nodes: by msrun: how many hosts there are.
+        node_rank: by msrun: the number of this host, from 0.
+        master_addr: by msrun: address of host 0.
+        master_port: by msrun: port of host 0.
         log_dir: a log for each rank.
         dry_run: print each rank's environment and command, start nothing.
     """

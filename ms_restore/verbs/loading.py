@@ -39,7 +39,7 @@ def load_model(
     device_id: int = 0,
     mode: str = "graph",
 ) -> Restorer:
-    """The restorer of a checkpoint (a file or a run folder, or an exported .mindir, .onnx, .ms).
+    """Load a checkpoint (a file, a run folder, or an exported .mindir, .onnx, .ms) as a restorer.
 
     ``x_hat = restorer(y)``, see Restorer.
 
@@ -49,14 +49,18 @@ def load_model(
         engine: what computes: mindspore, mindir, onnxruntime or lite; auto takes the fastest that
             is there: ONNX Runtime on CPUs where the extra onnx is installed, else MindSpore. What
             an engine needs is exported when it is first used, and kept beside the checkpoint.
-        tile, self_ensemble: explained at Restorer.
-        device_target, device_id, mode: of MindSpore.
+        tile: side of the windows that a large picture is computed in, see Restorer.
+        self_ensemble: average over the eight flips and rotations.
+        device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
+        device_id: which device.
+        mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
     """
     options = EngineOptions(engine, device_target, device_id, mode)
     return restorer_of(checkpoint, model, None, options, tile, self_ensemble)
 
 
 def with_options(settings: Optional[Settings], **named: Any) -> Settings:
+    """Return the settings with the verbs' own options among them, under their recipe keys."""
     keys = {"data_dir": "data.dir"}
     given = {keys.get(name, name): value for name, value in named.items() if value is not None}
     return {
@@ -116,7 +120,7 @@ def load_network(
 
 
 def prior_of(checkpoint: PathLike, solver: dict[str, Any], options: EngineOptions) -> DenoiserPrior:
-    """The denoiser of a checkpoint as a prior for the solver of that part of a recipe."""
+    """Load a checkpoint's denoiser as the prior of the solver that a recipe names."""
     if options.engine == "auto" and solver.get("amp_level", "O0") != "O0":
         options = options._replace(engine="mindspore")  # which alone computes in float16
     return DenoiserPrior(load_network(checkpoint, options=options))
@@ -177,7 +181,7 @@ def network_of(
     settings: Optional[Settings],
     deployed: bool = True,
 ) -> tuple[nn.Cell, Recipe]:
-    """The network with the checkpoint's weights, and its recipe.
+    """Return the network with a checkpoint's weights, and its recipe.
 
     ``deployed``: in the form to run, batch normalisation folded; else as it is trained.
     """

@@ -29,11 +29,13 @@ def prepare(
     was interrupted goes on where it stopped. Returns the prepared folders.
 
     Args:
+        model: name of the model whose training the set is for, or a recipe file.
+        output: folder to write.
         source: folder of images; or an HDF5 file of patches (train.h5), or a folder with train.h5
             and val.h5; for a model of MRI a folder of NIfTI volumes, or pickled slices; for one of
             raw files a folder with short/ and long/ (or the authors' list files), or such a file.
         lr_source: folder of low-resolution images, paired by name; none: they are made on reading.
-        limit: for a trial, so many images, volumes or scenes of each part.
+        limit: for a trial: at most this number of images, volumes or scenes of each part.
         skip_bad: leave out images that cannot be used, and say which.
         workers: threads that decode; by default one for each processor.
         settings: recipe keys such as ``{"data.patch_size": 128}``.

@@ -75,6 +75,10 @@ def restore(
             DMSP with its own.
         engine: what computes the prior, see load_model; by mindspore, each iteration is one graph
             on the device.
+        device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
+        device_id: which device.
+        mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
+        seed: of the solver's noise.
         settings: of the solver, such as ``{"solver.iterations": 100}``; with "solver.name" another
             solver, also ``package.module:Class`` of your own.
 

@@ -52,16 +52,23 @@ def train(
             class, so that must be found again when they are loaded.
         degradation: how degraded images are made: a name such as "gaussian", a mapping with its
             settings, or an object of your own class; none: the recipe's.
-        loss, optimizer, schedule: the same of these parts.
+        loss: the same of the loss.
+        optimizer: the same of the optimizer, except an object.
+        schedule: the same of the learning rate's schedule, except an object.
         steps: of the whole schedule; none: the recipe's.
-        data_dir: folder of images, or with the subfolders DIV2K_train_HR and DIV2K_valid_HR;
+        data_dir: folder of images, or one with the subfolders DIV2K_train_HR and DIV2K_valid_HR;
             none: the embedded photos.
-        max_steps: end early, after so many steps of the run; its schedule stays.
+        output_dir: the run folder.
+        max_steps: end after this number of steps; the schedule stays that of the whole run.
         pretrained: start from these weights, as far as they fit.
         resume: run folder to go on with, from its last checkpoint, bit for bit as if it had
             never stopped; ``model`` may then be left out.
         allow_changes: resume although settings differ from those the run was made with.
         logger: comma-separated list of jsonl (always written), tensorboard, mindinsight.
+        device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
+        device_id: which device.
+        mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
+        seed: of weights, data order and noise; none: the recipe's.
         settings: recipe keys such as ``{"train.lr": 5e-4}``.
     """
     if max_steps is not None and max_steps < 1:

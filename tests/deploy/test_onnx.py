@@ -12,20 +12,16 @@ from ms_restore.contracts import Geometry
 from ms_restore.deploy import onnx as exporting
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
-from tests.conftest import reduced
+from tests.conftest import SMALL_MODELS, reduced
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is optional")
-MODELS = ["edsr", "edsr_x3", "edsr_x4", "dncnn_b", "dmsp_dae", "noise2noise_gaussian"]
-MODELS += ["noise2noise_mri_quickstart"]
+MODELS = sorted({*SMALL_MODELS, "edsr_x3", "edsr_x4", "dncnn_b", "dmsp_dae"})
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_network_equals_its_checkpoint(model, tmp_path):
     """Three sizes, odd where the network takes them; tiled and padded through infer's path."""
-    settings = reduced(model)
-    if model.endswith("mri_quickstart"):
-        settings |= {"data.patch_size": settings["network.side"]}
-    loaded = recipe.load(model, settings)
+    loaded = recipe.load(model, reduced(model))
     network = registry.build("network", loaded.network).set_train(False)
     for parameter in network.trainable_params():  # biases too, which begin at zero
         noise = np.random.default_rng(1).normal(0, 0.02, parameter.shape).astype(np.float32)
@@ -35,7 +31,8 @@ def test_every_network_equals_its_checkpoint(model, tmp_path):
     read, engine = exporting.read(tmp_path / "net.onnx")
     assert read.recipe == loaded
     for height, width in metadata.geometry.example_sizes():
-        y = np.random.default_rng(0).random((2, network.channels, height, width), np.float32)
+        channels = metadata.geometry.channels
+        y = np.random.default_rng(0).random((2, channels, height, width), np.float32)
         assert engine(y).shape[:1] == (2,)
 
 

@@ -52,7 +52,7 @@ class Translation:
         self._constants = {name: _constant(value) for name, value in program.constants.items()}
 
     def run(self, *inputs: Tensor) -> Value:
-        """What the network gives for these inputs."""
+        """Return what the network gives for these inputs."""
         return self._called(self._program.main, inputs, ChainMap(self._constants))
 
     def _called(

@@ -93,7 +93,7 @@ class Program:
 
 
 def graph_of(network: nn.Cell, shape: Optional[tuple[int, int]]) -> Program:
-    """The network's graph in inference, for any image or those of one (height, width).
+    """Export the network's graph in inference, for any image or those of one (height, width).
 
     InputError where MindSpore cannot export it.
     """

@@ -22,7 +22,7 @@ _IR_VERSION = 8
 
 
 def model_of(network: nn.Cell, shape: Optional[tuple[int, int]] = None) -> Any:
-    """The network as an ``onnx.ModelProto``: input ``y``, output ``x_hat``, (N, C, H, W) float32.
+    """Translate a network to an ``onnx.ModelProto`` from y to x_hat, (N, C, H, W) float32.
 
     It takes any height and width, or those of ``shape`` alone, and any batch.
 

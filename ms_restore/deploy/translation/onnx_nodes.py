@@ -29,7 +29,7 @@ Input = Union[str, np.ndarray, SizeVector]  # a tensor's name ("" is none), a co
 
 @dataclasses.dataclass(eq=False)
 class Node:
-    """One operator; ``kind`` and ``attributes`` are ONNX's."""
+    """One operator; its kind and attributes are those of ONNX."""
 
     kind: str
     inputs: list[Input]
@@ -53,13 +53,13 @@ class Tensor:
 
 
 def constant(value: Any, dtype: DType = None) -> Tensor:
-    """A constant tensor."""
+    """Return a constant tensor."""
     array = np.asarray(value, dtype)
     return Tensor("", array.shape, array.dtype.type, array)
 
 
 def of_sizes(values: tuple[Number, ...]) -> Tensor:
-    """A vector of sizes as a tensor; a constant where they are known."""
+    """Return a vector of sizes as a tensor, a constant where they are known."""
     if all(isinstance(value, (int, np.integer)) for value in values):
         return dataclasses.replace(constant(values, np.int64), elements=values)
     return Tensor("", (len(values),), np.int64, None, values)
@@ -74,7 +74,7 @@ class Graph:
         self._count = 0
 
     def name(self) -> str:
-        """A name that no tensor has."""
+        """Return a name that no tensor has."""
         self._count += 1
         return f"t{self._count}"
 
@@ -101,7 +101,7 @@ class Graph:
     def described(
         self, tensor: Tensor, sizes: Optional[tuple[Optional[Number], ...]], dtype: DType
     ) -> Tensor:
-        """The tensor with its sizes; one that is None is a new unknown."""
+        """Return the tensor with its sizes, each None replaced by a new unknown."""
         if tensor.value is not None or tensor.elements is not None or sizes is None:
             return dataclasses.replace(tensor, dtype=tensor.dtype or dtype)
         known = tuple(
@@ -132,7 +132,7 @@ def _computed(kind: str, inputs: list[Input], attributes: dict[str, Any]) -> np.
 
 
 class Lowering:
-    """Named initialisers and ONNX's own nodes, made of a graph's."""
+    """Turns a graph's nodes into named initialisers and nodes of ONNX."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -141,7 +141,7 @@ class Lowering:
         self._computed: dict[Any, str] = {}  # by what they are: sizes that several nodes need
 
     def add(self, node: Node) -> None:
-        """Append a node, after what makes its constants and sizes."""
+        """Append a node, behind the nodes that make its constants and sizes."""
         from onnx import helper
 
         inputs = [self._named(value) for value in node.inputs]

@@ -13,7 +13,7 @@ _CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 def neutral(view: View, node: Node) -> Rewritten:
-    """x * 1, x / 1, x + 0, x - 0 and -(-x) are x."""
+    """Replace x * 1, x / 1, x + 0, x - 0 and -(-x) by x."""
     if not view.can_go(node.outputs[0]):
         return None
     if node.kind == "Neg":
@@ -34,7 +34,7 @@ def neutral(view: View, node: Node) -> Rewritten:
 
 
 def negative_summand(view: View, node: Node) -> Rewritten:
-    """x + (-y) is x - y, and x - (-y) is x + y."""
+    """Replace x + (-y) by x - y, and x - (-y) by x + y."""
     if node.kind not in ("Add", "Sub"):
         return None
     first, second = node.inputs
@@ -49,7 +49,7 @@ def negative_summand(view: View, node: Node) -> Rewritten:
 
 
 def bias_of_convolution(view: View, node: Node) -> Rewritten:
-    """A convolution and a number for each channel added to it is one with a bias."""
+    """Replace a convolution and a number added to each channel by one with a bias."""
     found = _convolution_and_numbers(view, node, ("Add", "Sub"))
     if found is None:
         return None
@@ -63,7 +63,7 @@ def bias_of_convolution(view: View, node: Node) -> Rewritten:
 
 
 def gain_of_convolution(view: View, node: Node) -> Rewritten:
-    """A convolution times a number for each channel is one with other weights."""
+    """Replace a convolution times a number for each channel by one with other weights."""
     found = _convolution_and_numbers(view, node, ("Mul", "Div"))
     if found is None:
         return None
@@ -129,7 +129,7 @@ def _convolution(old: Node, node: Node, weight: np.ndarray, bias: np.ndarray) ->
 
 
 def leaky_relu(view: View, node: Node) -> Rewritten:
-    """s x + (1 - s) relu(x), and max(x, s x) of s below 1, are a leaky ReLU."""
+    """Replace s x + (1 - s) relu(x), and max(x, s x) with s below 1, by a leaky ReLU."""
     if node.kind == "Max" and len(node.inputs) == 2:
         for x, scaled in (node.inputs, node.inputs[::-1]):
             source, slope = _times_number(view, scaled)
@@ -160,7 +160,7 @@ def _times_number(view: View, value: Input) -> tuple[str, Optional[float]]:
 
 
 def pixel_shuffle(view: View, node: Node) -> Rewritten:
-    """(N, C f f, H, W) as (N, C, f, f, H, W), to (N, C, H, f, W, f), as (N, C, f H, f W)."""
+    """Replace the reshape, transposition and reshape of a pixel shuffle by DepthToSpace."""
     if node.kind != "Reshape":
         return None
     turn = view.maker(node.inputs[0], "Transpose")
@@ -184,7 +184,7 @@ def pixel_shuffle(view: View, node: Node) -> Rewritten:
 
 
 def transposed_twice(view: View, node: Node) -> Rewritten:
-    """Two transpositions are one, or none."""
+    """Replace two transpositions by one, or by none."""
     if node.kind != "Transpose":
         return None
     order, source = node.attributes["perm"], node.inputs[0]
@@ -198,7 +198,7 @@ def transposed_twice(view: View, node: Node) -> Rewritten:
 
 
 def reshaped_twice(view: View, node: Node) -> Rewritten:
-    """Of two reshapings only the last counts; one to the same shape is none."""
+    """Leave out a reshape before another one, and one to the same shape."""
     if node.kind != "Reshape":
         return None
     sizes = view.sizes(node.outputs[0])

@@ -36,7 +36,7 @@ class View:
                 self._measured |= _names(value)
 
     def forget(self, node: Node) -> None:
-        """Leave out a node, and those that only it needed."""
+        """Leave out a node, and those whose output nothing else takes."""
         left_out = [node]
         while left_out:
             for name in [name for value in left_out.pop().inputs for name in _names(value)]:
@@ -46,21 +46,21 @@ class View:
                     left_out.append(maker)
 
     def can_go(self, name: str) -> bool:
-        """Whether the tensor may vanish: it is not the output, and nobody asks for its sizes."""
+        """Tell whether a tensor may vanish: no output, and nothing asks for its sizes."""
         return name not in self._measured
 
     def maker(self, value: Input, *kinds: str) -> Optional[Node]:
-        """What makes this input, if that is of one of these kinds."""
+        """Return the node that makes this input, if it is of one of these kinds."""
         node = self._makers.get(value) if isinstance(value, str) else None
         return node if node is not None and node.kind in kinds else None
 
     def own_maker(self, value: Input, *kinds: str) -> Optional[Node]:
-        """The same, if it makes the input for this use alone."""
+        """Return the node that makes this input for this use alone, if it is of these kinds."""
         alone = isinstance(value, str) and self._uses[value] == 1
         return self.maker(value, *kinds) if alone else None
 
     def sizes(self, value: Input) -> Optional[tuple[Number, ...]]:
-        """The sizes of a tensor, where they are known."""
+        """Return the sizes of a tensor, where they are known."""
         return self._graph.sizes.get(value) if isinstance(value, str) else None
 
 

@@ -106,7 +106,7 @@ class Size:
     __rmul__ = __mul__
 
     def extents(self) -> set[Extent]:
-        """The sizes of tensors that it depends on."""
+        """Return the sizes of tensors that it depends on."""
         found: set[Extent] = set()
         for product, _ in self.terms:
             for factor in product:
@@ -115,12 +115,12 @@ class Size:
 
 
 def extent(tensor: str, axis: int) -> Size:
-    """The size of a tensor along an axis, which only an image will tell."""
+    """Return the size of a tensor along an axis, which only an image will tell."""
     return Size((((Extent(tensor, axis),), 1),))
 
 
 def least(size: Number) -> Optional[int]:
-    """A number that the size is not below; None where none is found."""
+    """Return a number that the size is not below; None where none is found."""
     total = 0
     for product, count in _terms(size):
         lower = 1
@@ -137,7 +137,7 @@ def least(size: Number) -> Optional[int]:
 
 
 def compared(first: Number, second: Number) -> int:
-    """-1, 0 or 1: first is the smaller, they are equal, or it is the larger.
+    """Return -1, 0 or 1 where the first size is smaller, equal or larger for every image.
 
     Undecided where that depends on the image.
     """
@@ -152,12 +152,12 @@ def compared(first: Number, second: Number) -> int:
 
 
 def equal(first: Number, second: Number) -> bool:
-    """Whether they are equal for every image; Undecided where only for some."""
+    """Tell whether two sizes are equal for every image; raise Undecided where only for some."""
     return compared(first, second) == 0
 
 
 def product_of(sizes: tuple[Number, ...]) -> Number:
-    """How many entries a tensor of these sizes has."""
+    """Return how many entries a tensor of these sizes has."""
     total: Number = 1
     for size in sizes:
         total = size * total

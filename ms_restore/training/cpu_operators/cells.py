@@ -44,12 +44,14 @@ class _ConvolutionOperators(nn.Cell):
 
 
 class Convolution(_ConvolutionOperators):
-    """x and weights to y."""
+    """A convolution of x by weights."""
 
     def construct(self, x: Tensor, w: Tensor) -> Tensor:
+        """Compute the output."""
         return self.forward(x, w, self.windows)
 
     def bprop(self, x: Tensor, w: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of the inputs."""
         return (
             self.backward_data(dy, w, self.windows),
             self.backward_weights(x, dy, self.windows, w),
@@ -57,22 +59,24 @@ class Convolution(_ConvolutionOperators):
 
 
 class Biased(_ConvolutionOperators):
-    """x, weights and bias to y."""
+    """A convolution of x by weights, with a bias for each output channel."""
 
     has_bias = True
 
     def construct(self, x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
+        """Compute the output."""
         return self.forward(x, w, self.windows, bias)
 
     def bprop(
         self, x: Tensor, w: Tensor, bias: Tensor, y: Tensor, dy: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of the inputs."""
         of_weights, of_bias = self.backward_weights(x, dy, self.windows, w)
         return self.backward_data(dy, w, self.windows), of_weights, of_bias
 
 
 class WithBias(nn.Cell):
-    """x and weights to y, with the bias of another cell."""
+    """A convolution of x by weights that adds the bias of another cell."""
 
     bias: Parameter
 
@@ -81,18 +85,21 @@ class WithBias(nn.Cell):
         self.convolution = convolution
 
     def construct(self, x: Tensor, w: Tensor) -> Tensor:
+        """Compute the output."""
         return self.convolution(x, w, self.bias)
 
 
 class Transposed(_ConvolutionOperators):
-    """y and weights to x, whose shape is ``shape``: the gradient of a convolution."""
+    """A transposed convolution of y by weights, to an x of the given shape."""
 
     def construct(self, y: Tensor, w: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Compute the output."""
         return self.backward_data(y, w, self.windows)
 
     def bprop(
         self, y: Tensor, w: Tensor, shape: tuple[int, ...], x: Tensor, dx: Tensor
     ) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """Return the gradients of the inputs."""
         return (
             self.forward(dx, w, self.windows),
             self.backward_weights(dx, y, self.windows, w),
@@ -101,7 +108,7 @@ class Transposed(_ConvolutionOperators):
 
 
 class PixelShuffle(nn.Cell):
-    """(N, C * r * r, H, W) to (N, C, r * H, r * W)."""
+    """Rearranges (N, C * r * r, H, W) to (N, C, r * H, r * W)."""
 
     def __init__(self, operators: Path, factor: int) -> None:
         super().__init__(auto_prefix=False)
@@ -116,14 +123,16 @@ class PixelShuffle(nn.Cell):
         self.to_deep = ops.Custom(f"{operators}:ToDeep", deep, ms.float32, "aot")
 
     def construct(self, x: Tensor) -> Tensor:
+        """Compute the output."""
         return self.to_wide(x)
 
     def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
+        """Return the gradients of the inputs."""
         return (self.to_deep(dy),)
 
 
 class LeakyReLU(nn.Cell):
-    """Leaky ReLU."""
+    """Leaky ReLU: x where it is positive, else slope * x."""
 
     def __init__(self, operators: Path, slope: float) -> None:
         super().__init__(auto_prefix=False)
@@ -136,9 +145,11 @@ class LeakyReLU(nn.Cell):
         self.backward = ops.Custom(f"{operators}:LeakyBackward", same, ms.float32, "aot")
 
     def construct(self, x: Tensor) -> Tensor:
+        """Compute the output."""
         return self.forward(x, self.slope)
 
     def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
+        """Return the gradients of the inputs."""
         return (self.backward(dy, self.slope, y),)
 
 
@@ -158,7 +169,9 @@ class MaxPool(nn.Cell):
         self.backward = ops.Custom(f"{operators}:PoolBackward", whole, ms.float32, "aot")
 
     def construct(self, x: Tensor) -> Tensor:
+        """Compute the output."""
         return self.pool(x)
 
     def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
+        """Return the gradients of the inputs."""
         return (self.backward(dy, x, y),)

@@ -20,12 +20,12 @@ _COMPILERS = ("g++", "clang++", "c++")
 
 
 class Unavailable(Exception):
-    """Why this machine cannot use them."""
+    """Says why this machine cannot use the compiled operators."""
 
 
 @functools.lru_cache(maxsize=1)
 def operators() -> Path:
-    """The compiled operators, ready for use in this process."""
+    """Return the library of compiled operators, ready for use in this process."""
     library = Path(ms.__file__).parent / "lib" / "libdnnl.so.3"
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise Unavailable("only for Linux on x86-64")

@@ -14,7 +14,7 @@ using Operator = int(int, void **, int *, int64_t **, const char **, void *, voi
 size_t Workers();
 void SetWorkers(size_t count);
 
-// Let them do so many pieces of work, given the worker's number and the piece's.
+// Let them do this number of pieces of work, given the worker's number and the piece's.
 void Together(size_t pieces, const std::function<void(size_t, size_t)> &work);
 
 // Do it, one at a time. Returns 0, or 1 and a line on stderr where it throws.

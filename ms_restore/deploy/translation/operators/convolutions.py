@@ -22,7 +22,7 @@ Numbers = Union[int, tuple[int, ...]]
 
 
 def pad_mode_of(mode: Union[int, str]) -> str:
-    """PAD, SAME or VALID."""
+    """Return the padding mode of a convolution: PAD, SAME or VALID."""
     return _PAD_MODES[mode] if isinstance(mode, int) else mode.upper()
 
 
@@ -52,7 +52,7 @@ class Window:
         self.before, self.after = [a for a, _ in pairs], [b for _, b in pairs]
 
     def attributes(self) -> dict[str, Any]:
-        """ONNX's words for it."""
+        """Return the attributes of ONNX's convolution."""
         words: dict[str, Any] = {"kernel_shape": self.kernel}
         if max(self.stride) > 1:
             words["strides"] = self.stride
@@ -65,7 +65,7 @@ class Window:
         return words
 
     def outputs(self, sizes: tuple[Number, ...]) -> tuple[Number, ...]:
-        """The sizes of what it makes of an image."""
+        """Return the sizes of what it makes of an image."""
         if self.automatic:
             return tuple((size + s - 1) // s for size, s in zip(sizes[-2:], self.stride))
         columns = zip(sizes[-2:], self.before, self.after, self.reach, self.stride)
@@ -93,7 +93,7 @@ def _convolution(
 def convolved(
     graph: Graph, x: Tensor, weight: Tensor, bias: Optional[Tensor], window: Window, group: int
 ) -> Tensor:
-    """A convolution, of known sizes."""
+    """Return a convolution, of known sizes."""
     sizes = sizes_of(x)
     more = {"group": group} if group > 1 else {}
     inputs = [x, weight] if bias is None else [x, weight, bias]
@@ -193,7 +193,7 @@ def _spread(
 
 
 def channels_first(format: str) -> None:
-    """Unsupported for another order of axes than (N, C, H, W)."""
+    """Raise Unsupported for another order of axes than (N, C, H, W)."""
     if format != "NCHW":
         raise Unsupported(f"of {format}")
 

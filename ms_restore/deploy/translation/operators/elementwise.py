@@ -350,6 +350,6 @@ def _gelu(graph: Graph, x: Tensor, approximate: int = 0) -> Tensor:
 
 
 def _half(graph: Graph, x: Tensor, weight: Tensor) -> Tensor:
-    """x (1 + weight) / 2"""
+    """Return x (1 + weight) / 2."""
     product = graph.node("Mul", x, graph.node("Add", weight, tensor_of(1.0, x.dtype)))
     return graph.node("Mul", product, tensor_of(0.5, x.dtype))

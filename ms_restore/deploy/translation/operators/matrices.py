@@ -34,7 +34,7 @@ def _turned_product(
 
 
 def transposed(graph: Graph, x: Tensor) -> Tensor:
-    """With the last two axes exchanged."""
+    """Return a tensor with its last two axes exchanged."""
     sizes = sizes_of(x)
     order = [*range(len(sizes) - 2), len(sizes) - 1, len(sizes) - 2]
     made = graph.node("Transpose", x, perm=order)
@@ -61,7 +61,7 @@ def _dense(graph: Graph, x: Tensor, weight: Tensor, bias: Optional[Tensor] = Non
 
 
 def axes_of(axes: Axes, count: int) -> list[int]:
-    """Axes as positive numbers; all where none are given."""
+    """Return axes as positive numbers; all of them where none are given."""
     if isinstance(axes, Tensor):
         axes = tuple(np.atleast_1d(axes.value).tolist()) if axes.value is not None else None
     if axes is None or axes == ():
@@ -70,7 +70,7 @@ def axes_of(axes: Axes, count: int) -> list[int]:
 
 
 def reduced(graph: Graph, kind: str, x: Tensor, axes: Axes, keep: bool) -> Tensor:
-    """A sum, mean, maximum or minimum along axes."""
+    """Return a sum, mean, maximum or minimum along axes."""
     sizes = sizes_of(x)
     along = axes_of(axes, len(sizes))
     if kind == "ReduceSum":  # alone has the axes as an input in opset 15
@@ -100,7 +100,7 @@ def _reduction(kind: str) -> None:
     def write(
         graph: Graph, x: Tensor, axis: Axes = None, keep_dims: bool = False, last: Any = None
     ) -> Tensor:
-        """``last`` is a type of number, or whether nothing is done without axes."""
+        """Write a reduction; ``last`` is a dtype, or whether nothing is done without axes."""
         if last not in (None, False, 43):
             raise Unsupported("with a type")
         return reduced(graph, _REDUCTIONS[kind], x, axis, keep_dims)

@@ -60,7 +60,7 @@ def _scaled(
     variance: Tensor,
     epsilon: float,
 ) -> Tensor:
-    """x times one number for each channel, plus another: the numbers are computed in float64."""
+    """Multiply each channel by a number and add another; they are computed in float64."""
     known = [_numbers(value) for value in (gamma, beta, mean, variance)]
     scale, shift = known[0], known[1]
     assert known[2] is not None and known[3] is not None
@@ -164,7 +164,7 @@ def normalised(
     beta: Optional[Tensor],
     epsilon: float,
 ) -> Tensor:
-    """(x - mean) / sqrt(variance + epsilon) * gamma + beta, along the axes from the first on."""
+    """Return (x - mean) / sqrt(variance + epsilon) * gamma + beta, from an axis on."""
     count = len(sizes_of(x))
     axes = tuple(range(first_axis % count, count))
     mean = reduced(graph, "ReduceMean", x, axes, True)

@@ -95,7 +95,7 @@ def _scaled(x: Tensor, size: Any, scales: Optional[Sequence[float]]) -> tuple[Nu
 
 
 def resized(graph: Graph, x: Tensor, size: tuple[Number, ...], **modes: Any) -> Tensor:
-    """An image of that height and width; by a factor where it is the same for every image."""
+    """Return an image of that height and width; by a factor where that is always the same."""
     sizes = sizes_of(x)
     factors = [_factor(new, old) for new, old in zip(size, sizes[2:])]
     new = (*sizes[:2], *size)
@@ -128,7 +128,7 @@ def _pixel_shuffle(graph: Graph, x: Tensor, upscale_factor: int) -> Tensor:
 
 
 def shuffled(graph: Graph, x: Tensor, factor: int, order: str) -> Tensor:
-    """(N, C f f, H, W) to (N, C, f H, f W)."""
+    """Rearrange (N, C f f, H, W) to (N, C, f H, f W)."""
     number, channels, height, width = sizes_of(x)
     made = graph.node("DepthToSpace", x, blocksize=factor, mode=order)
     new = (number, channels // factor**2, height * factor, width * factor)
@@ -222,7 +222,7 @@ def padded(
     mode: str,
     value: Optional[Operand] = None,
 ) -> Tensor:
-    """More pixels before and after along each axis; negative numbers take pixels away."""
+    """Add pixels before and after along each axis; negative numbers take pixels away."""
     amounts = of_sizes((*(before for before, _ in pairs), *(after for _, after in pairs)))
     inputs = [x, amounts]
     if mode == "constant" and value is not None:

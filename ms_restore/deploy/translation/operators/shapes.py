@@ -27,7 +27,7 @@ def _reshape(graph: Graph, x: Tensor, shape: Any) -> Tensor:
 
 
 def reshaped(graph: Graph, x: Tensor, shape: tuple[Number, ...]) -> Tensor:
-    """The same numbers in another shape, which may hold one -1."""
+    """Return the same numbers in another shape, which may hold one -1."""
     sizes = shape
     if x.sizes is not None and -1 in shape:
         others = product_of(tuple(size for size in shape if size != -1))
@@ -247,7 +247,7 @@ def _roll(graph: Graph, x: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 
 def cut(graph: Graph, x: Tensor, axis: int, first: Number, last: Number) -> Tensor:
-    """The part between two positions along one axis."""
+    """Return the part between two positions along one axis."""
     return graph.node("Slice", x, of_sizes((first,)), of_sizes((last,)), integers(axis))
 
 

@@ -20,7 +20,7 @@ Operand = Union[Tensor, int, float, bool]
 
 
 class Unsupported(Exception):
-    """This form of the operator has no translation; the message says which, in a few words."""
+    """Raised for a form of an operator that has no translation; the message says which form."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ TABLE: dict[str, Operator] = {}
 
 
 def operator(*kinds: str, elementwise: bool = False) -> Callable[[Write], Write]:
-    """Enter a function under MindSpore's names of the operators that it writes."""
+    """Register a function under MindSpore's names of the operators that it translates."""
 
     def enter(write: Write) -> Write:
         TABLE.update({kind: Operator(write, elementwise) for kind in kinds})
@@ -58,7 +58,7 @@ def operator(*kinds: str, elementwise: bool = False) -> Callable[[Write], Write]
 
 
 def broadcast(tensors: list[Tensor]) -> Optional[tuple[Optional[Number], ...]]:
-    """The sizes of tensors after broadcasting, None for one that is not known."""
+    """Return the sizes of tensors after broadcasting, None for one that is not known."""
     known = [tensor.sizes for tensor in tensors if tensor.sizes is not None]
     if len(known) < len(tensors) or not known:
         return None
@@ -78,21 +78,21 @@ def _widest(sizes: tuple[Number, ...]) -> Optional[Number]:
 
 
 def sizes_of(tensor: Tensor) -> tuple[Number, ...]:
-    """The tensor's sizes; Unsupported where not even their count is known."""
+    """Return the tensor's sizes; Unsupported where not even their count is known."""
     if tensor.sizes is None:
         raise Unsupported("of a tensor of unknown rank")
     return tensor.sizes
 
 
 def known(size: Number) -> int:
-    """A size that does not depend on the image; Unsupported where it does."""
+    """Return a size that does not depend on the image; Unsupported where it does."""
     if not isinstance(size, int):
         raise Unsupported("with a size that the image gives")
     return size
 
 
 def vector_of(value: Any) -> tuple[Number, ...]:
-    """The numbers of a tuple, or of a vector that is constant or made of sizes."""
+    """Return the numbers of a tuple, or of a vector that is constant or made of sizes."""
     if not isinstance(value, Tensor):
         return tuple(value)
     if value.elements is not None:
@@ -103,7 +103,7 @@ def vector_of(value: Any) -> tuple[Number, ...]:
 
 
 def tensor_of(value: Operand, dtype: DType = np.float32) -> Tensor:
-    """A tensor, or a number as one."""
+    """Return a tensor, or a number as one."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, Size):
@@ -112,7 +112,7 @@ def tensor_of(value: Operand, dtype: DType = np.float32) -> Tensor:
 
 
 def operands(graph: Graph, first: Operand, second: Operand) -> tuple[Tensor, Tensor]:
-    """Both as tensors of one type of number, as MindSpore makes them."""
+    """Return two operands as tensors of one dtype, as MindSpore promotes them."""
     if not isinstance(first, Tensor) and not isinstance(second, Tensor):
         return tensor_of(first), tensor_of(second)
     if not isinstance(first, Tensor):
@@ -127,7 +127,7 @@ def operands(graph: Graph, first: Operand, second: Operand) -> tuple[Tensor, Ten
 
 
 def is_float(dtype: DType) -> bool:
-    """Whether these numbers have fractions."""
+    """Tell whether a tensor holds floating-point numbers."""
     return dtype is not None and issubclass(dtype, np.floating)
 
 
@@ -140,7 +140,7 @@ def _common(first: DType, second: DType) -> DType:
 
 
 def cast(graph: Graph, x: Tensor, dtype: DType) -> Tensor:
-    """The tensor as numbers of this type; itself where it is one already, or dtype is None."""
+    """Return the tensor in another dtype; itself where it has that already, or dtype is None."""
     if dtype is None or x.dtype == dtype:
         return x
     if x.value is not None:
@@ -152,19 +152,19 @@ def cast(graph: Graph, x: Tensor, dtype: DType) -> Tensor:
 
 
 def type_of(dtype: Optional[int]) -> DType:
-    """NumPy's type for MindSpore's number of it; None for None."""
+    """Return NumPy's dtype for MindSpore's number of it; None for None."""
     if dtype is not None and dtype not in _TYPES:
         raise Unsupported(f"to MindSpore's type {dtype}")
     return None if dtype is None else _TYPES[dtype]
 
 
 def integers(values: Any) -> Tensor:
-    """A constant vector of int64."""
+    """Return a constant vector of int64."""
     return constant(np.atleast_1d(np.asarray(values, np.int64)))
 
 
 def whole(value: Any, count: int = 2) -> list[int]:
-    """A number, or a tuple of them, as that many; of longer tuples the last."""
+    """Return a number as a tuple of that length, or the last entries of a tuple."""
     if isinstance(value, (int, np.integer)):
         return [int(value)] * count
     values = [int(one) for one in value]
