@@ -112,3 +112,38 @@ def test_no_verb_has_the_name_of_a_folder():
     import ms_restore
 
     assert not set(ms_restore.__all__) & set(FLOOR)
+
+
+def test_parts_are_not_probed():
+    """What a caller's network leaves out is read in one place; elsewhere contracts say what is."""
+    probing = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) == 3):
+                probing.append(str(path.relative_to(PACKAGE)))
+    assert set(probing) == {"contracts/network.py"}
+
+
+def test_parts_and_sources_have_types():
+    """No parameter that takes a part is of any type."""
+    parts = {"network", "degradation", "loss", "optimizer", "solver", "source", "engine", "prior"}
+    untyped = [
+        f"{path.name}:{node.name}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        for argument in (*node.args.args, *node.args.kwonlyargs)
+        if argument.arg in parts and "id='Any'" in ast.dump(argument)
+    ]
+    assert not untyped
+
+
+def test_constructors_of_training_take_few_arguments():
+    """Settings travel as objects; the operators of one's own have settings as arguments."""
+    for path in (PACKAGE / "training").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                arguments = [*node.args.args[1:], *node.args.kwonlyargs]
+                assert len(arguments) <= 6, f"{path.name}, line {node.lineno}"

@@ -6,13 +6,16 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from ms_restore import __version__
 from ms_restore.contracts import Engine
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write, sha256
+
+if TYPE_CHECKING:
+    from mindspore import nn
 
 Reader = Callable[[Path], tuple[Metadata, Engine]]
 
@@ -36,10 +39,10 @@ def load(checkpoint: Path, suffix: str, read: Reader) -> Optional[tuple[Metadata
 
 
 def make(
-    network: Any,
+    network: nn.Cell,
     metadata: Metadata,
     suffix: str,
-    export: Callable[[Any, Path, Metadata], float],
+    export: Callable[[nn.Cell, Path, Metadata], float],
     read: Reader,
     checkpoint: Optional[Path],
 ) -> tuple[Engine, Optional[Path]]:

@@ -180,9 +180,9 @@ def _frame(path: Path, mosaic: Mosaic, colours: np.ndarray, shape: tuple[int, ..
 
 
 def _exposure(path: Path, raw: Any) -> Optional[float]:
-    if hasattr(raw, "other"):  # since rawpy 0.27
+    try:
         seconds = float(raw.other.shutter_speed)
-    else:
+    except AttributeError:  # before rawpy 0.27
         above, below = _tag(path, _EXPOSURE) or (0, 1)
         seconds = above / below
     return seconds if seconds > 0 else None

@@ -132,8 +132,13 @@ def read_arrays(path: Path) -> Any:
         line = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a pickle, or a damaged one ({line})") from None
     if isinstance(content, (tuple, list)):
-        return type(content)(getattr(part, "value", part) for part in content)
-    return getattr(content, "value", content)
+        return type(content)(map(_unwrapped, content))
+    return _unwrapped(content)
+
+
+def _unwrapped(part: Any) -> Any:
+    """The NumPy array of one that was read."""
+    return part.value if isinstance(part, _Array) else part
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -279,5 +279,6 @@ def _failed(output: Path, error: Exception, full: bool) -> InputError:
         return InputError(f"{output}: the disk is full; free some space, {way_out}")
     if isinstance(error, InputError):
         return error
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    known = error.strerror if isinstance(error, OSError) else None
+    reason = known or " ".join(str(error).split())
     return InputError(f"{output}: cannot be written ({reason}); {way_out}")

@@ -20,6 +20,7 @@ from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
 from ms_restore.recipe import Recipe
+from ms_restore.registry import PartSettings
 from ms_restore.report.terminal import say
 from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.weights import checkpoint as checkpoints
@@ -119,9 +120,9 @@ def load_network(
     return LoadedNetwork.of(*network_of(path, model, settings))
 
 
-def prior_of(checkpoint: PathLike, solver: dict[str, Any], options: EngineOptions) -> DenoiserPrior:
+def prior_of(checkpoint: PathLike, part: PartSettings, options: EngineOptions) -> DenoiserPrior:
     """Load a checkpoint's denoiser as the prior of the solver that a recipe names."""
-    if options.engine == "auto" and solver.get("amp_level", "O0") != "O0":
+    if options.engine == "auto" and part.get("amp_level", "O0") != "O0":
         options = options._replace(engine="mindspore")  # which alone computes in float16
     return DenoiserPrior(load_network(checkpoint, options=options))
 
