@@ -115,10 +115,8 @@ def find(kind: Kind, name: str) -> Any:
 def _imported(kind: Kind, name: str) -> Any:
     """The object ``package.module:Class``; modules of the working directory are found too."""
     module, _, attribute = name.partition(":")
-    added = str(Path.cwd())
-    on_path = added in sys.path
-    if not on_path:
-        sys.path.append(added)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last, so that it hides nothing that is installed
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -126,12 +124,9 @@ def _imported(kind: Kind, name: str) -> Any:
             f"{kind} {name}: the module {error.name} is not installed here; install its package, "
             "or start in the folder that holds it"
         ) from None
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{kind} {name}: its module cannot be imported ({reason})") from None
-    finally:
-        if not on_path:
-            sys.path.remove(added)
     if attribute not in vars(found):
         hint = did_you_mean(attribute, vars(found))
         raise InputError(f"{kind} {name}: the module {module} has no {attribute}{hint}")
