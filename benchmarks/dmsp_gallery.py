@@ -62,7 +62,7 @@ def main() -> None:
         photo = photos.load(name)[top : top + _SIDE + 2 * rows, left : left + _SIDE + 2 * columns]
         x = to_float(photo)
         y = operator.forward(x.transpose(2, 0, 1)[None].astype(np.float64))
-        rng = seeds.of_name(0, task)
+        rng = seeds.image_rng(0, task)
         noisy = y + rng.standard_normal(y.shape) * sigma_255 / 255
         y = noisy if sigma_255 else np.round(y * 255) / 255
         image = y[0].transpose(1, 2, 0).astype(np.float32)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 
-def of_sample(seed: int, sample: int) -> np.random.Generator:
+def sample_rng(seed: int, sample: int) -> np.random.Generator:
     """For training sample number ``sample`` of a run, counted over all batches and ranks."""
     return np.random.Generator(np.random.Philox(key=[seed, sample]))
 
 
-def of_name(seed: int, name: str) -> np.random.Generator:
+def image_rng(seed: int, name: str) -> np.random.Generator:
     """For the evaluation image of this name."""
     return np.random.default_rng([seed, *name.encode()])

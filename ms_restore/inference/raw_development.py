@@ -7,7 +7,7 @@ from typing import Literal, Optional
 
 import numpy as np
 
-from ms_restore.data.exposures import MOST, seconds_of
+from ms_restore.data.exposures import MAX_RATIO, exposure_seconds
 from ms_restore.errors import InputError
 from ms_restore.images import raw
 from ms_restore.images.mosaic import KINDS
@@ -78,12 +78,12 @@ class Developer:
         return Picture(np.ascontiguousarray(np.rot90(read.frame.cut(pixels), read.turns)))
 
     def _found(self, path: Path) -> float:
-        seconds = seconds_of(path)
+        seconds = exposure_seconds(path)
         if seconds is None:
             raise InputError(
                 f"{path}: no exposure in its name (such as 00001_00_0.1s.ARW) nor in its header; "
                 "say with --ratio how many times as long it is to seem exposed"
             )
-        ratio = min(max(_EXPOSURE / seconds, 1.0), MOST)
+        ratio = min(max(_EXPOSURE / seconds, 1.0), MAX_RATIO)
         say(f"{path}: exposed {seconds:g} s, ratio {ratio:g} (--ratio changes it)")
         return ratio

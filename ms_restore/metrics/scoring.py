@@ -47,7 +47,7 @@ def trials(
         pixels = pixels[:height, :width]
         y = source.degraded(index)
         if y is None:
-            y = degradation(pixels, seeds.of_name(seed, name))
+            y = degradation(pixels, seeds.image_rng(seed, name))
         elif (y.shape[0] * degradation.scale, y.shape[1] * degradation.scale) != (height, width):
             raise InputError(
                 f"{source.description}: the low-resolution {name} stored there is "

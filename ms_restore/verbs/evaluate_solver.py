@@ -166,7 +166,7 @@ def _restored(
 ) -> _Trial:
     """Degrade a clean image and restore it."""
     x = degradation.cropped(image)
-    y = degradation(x, seeds.of_name(seed, label))
+    y = degradation(x, seeds.image_rng(seed, label))
     bar = SolverProgress(solver.iterations)
 
     def monitor(progress: Progress) -> None:

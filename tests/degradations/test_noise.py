@@ -8,7 +8,7 @@ from ms_restore.errors import InputError
 
 
 def _rngs(count):
-    return [seeds.of_sample(0, sample) for sample in range(count)]
+    return [seeds.sample_rng(0, sample) for sample in range(count)]
 
 
 def test_an_image_gets_noise_of_that_deviation_neither_clipped_nor_rounded():
@@ -55,11 +55,11 @@ def test_evaluation_sigma():
 
 
 def test_evaluation_noise_is_a_function_of_seed_and_name():
-    draw = seeds.of_name(3, "kodim01").standard_normal(4)
-    assert (draw == seeds.of_name(3, "kodim01").standard_normal(4)).all()
-    assert (draw != seeds.of_name(4, "kodim01").standard_normal(4)).all()
-    assert (draw != seeds.of_name(3, "kodim10").standard_normal(4)).all()
-    assert seeds.of_name(0, "日本").standard_normal() != seeds.of_name(0, "").standard_normal()
+    draw = seeds.image_rng(3, "kodim01").standard_normal(4)
+    assert (draw == seeds.image_rng(3, "kodim01").standard_normal(4)).all()
+    assert (draw != seeds.image_rng(4, "kodim01").standard_normal(4)).all()
+    assert (draw != seeds.image_rng(3, "kodim10").standard_normal(4)).all()
+    assert seeds.image_rng(0, "日本").standard_normal() != seeds.image_rng(0, "").standard_normal()
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_no_record_is_larger_than_was_said(files):
     found, _ = scenes.find(files)
     frames = RawFrames(files, found["train"], BAYER, [])
     records = [row for index in range(3) for rows in frames.load(index).records for row in rows]
-    assert max(len(row["tile"]) for row in records) == frames.largest
+    assert max(len(row["tile"]) for row in records) == frames.max_record_bytes
 
 
 def test_whole_frames_are_what_librawpy_decodes(files, prepared):

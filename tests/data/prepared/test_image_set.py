@@ -10,7 +10,7 @@ import pytest
 from ms_restore.data import sources
 from ms_restore.data.prepared import manifest as prepared_manifest
 from ms_restore.data.prepared.image_set import PreparedSet, RecordSource
-from ms_restore.data.prepared.tiles import Grid
+from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.data.sampling import as_dataset
 from ms_restore.degradations.bicubic import BicubicDownsample
 from ms_restore.errors import InputError
@@ -166,7 +166,7 @@ def test_stream_reads_tiles_not_images(prepared, memory, monkeypatch):
     monkeypatch.setattr(PreparedSet, "read", counting)
     read(batches(stored, scale, steps=5))
     assert len(taken) == (20 if memory else 0)
-    assert not taken or max(taken) <= 6 * Grid(24, 6, 384).largest() ** 2
+    assert not taken or max(taken) <= 6 * TileGrid(24, 6, 384).largest_side() ** 2
 
 
 # Whole images
@@ -335,8 +335,8 @@ def test_shards_that_changed_places(copied):
         (lambda m: json.dumps(m | {"format": 2}), "format 2, expected 1"),
         (lambda m: json.dumps(m | {"count": 5}), "contradict each other"),
         (lambda m: json.dumps(m | {"stride": 96}), "contradict each other"),
-        (lambda m: json.dumps(m | {"stride": 0}), "not as prepare wrote it"),
-        (lambda m: json.dumps({k: m[k] for k in m if k != "shards"}), "not as prepare wrote it"),
+        (lambda m: json.dumps(m | {"stride": 0}), "manifest.json: malformed"),
+        (lambda m: json.dumps({k: m[k] for k in m if k != "shards"}), "manifest.json: malformed"),
     ],
 )
 def test_manifest_that_does_not_match(copied, change, expected):
@@ -357,6 +357,6 @@ def test_records_of_other_sizes_than_the_manifest_says(copied, memory):
         for image in shard["images"]:
             image["width"] -= 1
     path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="a record has not the size that the manifest says"):
+    with pytest.raises(InputError, match="a record does not have the size given in the manifest"):
         source, _ = open_training(str(copied), None, 3, 24, 12)
         source[0]
