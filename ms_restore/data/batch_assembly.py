@@ -62,7 +62,7 @@ class BatchAssembler:
             for patch, move in zip(x, moves):
                 patch[:] = np.roll(patch, move, axis=(1, 2))
         if isinstance(self.degradation, SpectralDegradation) and spectra is not None:
-            spectra = kspace.moved(spectra, moves, x.shape[2:]) if moves else spectra
+            spectra = kspace.shift_spectra(spectra, moves, x.shape[2:]) if moves else spectra
             return self._from_spectra(self.degradation, x, rngs, spectra)
         if self.target == "degraded":
             y, target = self.degradation.pairs(x, rngs)

@@ -104,7 +104,7 @@ def tile_image(entry: ManifestEntry, pixels: np.ndarray, grid: TileGrid) -> Load
 
 def slice_record(pixels: np.ndarray) -> Record:
     """Return the record of an MRI slice (side, side, 1): its pixels as one tile, its spectrum."""
-    return {"x": pixels.tobytes(), "spectrum": kspace.stored(pixels).tobytes()}
+    return {"x": pixels.tobytes(), "spectrum": kspace.half_spectrum(pixels).tobytes()}
 
 
 def record_bytes(record: Record) -> int:

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from ms_restore import recipe, seeds
-from ms_restore.degradations.noise import Gaussian, Poisson, poisson_of_levels
+from ms_restore.degradations.noise import Gaussian, Poisson, poisson_from_levels
 from ms_restore.errors import InputError
 
 
@@ -121,7 +121,7 @@ def test_numbers_by_table_are_distributed_as_poissons(photons):
     """Every count as often as it should be, by chi squared; black stays black."""
     means = np.arange(256) * (photons / 255)
     levels = np.repeat(np.array([0, 1, 130, 255], np.uint8), 200_000).reshape(4, 400, 500)
-    numbers = poisson_of_levels(levels, means, np.random.default_rng(3))
+    numbers = poisson_from_levels(levels, means, np.random.default_rng(3))
     assert numbers.shape == levels.shape
     assert not numbers[0].any()
     for row, level in zip(numbers[1:], (1, 130, 255)):

@@ -14,7 +14,7 @@ from ms_restore.errors import InputError
 SIZES = [(24, 31), (33, 26)]
 _RNG = np.random.default_rng(3)
 # Without symmetry, or a flipped kernel would pass; blurred with in each of the two ways.
-SMALL, LARGE = (kernels.normalised(_RNG.random(shape)) for shape in ((3, 5), (13, 11)))
+SMALL, LARGE = (kernels.normalise(_RNG.random(shape)) for shape in ((3, 5), (13, 11)))
 
 
 def _mask(height, width):

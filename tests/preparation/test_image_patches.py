@@ -57,7 +57,7 @@ def prepared(request, layout, tmp_path_factory):
 @pytest.fixture(params=["in memory", "streamed"])
 def memory(request, monkeypatch):
     """Where the patches are read from; chunks and blocks are small, so that there are many."""
-    monkeypatch.setattr(prepared_manifest, "_CHUNK_ALIKE", 11)
+    monkeypatch.setattr(prepared_manifest, "_CHUNK_SAME_SIZE", 11)
     monkeypatch.setattr(prepared_manifest, "_BATCH", 4)
     monkeypatch.setattr(sources, "_CACHE_BYTES", 0 if request.param == "streamed" else 1 << 30)
     return request.param

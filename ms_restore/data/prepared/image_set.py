@@ -164,7 +164,7 @@ class RecordSource(CutSource):
         planes = [plane for image in self._images for plane in (image.x, image.y) if plane]
         nbytes = sum(plane.nbytes(channels) for plane in planes)
         if prepared.spectra:
-            nbytes += sum(kspace.stored_bytes(*size) for size in self.sizes)
+            nbytes += sum(kspace.spectrum_bytes(*size) for size in self.sizes)
         self.streamed = nbytes > memory
         self._in_memory = None if self.streamed else list(self._whole(self._images))
 
@@ -222,7 +222,7 @@ class RecordSource(CutSource):
     def _spectrum(self, image: StoredImage, row: list[np.ndarray]) -> Optional[np.ndarray]:
         if not self._set.spectra:
             return None
-        return kspace.read(row[-1], image.x.height, image.x.width)
+        return kspace.spectrum_from_bytes(row[-1], image.x.height, image.x.width)
 
     def _number(self, location: PatchLocation) -> int:
         grid, image = self._set.grid, self._images[location.image]
