@@ -18,7 +18,7 @@ from ms_restore.data.prepared.manifest import FRAMES, PATCHES, is_prepared, layo
 from ms_restore.data.prepared.patch_set import ExpectedPatches, PatchSource
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.arrays import to_channels
-from ms_restore.images.reading import list_pictures, names_of, read_picture
+from ms_restore.images.reading import list_pictures, read_picture, unique_names
 from ms_restore.images.resize import imresize, rescaled_size
 from ms_restore.recipe import DataSettings
 
@@ -138,7 +138,7 @@ class FolderSource(CutSource):
         self._paths = paths
         self._channels = channels
         self._cache: dict[int, np.ndarray] = {}
-        self.names = names_of([path.name for path in paths])
+        self.names = unique_names([path.name for path in paths])
         self.description = f"{len(paths)} images of {paths[0].parent}"
         self.sizes, self.coloured = [], []
         small, room = [], _CACHE_BYTES

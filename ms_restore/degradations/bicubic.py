@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from ms_restore.contracts import Degradation
-from ms_restore.images.resize import as_dtype, imresize, resize_matrix
+from ms_restore.images.resize import round_to_dtype, imresize, resize_matrix
 from ms_restore.recipe import Recipe
 
 
@@ -42,8 +42,8 @@ class BicubicDownsample(Degradation):
         )  # precise enough for the products
         rows: np.ndarray = self._interior(x.shape[2]).astype(exact)
         columns: np.ndarray = self._interior(x.shape[3]).astype(exact)
-        y = as_dtype(rows @ x.astype(exact), x.dtype)
-        return as_dtype(y.astype(exact) @ columns.T, x.dtype)
+        y = round_to_dtype(rows @ x.astype(exact), x.dtype)
+        return round_to_dtype(y.astype(exact) @ columns.T, x.dtype)
 
     @classmethod
     def conflicts(cls, recipe: Recipe) -> list[str]:

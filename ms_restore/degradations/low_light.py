@@ -92,7 +92,7 @@ class LowLight(Degradation):
 
         It is demosaiced and gets the mean white balance, colour matrix, gamma and tone curve.
         """
-        rgb = self.mosaic.demosaiced(y.transpose(2, 0, 1))
+        rgb = self.mosaic.demosaic(y.transpose(2, 0, 1))
         gains = np.array([np.mean(self._red_gain), 1, np.mean(self._blue_gain)])
         matrix = np.linalg.inv(self._to_camera) * gains
         return _apply_display_curve(np.clip(rgb @ matrix.T.astype(np.float32), 0, 1))

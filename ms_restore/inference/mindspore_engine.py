@@ -1,4 +1,4 @@
-"""Engines that MindSpore computes: a network, or an exported MINDIR file."""
+"""Engines of MindSpore, for a network or an exported MINDIR file."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ class AnySize(nn.Cell):
         self.set_inputs(any_size(Geometry.of(network).channels))
 
     def construct(self, y: Tensor) -> Tensor:
+        """Return x_hat (N, c, scale H, scale W) for y (N, C, H, W)."""
         return self.network(y)
 
 
 def any_size(channels: int) -> Tensor:
-    """Return a placeholder (N, channels, H, W) whose other sides are unknown."""
+    """Return a placeholder float32 (N, channels, H, W) with unknown N, H and W."""
     return Tensor(shape=[None, channels, None, None], dtype=ms.float32)
 
 
 class MindSporeEngine:
-    """The network itself, on the device that ``runtime.start`` chose."""
+    """An ``Engine`` of the network itself, on the device that ``runtime.start`` chose."""
 
     name = "mindspore"
     shape: Optional[Size] = None
@@ -40,6 +41,7 @@ class MindSporeEngine:
         self._compiled = AnySize(network)
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Return x_hat for y, both (N, C, H, W) float32."""
         training = self._network.training
         self._compiled.set_train(False)
         try:
@@ -49,7 +51,12 @@ class MindSporeEngine:
 
 
 class MindIREngine:
-    """An exported MINDIR file; ``shape`` is the only (height, width) that it takes, None: any."""
+    """An ``Engine`` of an exported MINDIR file.
+
+    Args:
+        path: the file.
+        shape: the only (height, width) that the file takes; None if it takes any.
+    """
 
     name = "mindir"
 
@@ -58,4 +65,5 @@ class MindIREngine:
         self._graph = nn.GraphCell(ms.load(str(path)))
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Return x_hat for y, both (N, C, H, W) float32."""
         return self._graph(Tensor(y)).asnumpy()

@@ -83,7 +83,7 @@ class RawFrames(PieceSource):
                 raise InputError(problem)
             if path == scene.long:
                 picture, frame = raw.develop(path, self._mosaic)
-                planes = frame.filled(picture, self._mosaic.period).transpose(2, 0, 1)
+                planes = frame.extend(picture, self._mosaic.period).transpose(2, 0, 1)
             else:
                 read = raw.read(path, self._mosaic)
                 planes, frame = read.planes, read.frame

@@ -134,7 +134,7 @@ def test_gains_and_energy():
 def test_what_does_not_fit():
     with pytest.raises(InputError, match=r"kernel is 11x11 .* larger than the image of 10x20"):
         Blur(np.ones((11, 11))).forward(np.ones((1, 3, 10, 20)))
-    with pytest.raises(InputError, match=r"mask is 8x6, the image 9x6 .* of one size"):
+    with pytest.raises(InputError, match=r"mask is 8x6, the image 9x6 .* the same size"):
         Mask(np.ones((6, 8))).forward(np.ones((1, 3, 6, 9)))
     with pytest.raises(InputError, match="with at least one"):
         Mask(np.zeros((6, 8)))

@@ -27,7 +27,7 @@ from ms_restore.data.prepared.manifest import (
 )
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.mosaic import KINDS
-from ms_restore.images.raw import amplified
+from ms_restore.images.raw import amplify
 
 _COLOURS = 3
 
@@ -204,7 +204,7 @@ class FrameSource(CutSource):
     def degraded(self, index: int) -> np.ndarray:
         """Return the amplified short exposure (h, w, channels), float32 up to 1."""
         short = self._items[index].shorts[0]
-        return amplified(self._whole(short.stored), short.ranges, short.ratio).transpose(1, 2, 0)
+        return amplify(self._whole(short.stored), short.ranges, short.ratio).transpose(1, 2, 0)
 
     def groups(self) -> dict[str, list[str]]:
         """Return names by exposure ratio, and all without the scenes known to be misaligned."""
@@ -240,7 +240,7 @@ class FrameSource(CutSource):
         rows = self._prepared.shards.read(numbers)
         for cut in cuts:
             x = cut.x[0].cut(rows, *cut.x[1])
-            y = amplified(cut.y[0].cut(rows, *cut.y[1]), cut.short.ranges, cut.short.ratio)
+            y = amplify(cut.y[0].cut(rows, *cut.y[1]), cut.short.ranges, cut.short.ratio)
             patch = cut_patch(
                 cut.location,
                 self.sizes[cut.location.image],

@@ -32,7 +32,7 @@ from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.degradations import kspace
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.arrays import to_channels
-from ms_restore.images.reading import names_of
+from ms_restore.images.reading import unique_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +145,7 @@ class RecordSource(CutSource):
         self._set = prepared
         self._channels = channels
         self._images = [prepared.images[index] for index in indices]
-        self.names = names_of([image.name for image in self._images])
+        self.names = unique_names([image.name for image in self._images])
         self.paired = prepared.paired
         self.sizes = [(image.x.height, image.x.width) for image in self._images]
         self.coloured = [image.name for image in self._images if image.x.channels > channels]
