@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from ms_restore.contracts import Degradation
-from ms_restore.images.resize import round_to_dtype, imresize, resize_matrix
+from ms_restore.images.resize import imresize, resize_matrix, round_to_dtype
 from ms_restore.recipe import Recipe
 
 

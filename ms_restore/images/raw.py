@@ -189,8 +189,8 @@ def _frame(path: Path, mosaic: Mosaic, colours: np.ndarray, shape: tuple[int, ..
         if not matching:
             raise InputError(f"{path}: {error}, which the model takes") from None
     raise InputError(
-        f"{path}: of a sensor with {matching[0]}, but the model takes {mosaic.name}; sid_sony is for "
-        "Bayer, sid_fuji for X-Trans"
+        f"{path}: of a sensor with {matching[0]}, but the model takes {mosaic.name}; sid_sony is "
+        "for Bayer, sid_fuji for X-Trans"
     )
 
 

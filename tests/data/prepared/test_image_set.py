@@ -15,7 +15,7 @@ from ms_restore.data.sampling import as_dataset
 from ms_restore.degradations.bicubic import BicubicDownsample
 from ms_restore.errors import InputError
 from ms_restore.images.reading import read_picture
-from ms_restore.metrics.scoring import trials
+from ms_restore.metrics.scoring import restored_images
 from ms_restore.preparation.selection import prepare
 from tests.fixtures.opening import open_evaluation, open_training, training_batches
 from tests.fixtures.pictures import noise, write
@@ -242,7 +242,7 @@ def test_stored_pairs_leave_x_as_it_is(folder, paired, memory):
 
 def test_stored_pairs_are_scored(paired, memory):
     stored = open_evaluation(str(paired), 3, 12)
-    shown = list(trials(lambda y: y, BicubicDownsample(scale=2), stored, 0))
+    shown = list(restored_images(lambda y: y, BicubicDownsample(scale=2), stored, 0))
     assert len(shown) == 6
     for index, trial in enumerate(shown):
         np.testing.assert_array_equal(trial.y, stored.degraded(index))
@@ -252,7 +252,7 @@ def test_stored_pairs_are_scored(paired, memory):
 def test_stored_pairs_of_another_scale_are_refused(paired):
     stored = open_evaluation(str(paired), 3, 12)
     with pytest.raises(InputError, match="low-resolution a .* not 1/3 .*prepare the images"):
-        next(trials(lambda y: y, BicubicDownsample(scale=3), stored, 0))
+        next(restored_images(lambda y: y, BicubicDownsample(scale=3), stored, 0))
 
 
 # What does not fit
