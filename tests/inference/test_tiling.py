@@ -131,6 +131,8 @@ def test_a_tile_without_room_for_its_context(run):
 class Shift:
     """An engine that is not symmetric: the image moved right by one, enlarged twice."""
 
+    name, shape = "shift", None
+
     def __call__(self, y):
         return np.roll(y, 1, axis=3).repeat(2, axis=2).repeat(2, axis=3)
 
