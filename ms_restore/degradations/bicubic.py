@@ -37,9 +37,8 @@ class BicubicDownsample(Degradation):
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         """Return the downsampled patches, the same values as in the downsampled whole image."""
-        exact = np.dtype(
-            np.float32 if x.dtype == np.uint8 else np.float64
-        )  # precise enough for the products
+        # a dtype that is precise enough for the products with the weights
+        exact = np.dtype(np.float32 if x.dtype == np.uint8 else np.float64)
         rows: np.ndarray = self._interior(x.shape[2]).astype(exact)
         columns: np.ndarray = self._interior(x.shape[3]).astype(exact)
         y = round_to_dtype(rows @ x.astype(exact), x.dtype)

@@ -153,9 +153,10 @@ def _open_raw(path: Path) -> Iterator[Any]:
 
 
 def _one_thread() -> Any:
-    """For LibRaw's X-Trans: of two threads, now this, now that writes where their tiles overlap.
+    """Limit OpenMP to one thread, as LibRaw's development of X-Trans varies with several.
 
-    Whichever OpenMP was loaded first serves LibRaw too, so each is limited.
+    Its threads race where their tiles overlap. LibRaw uses the OpenMP library that was loaded
+    first, so every one is limited.
     """
     import threadpoolctl
 

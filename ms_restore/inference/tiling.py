@@ -154,7 +154,7 @@ class _ExactWindows:
         if any(p > w and w < least for p, w in zip(padded, self._shape)):
             raise InputError(
                 f"{self._model} was exported for {rows}x{columns} pixels (height x width), too "
-                f"small to put an image of {padded[0]}x{padded[1]} together of such tiles; export "
+                f"small for the tiles of an image of {padded[0]}x{padded[1]}; export "
                 f"it for sides from {least} up, or for any size"
             )
         return _grid(padded, self._shape, self._radius, self._multiple)
@@ -181,7 +181,7 @@ class _WholePicture:
             rows, columns = self._shape or (0, 0)
             raise InputError(
                 f"{self._model} sees the whole picture and was exported for {rows}x{columns} "
-                f"pixels (height x width) alone, this image is {height}x{width}; export it for any "
+                f"pixels (height x width) only, this image is {height}x{width}; export it for any "
                 "size"
             )
         need = 4 * self._floats * height * width

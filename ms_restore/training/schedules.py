@@ -15,12 +15,12 @@ def constant(step: int, steps: int) -> float:
 
 
 def step(step: int, steps: int, *, every: int, gamma: float = 0.5) -> float:
-    """Gamma ^ floor(step / every)"""
+    """gamma ^ floor(step / every)"""
     return gamma ** (step // every)
 
 
 def multi_step(step: int, steps: int, *, milestones: list[int], gamma: float = 0.5) -> float:
-    """Gamma ^ (number of milestones reached)"""
+    """gamma ^ (number of milestones reached)"""
     late = [milestone for milestone in milestones if not 0 < milestone < steps]
     if late:
         raise InputError(f"train.schedule.milestones {late} never fire: the run has {steps} steps")
