@@ -251,6 +251,7 @@ class FrameSource(CutSource):
             yield cut.location, patch
 
     def _windows(self, location: PatchLocation, side: int) -> _PatchWindows:
+        """Return what to read for a patch, with a short exposure drawn at random."""
         item = self._items[location.image]
         short = item.shorts[int(location.rng.integers(len(item.shorts)))]
         window = (location.top, location.left, side, side)
@@ -260,5 +261,6 @@ class FrameSource(CutSource):
         )
 
     def _whole(self, stored: _StoredFrame) -> np.ndarray:
+        """Return a whole frame (channels, height, width) uint16."""
         window = (0, 0, stored.height, stored.width)
         return stored.cut(self._prepared.shards.read(stored.records(*window)), *window)

@@ -97,10 +97,11 @@ class PreparedSet:
         return len(self.images)
 
     def _images(self, shards: list[dict[str, Any]]) -> Iterator[StoredImage]:
+        """Yield the images that the manifest lists, a volume's slices one by one."""
         first = 0
         for image in itertools.chain.from_iterable(shard["images"] for shard in shards):
-            x = _plane(image)
-            y = _plane(image["low_resolution"]) if self.paired else None
+            x = _image_format(image)
+            y = _image_format(image["low_resolution"]) if self.paired else None
             for name in entry_image_names(image):
                 yield StoredImage(name, x, y, first)
                 first += self.grid.count(x.height) * self.grid.count(x.width)
@@ -161,8 +162,8 @@ class RecordSource(CutSource):
                 f"the {smallest} pixels needed along a side: {comma_list(small)}; prepare again "
                 "without them, or make data.patch_size smaller"
             )
-        planes = [plane for image in self._images for plane in (image.x, image.y) if plane]
-        nbytes = sum(plane.nbytes(channels) for plane in planes)
+        formats = [found for image in self._images for found in (image.x, image.y) if found]
+        nbytes = sum(found.nbytes(channels) for found in formats)
         if prepared.spectra:
             nbytes += sum(kspace.spectrum_bytes(*size) for size in self.sizes)
         self.streamed = nbytes > memory
@@ -183,6 +184,7 @@ class RecordSource(CutSource):
         return self._stored_pair(index)[0]
 
     def _stored_pair(self, index: int) -> tuple[Tile, Optional[np.ndarray]]:
+        """Return a whole clean image, and its low-resolution image or None."""
         if self._in_memory is not None:
             return self._in_memory[index]
         return next(self._whole([self._images[index]]))
@@ -225,16 +227,18 @@ class RecordSource(CutSource):
         return kspace.spectrum_from_bytes(row[-1], image.x.height, image.x.width)
 
     def _number(self, location: PatchLocation) -> int:
+        """Return the number of the record whose tile holds a patch."""
         grid, image = self._set.grid, self._images[location.image]
         i = grid.tile_of(image.x.height, location.top)
         j = grid.tile_of(image.x.width, location.left)
         return image.first + i * grid.count(image.x.width) + j
 
-    def _tile(self, data: np.ndarray, plane: ImageFormat, grid: TileGrid, i: int, j: int) -> Tile:
-        (top, bottom), (left, right) = grid.span(plane.height, i), grid.span(plane.width, j)
+    def _tile(self, data: np.ndarray, image: ImageFormat, grid: TileGrid, i: int, j: int) -> Tile:
+        """Return the tile in row i and column j of an image, given its bytes."""
+        (top, bottom), (left, right) = grid.span(image.height, i), grid.span(image.width, j)
         try:
-            pixels = data.view(DTYPES[plane.dtype])
-            pixels = pixels.reshape(bottom - top, right - left, plane.channels)
+            pixels = data.view(DTYPES[image.dtype])
+            pixels = pixels.reshape(bottom - top, right - left, image.channels)
         except ValueError:
             raise InputError(
                 f"{self._set.folder}: a record does not have the size given in the manifest; "
@@ -254,17 +258,18 @@ class RecordSource(CutSource):
             y = self._join([tile[1] for tile in tiles], image.y, low) if image.y else None
             yield Tile(x, spectrum=self._spectrum(image, tiles[0])), y
 
-    def _join(self, tiles: list[np.ndarray], plane: ImageFormat, grid: TileGrid) -> np.ndarray:
-        whole = np.empty((plane.height, plane.width, self._channels), DTYPES[plane.dtype])
-        columns = grid.count(plane.width)
+    def _join(self, tiles: list[np.ndarray], image: ImageFormat, grid: TileGrid) -> np.ndarray:
+        whole = np.empty((image.height, image.width, self._channels), DTYPES[image.dtype])
+        columns = grid.count(image.width)
         for number, data in enumerate(tiles):
-            pixels, top, left, _ = self._tile(data, plane, grid, *divmod(number, columns))
+            pixels, top, left, _ = self._tile(data, image, grid, *divmod(number, columns))
             whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
         return whole
 
 
-def _plane(image: dict[str, Any]) -> ImageFormat:
-    plane = ImageFormat(image["height"], image["width"], image["channels"], image["dtype"])
-    if plane.dtype not in DTYPES or plane.channels not in (1, 3):
-        raise ValueError(f"{plane.channels} channels of {plane.dtype}")
-    return plane
+def _image_format(entry: dict[str, Any]) -> ImageFormat:
+    """Return the format in an entry of the manifest; raise ValueError for an unknown one."""
+    found = ImageFormat(entry["height"], entry["width"], entry["channels"], entry["dtype"])
+    if found.dtype not in DTYPES or found.channels not in (1, 3):
+        raise ValueError(f"{found.channels} channels of {found.dtype}")
+    return found
