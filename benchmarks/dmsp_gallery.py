@@ -62,14 +62,14 @@ def main() -> None:
         photo = photos.load(name)[top : top + _SIDE + 2 * rows, left : left + _SIDE + 2 * columns]
         x = to_float(photo)
         y = operator.forward(x.transpose(2, 0, 1)[None].astype(np.float64))
-        rng = seeds.of_name(0, task)
+        rng = seeds.image_rng(0, task)
         noisy = y + rng.standard_normal(y.shape) * sigma_255 / 255
         y = noisy if sigma_255 else np.round(y * 255) / 255
         image = y[0].transpose(1, 2, 0).astype(np.float32)
-        noise = tasks.noise_of(task, sigma_255 or None, False)
-        x_hat, _ = tasks.restored(solver, image, operator, sigma_255=noise)
+        noise = tasks.task_sigma_255(task, sigma_255 or None, False)
+        x_hat, _ = tasks.restore_image(solver, image, operator, sigma_255=noise)
         clean = x[rows : len(x) - rows, columns : x.shape[1] - columns]
-        start = tasks.framed(operator.start(y.astype(np.float32)), operator, False)
+        start = tasks.crop_result(operator.start(y.astype(np.float32)), operator, False)
         shown = image if task in ("inpaint", "deblur", "denoise") else start.clip(0, 1)
         before, after = (protocol_named("rgb").psnr(z, clean, 1) for z in (start, x_hat))
         say(f"{task}: start {before:.2f} dB, end {after:.2f} dB")

@@ -1,4 +1,4 @@
-"""The one exception type for a user's slip."""
+"""InputError, the exception for every mistake in what the user gives."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something the user gave does not fit: what came, what was expected, the way out.
+    """A mistake in what the user gives: what was found, what was expected, and how to mend it.
 
-    At the command line every problem becomes one line and the exit code is 2.
+    At the command line, each of the ``problems`` is printed as a line, and the exit code is 2.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -18,13 +18,13 @@ class InputError(ValueError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``" (did you mean 'x' or 'y'?)"`` for the known words close to ``word``, or ``""``."""
+    """Return ``" (did you mean 'x' or 'y'?)"`` for known words similar to ``word``, or ``""``."""
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 
 def comma_list(words: Iterable[str], most: int = 5) -> str:
-    """A comma-separated list that stays on one line: the first ``most`` words and how many more."""
+    """Return the first ``most`` words, separated by commas, and how many more there are."""
     words = list(words)
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more

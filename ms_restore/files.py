@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, folders that one process writes at a time."""
+"""Writing of files completely or not at all, locking of folders, and hashes of files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _LOCK = "lock"
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of ``path`` when the block ends without an error.
+    """Yield a temporary path, which replaces ``path`` when the block ends without an error.
 
-    It lies in a folder of its own beside ``path``, so that nothing a writer leaves there stays.
+    It lies in a folder of its own beside ``path``, which is removed with everything left in it.
+    Raises InputError where it cannot be written.
     """
     folder = path.with_name(f".{path.name}.{os.getpid()}")
     temporary = folder / path.name
@@ -38,9 +39,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def exclusive_folder(folder: Path, busy: str) -> Iterator[None]:
-    """Make the folder and keep other processes out of it; InputError ``busy`` where one is in.
+    """Create a folder and lock it against other processes that use this function.
 
-    The lock file stays (its removal would let two in); the system frees it when the process ends.
+    Raises InputError with the message ``busy`` where another process has locked it, and where it
+    cannot be written. The lock file is not removed, as two processes could then lock the folder;
+    the operating system releases the lock when the process ends.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +59,10 @@ def exclusive_folder(folder: Path, busy: str) -> Iterator[None]:
 
 
 def sha256(path: Path, most: Optional[int] = None) -> Optional[str]:
-    """The hash of a file's first ``most`` bytes, or of all; None where it cannot be read."""
+    """Return the SHA-256 of a file's first ``most`` bytes, or of the whole file, as hexadecimal.
+
+    Returns None where the file cannot be read.
+    """
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -69,11 +75,11 @@ def sha256(path: Path, most: Optional[int] = None) -> Optional[str]:
     return digest.hexdigest()
 
 
-_MASK = threading.Lock()  # two threads at once would leave the mask at 0
+_UMASK_LOCK = threading.Lock()  # two threads at the same time could leave the mask at 0
 
 
 def _umask() -> int:
-    with _MASK:
+    with _UMASK_LOCK:
         mask = os.umask(0)
         os.umask(mask)
     return mask

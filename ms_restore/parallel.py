@@ -1,7 +1,8 @@
-"""Data parallelism: several processes, a device each, that train or score together.
+"""Data parallelism: several processes, each with a device, train or score together.
 
-Each process is a rank. msrun and the rank-table launcher start them and say so in the environment;
-``start`` joins them. Without, this process is rank 0 of 1 and everything here does nothing.
+Each process is a rank. msrun or the rank-table launcher starts the ranks and sets environment
+variables, by which ``start`` joins them. Without a launcher, this process is rank 0 of 1 and the
+functions here do nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Ranks:
-    """This process's rank and how many there are."""
+    """The number of this process's rank, from 0, and the number of ranks."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the rank that writes files and speaks."""
+        """Whether this is rank 0, which alone writes files and prints."""
         return self.rank == 0
 
 
@@ -32,9 +33,10 @@ _ranks = Ranks()
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a launcher started this process, as one of several ranks or as msrun's scheduler.
+    """Return whether a launcher started this process, as one of several ranks.
 
-    The scheduler runs the same script and stays in ``communication.init`` until the ranks end.
+    This includes msrun's scheduler, which runs the same script and stays in ``communication.init``
+    until the ranks end.
     """
     by_msrun = environment.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED")
     by_table = bool(environment.get("RANK_TABLE_FILE")) and int(environment.get("RANK_SIZE", 1)) > 1
@@ -42,7 +44,7 @@ def launched(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def start() -> Ranks:
-    """Join the other ranks, once, on the device that was chosen."""
+    """Join the other ranks on the device that was chosen, once, and return the ranks."""
     global _ranks
     if _ranks.count == 1 and launched():
         import mindspore as ms
@@ -58,7 +60,10 @@ def start() -> Ranks:
 
 
 def fuse(all_reduce: Literal["fused", "overlapped"]) -> None:
-    """How the gradients of the graphs that are compiled from now on are averaged."""
+    """Set how ranks average gradients in graphs compiled from now on.
+
+    "fused" sends all gradients together, "overlapped" each one as soon as it is computed.
+    """
     if _ranks.count > 1:
         import mindspore as ms
 
@@ -69,15 +74,15 @@ def fuse(all_reduce: Literal["fused", "overlapped"]) -> None:
 
 
 def ranks() -> Ranks:
-    """Which rank this process is; before ``start`` rank 0 of 1."""
+    """Return this process's rank and their number; before ``start``, rank 0 of 1."""
     return _ranks
 
 
 def total(values: np.ndarray) -> np.ndarray:
-    """The sum over all ranks of float64 ``values``, on every rank.
+    """Return the sum of float64 ``values`` over all ranks, on every rank.
 
-    Exact where at most one rank's value is not 0. The all-reduce of a CPU takes float32 alone, so
-    each value travels as three of them, whose sum it is.
+    It is exact where at most one rank's value is not 0. As the all-reduce on CPUs supports only
+    float32, each value is sent as three float32 numbers that add up to it.
     """
     if _ranks.count == 1:
         return values
@@ -94,7 +99,7 @@ def total(values: np.ndarray) -> np.ndarray:
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether the flag is set on any rank."""
+    """Return whether the flag is set on any rank."""
     import numpy as np
 
     return bool(total(np.array([float(flag)]))[0])

@@ -1,6 +1,7 @@
-"""Device, execution mode, seeds and logs: the only module that configures MindSpore.
+"""Configuration of MindSpore: device, execution mode, seed and logs.
 
-Importing this module loads nothing; ``prepare_environment`` runs when ``ms_restore`` is imported.
+Importing this module does not load MindSpore; ``prepare_environment`` runs when ``ms_restore`` is
+imported.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 
 
 def prepare_environment() -> None:
-    """Set what MindSpore reads from the environment, where the user has not set it.
+    """Set environment variables of MindSpore, except those that the user has set.
 
     On x86-64 with AVX-512, the oneDNN inside MindSpore falls back to its reference convolution,
-    a hundred times slower; limited to AVX2 it runs its fast path. oneDNN reads the variable at its
-    first primitive, so this must come before any computation, in every process.
+    which is a hundred times slower; limited to AVX2 it uses a fast one. oneDNN reads the variable
+    at its first operation, so this must run before any computation, in every process.
     """
     os.environ.setdefault("GLOG_v", "3")  # errors only
     if platform.machine().lower() in ("x86_64", "amd64") and "avx512f" in _cpu_flags():
@@ -41,11 +42,19 @@ def _cpu_flags() -> set[str]:
 def start(
     device_target: Optional[str] = None, device_id: int = 0, mode: str = "graph", seed: int = 0
 ) -> str:
-    """Choose the device and the execution mode, seed MindSpore; return the device target in use.
+    """Set MindSpore's device, execution mode and seed, and return the device target in use.
 
-    ``device_target`` None takes an Ascend where there is one, else the CPU. In a process that a
-    launcher started, the device is the launcher's, and the other ranks are joined.
-    ``mode`` is ``"graph"`` (compiled) or ``"pynative"`` (operation by operation, for debugging).
+    In a process that a launcher started, the device is the launcher's, and the other ranks are
+    joined.
+
+    Args:
+        device_target: "CPU", "Ascend" or "GPU"; None is an Ascend if there is one, else the CPU.
+        device_id: number of the device.
+        mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
+        seed: of MindSpore's random numbers.
+
+    Raises:
+        InputError: the device is unknown or cannot be used.
     """
     import mindspore as ms
 
@@ -60,7 +69,7 @@ def start(
     device_id = device_id if device_target != "CPU" else 0
     in_use = (ms.get_context("device_target"), ms.get_context("device_id"))
     try:
-        if in_use != (device_target, device_id):  # refused once anything was computed
+        if in_use != (device_target, device_id):  # MindSpore refuses it after any computation
             ms.set_device(device_target, device_id)
     except (RuntimeError, ValueError) as error:
         raise InputError(_no_device(device_target, device_id, str(error))) from None

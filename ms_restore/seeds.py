@@ -1,6 +1,7 @@
-"""Random numbers that depend on what they are for, not on who draws them or when.
+"""Random generators for samples and images that depend only on the seed and the sample or image.
 
-The same in any order, with any number of workers or ranks, and for any subset of the images.
+So random numbers are the same in any order, with any number of workers or ranks, and for any subset
+of the images.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 
-def of_sample(seed: int, sample: int) -> np.random.Generator:
-    """For training sample number ``sample`` of a run, counted over all batches and ranks."""
+def sample_rng(seed: int, sample: int) -> np.random.Generator:
+    """Return the generator for a training sample, numbered over all batches and ranks of a run."""
     return np.random.Generator(np.random.Philox(key=[seed, sample]))
 
 
-def of_name(seed: int, name: str) -> np.random.Generator:
-    """For the evaluation image of this name."""
+def image_rng(seed: int, name: str) -> np.random.Generator:
+    """Return the generator for the evaluation image with this name."""
     return np.random.default_rng([seed, *name.encode()])

@@ -1,1 +1,1 @@
-"""Images in and out, the sources that training and evaluation read, and training batches."""
+"""Sources of clean images and training patches, and the batches made of them."""

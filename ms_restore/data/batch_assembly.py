@@ -1,4 +1,4 @@
-"""From patches as they are stored to a batch: turned, degraded, as float32 planes."""
+"""Assembly of training batches: stored patches are augmented, degraded and converted to float32."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from ms_restore.images.arrays import to_float
 
 
 @dataclasses.dataclass(frozen=True)
-class Assembler:
-    """Makes (y, target), float32 (N, C, h, w) and (N, C, H, W) in [0, 1].
+class BatchAssembler:
+    """Turns stored patches into a batch of network inputs y and training targets.
 
     Args:
-        degradation: makes y of x.
-        target: "clean": x; "degraded": another degradation of x, independent of y.
-        translation: x is moved by up to so many pixels in each direction, what leaves it on one
-            side comes back on the other.
-        shuffle_channels: red, green and blue change places at random.
+        degradation: makes y from the clean patch x.
+        target: what the network learns to give: "clean" is x, "degraded" is a second degradation
+            of x, independent of y.
+        translation: x is shifted at random by up to this many pixels in each direction; pixels
+            that leave on one side come back on the opposite one.
+        shuffle_channels: permute red, green and blue at random.
     """
 
     degradation: Degradation
@@ -38,15 +39,15 @@ class Assembler:
         rngs: Sequence[np.random.Generator],
         spectra: Optional[np.ndarray] = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A batch.
+        """Return a batch (y, target), float32 (N, C, h, w) and (N, C, H, W) in [0, 1].
 
         Args:
-            x: clean patches (N, H, W, C), with the degradation's margin around them where ``y`` is
-                to be made of them.
-            y: degraded patches (N, h, w, C) that were stored; None: they are made.
-            symmetries: how each patch is turned, see ``apply_symmetries``.
-            rngs: for what else is random about each patch.
-            spectra: of x, where they are stored and the degradation works on them.
+            x: clean patches (N, H, W, C), uint8, uint16 or float32; where ``y`` is None, with the
+                degradation's margin around them.
+            y: degraded patches (N, h, w, C) read from storage; None makes them from x.
+            symmetries: the symmetry applied to each patch, see ``apply_symmetries``.
+            rngs: a random generator for each patch, for everything else that is random about it.
+            spectra: half spectra of x for a ``SpectralDegradation``, where they are stored.
         """
         x = apply_symmetries(x, symmetries)
         if y is not None:
@@ -61,14 +62,14 @@ class Assembler:
             for patch, move in zip(x, moves):
                 patch[:] = np.roll(patch, move, axis=(1, 2))
         if isinstance(self.degradation, SpectralDegradation) and spectra is not None:
-            spectra = kspace.moved(spectra, moves, x.shape[2:]) if moves else spectra
-            return self._of_spectra(self.degradation, x, rngs, spectra)
+            spectra = kspace.shift_spectra(spectra, moves, x.shape[2:]) if moves else spectra
+            return self._from_spectra(self.degradation, x, rngs, spectra)
         if self.target == "degraded":
             y, target = self.degradation.pairs(x, rngs)
             return to_float(y), to_float(target)
         return to_float(self.degradation.patches(x, rngs)), self._clean(x)
 
-    def _of_spectra(
+    def _from_spectra(
         self,
         degradation: SpectralDegradation,
         x: np.ndarray,
@@ -80,20 +81,23 @@ class Assembler:
         return to_float(degradation.spectral_patches(x, rngs, spectra)), self._clean(x)
 
     def _clean(self, x: np.ndarray) -> np.ndarray:
-        """The patches without their margin."""
+        """Return the patches as float32, without their margin."""
         margin = self.degradation.margin
         return to_float(x[:, :, margin:-margin, margin:-margin] if margin else x)
 
 
 def apply_symmetries(patches: np.ndarray, symmetries: Sequence[int]) -> np.ndarray:
-    """Square patches (N, H, W, C) as planes (N, C, H, W), each turned by a symmetry of the square.
+    """Return square patches (N, H, W, C) as (N, C, H, W), each flipped or rotated.
 
-    Bit 0 of the symmetry exchanges left and right, bit 1 top and bottom, bit 2 then transposes.
+    Args:
+        patches: any dtype, which is kept.
+        symmetries: for each patch a number from 0 to 7: bit 0 flips it left to right, bit 1 top to
+            bottom, and bit 2 then transposes it.
     """
     count, height, width, channels = patches.shape
     planes = np.empty((count, channels, height, width), patches.dtype)
     chosen = np.asarray(symmetries)
-    for symmetry in set(symmetries):  # all patches of one at a time: few calls
+    for symmetry in set(symmetries):  # all patches with the same symmetry at once: fewer calls
         group = np.flatnonzero(chosen == symmetry)
         part = patches[group].transpose(0, 3, 1, 2)
         if symmetry & 1:

@@ -1,4 +1,4 @@
-"""Image sources of which training patches are cut, and the cutting."""
+"""Base class of the image sources from which training patches are cut."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from ms_restore.images.resize import mirror
 
 
 class Tile(NamedTuple):
-    """Part of an image, (H, W, C), and the row and column of the image at which it begins.
+    """A part (H, W, C) of an image, or all of it.
 
-    ``spectrum`` is the half spectrum of a whole slice of MRI, where that is stored.
+    Attributes:
+        pixels: the part's pixels.
+        top: row of the image at which the part begins.
+        left: column of the image at which the part begins.
+        spectrum: half spectrum of a whole MRI slice, where it is stored.
     """
 
     pixels: np.ndarray
@@ -24,9 +28,9 @@ class Tile(NamedTuple):
     spectrum: Optional[np.ndarray] = None
 
     def cut(self, top: int, left: int, side: int, margin: int, size: Size) -> np.ndarray:
-        """Cut the square patch at (top, left) of the image, with ``margin`` pixels around it.
+        """Return the square patch at (top, left) of the image, with ``margin`` pixels around it.
 
-        Beyond the first rows and columns that ``size`` counts, the image is mirrored.
+        ``size`` is the height and width of the image; beyond its borders it is mirrored.
         """
         height, width = size
         first, last = (top - margin, left - margin), (top + side + margin, left + side + margin)
@@ -41,7 +45,7 @@ class Tile(NamedTuple):
 
 
 class CutSource(abc.ABC):
-    """An ``ImageSource`` of which training patches are cut; what is read is left to subclasses."""
+    """An ``ImageSource`` that cuts training patches; subclasses read the images."""
 
     description: str
     names: list[str]
@@ -57,53 +61,53 @@ class CutSource(abc.ABC):
         """Return the clean image (H, W, C)."""
 
     def degraded(self, index: int) -> Optional[np.ndarray]:
-        """Return the degraded image (h, w, C) that is stored beside the clean one; None: none."""
+        """Return the degraded image (h, w, C) stored beside the clean one, or None."""
         return None
 
     def groups(self) -> dict[str, list[str]]:
-        """Return names of images whose mean score is of interest."""
+        """Return groups of image names whose mean scores are reported too, by group name."""
         return {}
 
     def check(self, request: PatchRequest) -> None:
-        """Raise InputError where such patches cannot be had; from whole images all can."""
+        """Raise InputError unless the source can give such patches; whole images give any."""
         return
 
     def size(self, image: int) -> Size:
-        """Return an image's height and width."""
+        """Return the height and width of an image in pixels."""
         return self.sizes[image]
 
     def patch_counts(self, request: PatchRequest) -> Sequence[int]:
-        """Return how many patches of an epoch each image gives: one, or all on the grid."""
+        """Return how many patches each image gives to an epoch: one, or all those on the grid."""
         if request.stride is None:
             return [1] * len(self)
-        return [int(np.prod(grid_of(size, request))) for size in self.sizes]
+        return [int(np.prod(grid_shape(size, request))) for size in self.sizes]
 
     def tile(self, index: int) -> Tile:
-        """Return the whole clean image, with its spectrum where that is stored."""
+        """Return the whole clean image, with its spectrum where one is stored."""
         return Tile(self[index])
 
     def patches(
         self, locations: Iterable[PatchLocation], request: PatchRequest
     ) -> Iterator[tuple[PatchLocation, StoredPatch]]:
-        """Yield the patches at these locations, in their order."""
+        """Yield the patches at these locations, in the same order."""
         for location in locations:
             y = self.degraded(location.image)
-            partner = None if y is None else Tile(y)
+            y_tile = None if y is None else Tile(y)
             size = self.sizes[location.image]
-            yield location, cut_patch(location, size, request, self.tile(location.image), partner)
+            yield location, cut_patch(location, size, request, self.tile(location.image), y_tile)
 
 
 def cut_patch(
     location: PatchLocation, size: Size, request: PatchRequest, x: Tile, y: Optional[Tile]
 ) -> StoredPatch:
-    """Cut a patch of a tile that holds it, and of the degraded image's where there is one.
+    """Return the patch at a location, cut from a tile of the clean and of the degraded image.
 
     Args:
         location: where the patch lies.
-        size: the clean image's height and width.
-        request: the patch's size and margin.
-        x: a tile of the clean image, or all of it.
-        y: the same of the degraded image.
+        size: height and width of the clean image in pixels.
+        request: size and margin of the patch.
+        x: a tile of the clean image that holds the patch.
+        y: a tile of the degraded image that holds the patch; None if none is stored.
     """
     scale, side = request.scale, request.patch_size
     height, width = (length - length % scale for length in size)
@@ -117,13 +121,13 @@ def cut_patch(
     return StoredPatch(patch, low)
 
 
-def grid_of(size: Size, request: PatchRequest) -> Size:
-    """Return the rows and columns of patches on the grid of an image of this height and width."""
+def grid_shape(size: Size, request: PatchRequest) -> Size:
+    """Return how many rows and columns of patches the grid of an image of this size has."""
     stride = request.stride or 1
-    rows, columns = (count_along(side, request.patch_size, stride) for side in size)
+    rows, columns = (patches_along(side, request.patch_size, stride) for side in size)
     return rows, columns
 
 
-def count_along(side: int, patch: int, stride: int) -> int:
-    """Return how many patches lie along a side on a grid of this stride."""
+def patches_along(side: int, patch: int, stride: int) -> int:
+    """Return how many patches fit along a side of an image, on a grid of this stride in pixels."""
     return max(side - patch + stride, 0) // stride

@@ -1,7 +1,7 @@
-"""Synthetic slices through a head, in the manner of Shepp and Logan: data for MRI without download.
+"""Synthetic MRI slices of a head after Shepp and Logan: training data without a download.
 
-Shepp and Logan, "The Fourier reconstruction of a head section", IEEE Trans. Nuclear Science 1974:
-an image as a sum of ellipses. Here their number, places and intensities are random.
+Shepp and Logan, "The Fourier reconstruction of a head section", IEEE Trans. Nuclear Science 1974,
+compose an image of ellipses. Here the number, places and intensities of the ellipses are random.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import numpy as np
 
 Split = Literal["train", "held_out"]
 _COUNTS = {"train": 200, "held_out": 20}
-_FIRST = {"train": 0, "held_out": 1000}  # numbers, so that the two share none
+_FIRST = {"train": 0, "held_out": 1000}  # numbers at which the splits begin; they do not overlap
 _BACKGROUND = 0.02
 
 
 def names(split: Split) -> list[str]:
+    """Return the names of the phantoms in a split."""
     return [f"phantom_{_FIRST[split] + number:04}" for number in range(_COUNTS[split])]
 
 
 def load(name: str, side: int) -> np.ndarray:
-    """The phantom of this name, (side, side, 1) uint8."""
+    """Return the phantom of this name, (side, side, 1) uint8."""
     rng = np.random.default_rng(int(name.rpartition("_")[2]))
     axis = (np.arange(side) + 0.5) / side * 2 - 1
     image = np.full((side, side), _BACKGROUND)
@@ -48,9 +49,12 @@ def _add(
     turn: float,
     intensity: float,
 ) -> None:
-    """Add an ellipse, its border one pixel soft; coordinates from -1 to 1, half axes ``size``."""
+    """Add an ellipse with a border one pixel soft; ``size`` holds its half axes.
+
+    Coordinates run from -1 to 1 across the image, angles are in radians.
+    """
     rows, columns = axis[:, None] - centre[0], axis[None, :] - centre[1]
     along = (np.cos(turn) * rows + np.sin(turn) * columns) / size[0]
     across = (np.cos(turn) * columns - np.sin(turn) * rows) / size[1]
-    distance = (1 - np.hypot(along, across)) * min(size)  # from the border, about
+    distance = (1 - np.hypot(along, across)) * min(size)  # approximate, from the border
     image += intensity * np.clip(distance * len(axis) / 2 + 0.5, 0, 1)

@@ -1,4 +1,4 @@
-"""The embedded photos: those that come inside scikit-image's wheel, so nothing is downloaded.
+"""The embedded photos, which come inside scikit-image's wheel, so nothing is downloaded.
 
 Their sources and licences are listed in datasets/embedded/README.md.
 """
@@ -28,11 +28,12 @@ Split = Literal["train", "held_out"]
 
 
 def names(split: Split) -> tuple[str, ...]:
+    """Return the names of the photos in a split."""
     return TRAIN if split == "train" else HELD_OUT
 
 
 def load(name: str) -> np.ndarray:
-    """The photo as (H, W, 1 or 3) uint8."""
+    """Return the photo of this name, (H, W, 1 or 3) uint8."""
     from skimage import data
 
     if name.startswith("motorcycle_"):

@@ -1,9 +1,9 @@
-"""Training batches: which patch of which image, turned how, is a function of the seed alone.
+"""Sampling of training batches: the seed alone fixes each patch, its augmentation and its noise.
 
-Sample number i of a run, counted over all batches and ranks, is fixed by (seed, i): its image (or,
-with a stride, its patch) by the epoch's permutation; its place, orientation and noise by a
-generator of its own. So any number of workers or ranks gives the same samples, and a run can start
-again at any of them.
+Samples are numbered over all batches and ranks of a run, and (seed, i) fixes sample i: the
+epoch's permutation gives its image (or, with a stride, its patch), and a random generator of its
+own gives its place, orientation and noise. So the samples do not depend on the number of workers
+or ranks, and a run can resume at any sample.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ms_restore.contracts import (
     StoredPatch,
     TrainingSource,
 )
-from ms_restore.data.batch_assembly import Assembler
-from ms_restore.data.image_source import grid_of
+from ms_restore.data.batch_assembly import BatchAssembler
+from ms_restore.data.image_source import grid_shape
 from ms_restore.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ _Batch = tuple[np.ndarray, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How patches are drawn and what becomes of them; the recipe's ``data`` explains the fields.
+    """How training patches are drawn and augmented.
 
-    ``patch_size`` and ``stride`` are in pixels of the clean image.
+    The fields are those of the recipe's ``data`` section, where they are explained;
+    ``patch_size``, ``stride`` and ``translation`` are in pixels of the clean image.
     """
 
     patch_size: int
@@ -53,7 +54,7 @@ class Sampling:
 
     @classmethod
     def of(cls, recipe: Recipe) -> Sampling:
-        """Take the settings of a recipe."""
+        """Return the sampling settings of a recipe."""
         data = recipe.data
         return cls(
             data.patch_size,
@@ -66,7 +67,7 @@ class Sampling:
         )
 
     def request(self, degradation: Degradation) -> PatchRequest:
-        """Return what such patches ask of a source."""
+        """Return the request for patches that a source has to meet."""
         changed_by = None
         if self.target != "clean":
             changed_by = f"data.target {self.target}"
@@ -79,14 +80,17 @@ class Sampling:
 
 @dataclasses.dataclass(frozen=True)
 class BatchPlan:
-    """Which samples of a run are this process's.
+    """Which samples of a run belong to this process.
+
+    Batch b of this rank holds the ``batch_size`` samples that begin with number
+    first_sample + (b ranks + rank) batch_size.
 
     Attributes:
-        steps: batches in all.
+        steps: number of batches.
         batch_size: samples in a batch of this rank.
-        first_sample: the sample with which the first batch begins.
-        rank, ranks: of the ``ranks`` batches that are computed at once this is number ``rank``:
-            batch b holds ``batch_size`` samples from first_sample + (b ranks + rank) batch_size on.
+        first_sample: number of the sample with which the first batch of rank 0 begins.
+        rank: number of this rank, from 0.
+        ranks: number of ranks that compute a batch each at the same time.
     """
 
     steps: int
@@ -96,21 +100,24 @@ class BatchPlan:
     ranks: int = 1
 
     def samples(self, batch: int) -> range:
-        """Return the numbers of the samples in a batch."""
+        """Return the numbers of the samples in a batch of this rank."""
         first = self.first_sample + (batch * self.ranks + self.rank) * self.batch_size
         return range(first, first + self.batch_size)
 
 
 class TrainingBatches:
-    """Batches by number: (y, target), float32 (N, C, h, w) and (N, C, H, W), both in [0, 1].
+    """The batches (y, target) of a training run, by number.
 
-    Raises InputError where the source cannot give such patches.
+    y is (N, C, h, w) and target (N, C, H, W), float32 in [0, 1].
 
     Args:
-        source: the clean images, or patches that were prepared.
-        degradation: makes y of them.
-        sampling: which patches.
-        plan: which samples of the run.
+        source: clean images or prepared patches.
+        degradation: makes y from the clean patches.
+        sampling: how patches are drawn and augmented.
+        plan: which samples of the run belong to this process.
+
+    Raises:
+        InputError: the source cannot give such patches.
     """
 
     def __init__(
@@ -124,7 +131,7 @@ class TrainingBatches:
         self._sampling = sampling
         self._plan = plan
         self._request = sampling.request(degradation)
-        self._assemble = Assembler(
+        self._assemble = BatchAssembler(
             degradation, sampling.target, sampling.translation, sampling.shuffle_channels
         )
         source.check(self._request)
@@ -139,20 +146,20 @@ class TrainingBatches:
         return self._join([*self.source.patches(locations, self._request)])
 
     def stream(self) -> Iterator[_Batch]:
-        """Yield all batches in their order, from a source that reads ahead what they need."""
+        """Yield all batches in order, while the source reads ahead."""
         samples = itertools.chain.from_iterable(map(self._plan.samples, range(len(self))))
         patches = self.source.patches(map(self._locate, samples), self._request)
         for _ in range(len(self)):
             yield self._join([*itertools.islice(patches, self._plan.batch_size)])
 
     def _locate(self, sample: int) -> PatchLocation:
-        """Where sample number ``sample`` lies, on the grid of the degradation's scale."""
+        """Return where a sample lies; its row and column are multiples of the scale."""
         seed, request = self._sampling.seed, self._request
         count = int(self._ends[-1])
         epoch, position = divmod(sample, count)
         number = int(_permutation(seed, epoch, count)[position])
         image = int(np.searchsorted(self._ends, number, side="right"))
-        rng = seeds.of_sample(seed, sample)
+        rng = seeds.sample_rng(seed, sample)
         size = self.source.size(image)
         if request.stride is None:
             scale = request.scale
@@ -161,16 +168,16 @@ class TrainingBatches:
                 for side in size
             )
         else:
-            _, columns = grid_of(size, request)
+            _, columns = grid_shape(size, request)
             before = int(self._ends[image - 1]) if image else 0
             top, left = (request.stride * step for step in divmod(number - before, columns))
         return PatchLocation(image, top, left, int(rng.integers(self._symmetries)), rng)
 
     def _join(self, found: list[tuple[PatchLocation, StoredPatch]]) -> _Batch:
-        """One batch of patches, which may be of different dtypes."""
+        """Return a batch of patches, which may differ in dtype."""
         groups = [found]
         if len({(patch.x.dtype, patch.y is None or patch.y.dtype) for _, patch in found}) > 1:
-            groups = [[pair] for pair in found]  # 8 and 16 bit
+            groups = [[pair] for pair in found]  # 8 and 16 bit images in one batch
         made = [self._batch(group) for group in groups]
         if len(made) == 1:
             return made[0]
@@ -178,7 +185,7 @@ class TrainingBatches:
         return np.concatenate(ys), np.concatenate(xs)
 
     def _batch(self, found: list[tuple[PatchLocation, StoredPatch]]) -> _Batch:
-        """One batch of patches of one dtype."""
+        """Return a batch of patches that share a dtype."""
         locations, patches = zip(*found)
         symmetries = [location.symmetry for location in locations]
         rngs = [location.rng for location in locations]
@@ -190,7 +197,7 @@ class TrainingBatches:
 
 
 def _stacked(arrays: Sequence[Optional[np.ndarray]]) -> Optional[np.ndarray]:
-    """All of them as one array, one alone without a copy; None where one is missing."""
+    """Return the arrays stacked, or None if one is missing; a single one is not copied."""
     found = [array for array in arrays if array is not None]
     if len(found) < len(arrays):
         return None
@@ -202,8 +209,8 @@ def _permutation(seed: int, epoch: int, length: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(length)
 
 
-class _Stream:
-    """Batches one after another, for GeneratorDataset."""
+class _BatchStream:
+    """An iterable of batches, as ``GeneratorDataset`` takes it for sequential reading."""
 
     def __init__(self, batches: TrainingBatches) -> None:
         self._batches = batches
@@ -216,15 +223,16 @@ class _Stream:
 
 
 def as_dataset(batches: TrainingBatches, workers: int) -> GeneratorDataset:
-    """Return the batches as a MindSpore dataset with columns y and x, in their order.
+    """Return the batches, in order, as a MindSpore dataset with the columns y and x.
 
-    ``workers`` threads make them; those of a streamed source are made by one, and read by others.
+    ``workers`` is the number of threads that make batches. A streamed source uses one, since its
+    files are read ahead by threads of MindSpore's own.
     """
     from mindspore.dataset import GeneratorDataset
 
     streamed = batches.source.streamed
     return GeneratorDataset(
-        _Stream(batches) if streamed else batches,
+        _BatchStream(batches) if streamed else batches,
         ["y", "x"],
         shuffle=False,
         num_parallel_workers=1 if streamed else min(workers, os.cpu_count() or 1),

@@ -1,4 +1,4 @@
-"""Image sources: what training and evaluation read clean images from, by number and by name."""
+"""Image sources, from which training and evaluation read clean images, and how they are opened."""
 
 from __future__ import annotations
 
@@ -15,26 +15,33 @@ from ms_restore.data.image_source import CutSource
 from ms_restore.data.prepared.frame_set import FrameSource, PreparedFrames
 from ms_restore.data.prepared.image_set import PreparedSet, RecordSource
 from ms_restore.data.prepared.manifest import FRAMES, PATCHES, is_prepared, layout_of
-from ms_restore.data.prepared.patch_set import PatchSource, WantedPatches
+from ms_restore.data.prepared.patch_set import ExpectedPatches, PatchSource
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.arrays import to_channels
-from ms_restore.images.reading import list_pictures, names_of, read_picture
+from ms_restore.images.reading import list_pictures, read_picture, unique_names
 from ms_restore.images.resize import imresize, rescaled_size
 from ms_restore.recipe import DataSettings
 
-_LAYOUTS = (  # training and validation subfolders that are recognised
+_LAYOUTS = (  # recognised names of training and validation subfolders
     ("DIV2K_train_HR", "DIV2K_valid_HR"),
     ("train", "valid"),
     ("train", "val"),
 )
-_HELD_OUT_SHARE = 10  # one image in so many validates where no validation folder is there
+_HELD_OUT_INTERVAL = 10  # without a validation folder, every tenth image validates
 _CACHE_BYTES = 8 << 30  # DIV2K, decoded, fits
 
 
 class PhotoSource(CutSource):
-    """The embedded photos of one split, with ``channels`` 1 or 3 and sides from ``smallest`` up.
+    """The embedded photos of a split.
 
-    With ``coloured``, only those that have colours.
+    Args:
+        split: "train" or "held_out".
+        channels: 1 (gray) or 3 (RGB), to which the photos are converted.
+        smallest: the least height and width in pixels; smaller photos are left out.
+        coloured: leave out the gray photos.
+
+    Raises:
+        InputError: no photo is large enough.
     """
 
     def __init__(
@@ -63,7 +70,7 @@ class PhotoSource(CutSource):
 
 
 class PhantomSource(CutSource):
-    """The phantoms of one split, ``side`` pixels high and wide."""
+    """The synthetic MRI slices of a split, ``side`` pixels high and wide."""
 
     def __init__(self, split: photos.Split, side: int) -> None:
         self.names = phantoms.names(split)
@@ -80,7 +87,10 @@ class PhantomSource(CutSource):
 
 
 class RescaledSource(CutSource):
-    """The images of a source, each at every one of the scales, as long as a patch fits in."""
+    """The images of another source, each resized by every one of the scales.
+
+    Resized images with a side below ``smallest`` pixels are left out.
+    """
 
     def __init__(self, source: ImageSource, scales: Sequence[float], smallest: int) -> None:
         self._source = source
@@ -95,7 +105,7 @@ class RescaledSource(CutSource):
                     self.sizes.append((height, width))
                     self._origins.append(index)
         self._cache: dict[int, np.ndarray] = {}
-        self._room = _CACHE_BYTES
+        self._free_bytes = _CACHE_BYTES
 
     def __len__(self) -> int:
         return len(self.names)
@@ -104,25 +114,31 @@ class RescaledSource(CutSource):
         if index in self._cache:
             return self._cache[index]
         pixels = imresize(self._source[self._origins[index]], *self.sizes[index])
-        if pixels.nbytes <= self._room:
+        if pixels.nbytes <= self._free_bytes:
             self._cache[index] = pixels
-            self._room -= pixels.nbytes
+            self._free_bytes -= pixels.nbytes
         return pixels
 
 
 class FolderSource(CutSource):
-    """Image files. All are decoded once at the start, so that a damaged one is found then.
+    """Image files, all decoded once at the start, so that a damaged one is found before training.
 
-    Decoded images stay in memory up to 8 GB; those beyond are decoded again at each read.
+    Decoded images are kept in memory up to 8 GB; the rest are decoded again at each read.
 
-    Raises InputError for a damaged file and for images with a side below ``smallest`` pixels.
+    Args:
+        paths: the files, all of one folder.
+        channels: 1 (gray) or 3 (RGB), to which the images are converted.
+        smallest: the least height and width in pixels.
+
+    Raises:
+        InputError: a file is damaged, or an image has a side below ``smallest`` pixels.
     """
 
     def __init__(self, paths: list[Path], channels: int, smallest: int) -> None:
         self._paths = paths
         self._channels = channels
         self._cache: dict[int, np.ndarray] = {}
-        self.names = names_of([path.name for path in paths])
+        self.names = unique_names([path.name for path in paths])
         self.description = f"{len(paths)} images of {paths[0].parent}"
         self.sizes, self.coloured = [], []
         small, room = [], _CACHE_BYTES
@@ -160,21 +176,22 @@ class FolderSource(CutSource):
 def open_training(
     data: DataSettings, channels: int, smallest: int
 ) -> tuple[TrainingSource, ImageSource]:
-    """Open the training and the validation source that a recipe's ``data`` names.
+    """Return the training and the validation source that a recipe's ``data`` section names.
 
-    Training images also come resized by ``data.scales``. Without a folder they are the
-    ``data.embedded`` ones: photos, or phantoms of the patch's size.
-
-    A folder holds images or is one that prepare wrote. Without a validation folder, the ``valid``
-    part of a known layout, every tenth image of a plain folder, or the held-out embedded photos
-    take its place; the latter also for prepared patches, of which none can be held out.
-
-    Raises InputError for prepared patches of another size, stride or other scales.
+    The training images are those of ``data.dir``, a folder of images or one that prepare wrote,
+    or else the embedded photos or phantoms that ``data.embedded`` names; they are also resized by
+    ``data.scales``. The validation images are those of ``data.valid_dir``, or else the validation
+    subfolder of a recognised layout, every tenth image of a plain folder, or the held-out embedded
+    photos; prepared patches cannot be held out and so also validate on the embedded photos.
 
     Args:
         data: the recipe's settings.
-        channels: 1 or 3, of the images.
-        smallest: the least side in pixels that can be scored.
+        channels: 1 (gray) or 3 (RGB), of the images.
+        smallest: the least height and width in pixels that can be scored.
+
+    Raises:
+        InputError: a folder cannot be used, or its prepared patches have another size, stride or
+            scales than the recipe's.
     """
     least = max(data.patch_size, smallest)
     if data.dir is None:
@@ -189,28 +206,29 @@ def open_training(
     if data.valid_dir is not None:
         valid_part = Path(data.valid_dir)
     if is_prepared(train_folder) and layout_of(train_folder) == PATCHES:
-        wanted = WantedPatches(channels, data.patch_size, data.stride, data.scales)
-        patches = PatchSource(train_folder, _CACHE_BYTES, wanted)
+        expected = ExpectedPatches(channels, data.patch_size, data.stride, data.scales)
+        patches = PatchSource(train_folder, _CACHE_BYTES, expected)
         if valid_part is None:
             return patches, PhotoSource("held_out", channels, smallest)
-        return patches, _contents(valid_part).source(channels, smallest)
-    contents = _contents(train_folder)
+        return patches, _open_folder(valid_part).source(channels, smallest)
+    contents = _open_folder(train_folder)
     count = len(contents)
     if valid_part is not None:
         train = contents.source(channels, least, training=True)
-        return _rescaled(train, data), _contents(valid_part).source(channels, smallest)
+        return _rescaled(train, data), _open_folder(valid_part).source(channels, smallest)
     if count == 1:
         raise InputError(
             f"{data.dir}: one image only, nothing is left to validate on; "
             "add images or name some with --data.valid_dir"
         )
-    held_out = list(range(_HELD_OUT_SHARE - 1, count, _HELD_OUT_SHARE)) or [count - 1]
+    held_out = list(range(_HELD_OUT_INTERVAL - 1, count, _HELD_OUT_INTERVAL)) or [count - 1]
     kept = sorted(set(range(count)) - set(held_out))
     train = contents.source(channels, least, kept, training=True)
     return _rescaled(train, data), contents.source(channels, smallest, held_out)
 
 
 def _rescaled(source: ImageSource, data: DataSettings) -> ImageSource:
+    """Return the source with its images resized by ``data.scales``."""
     plain = tuple(data.scales) == (1.0,)
     return source if plain else RescaledSource(source, data.scales, data.patch_size)
 
@@ -218,20 +236,30 @@ def _rescaled(source: ImageSource, data: DataSettings) -> ImageSource:
 def open_evaluation(
     folder: Optional[str], data: DataSettings, channels: int, smallest: int
 ) -> ImageSource:
-    """Open the images to score: the folder's, its validation part's, or the held-out embedded ones.
+    """Return the source of the images to score.
 
-    Raises InputError for images with a side below ``smallest`` pixels.
+    These are the images of the folder, those of its validation subfolder where it has a recognised
+    layout, or without a folder the held-out embedded photos or phantoms.
+
+    Args:
+        folder: of images, or one that prepare wrote; None for the embedded images.
+        data: the recipe's settings, for the embedded images.
+        channels: 1 (gray) or 3 (RGB), of the images.
+        smallest: the least height and width in pixels.
+
+    Raises:
+        InputError: the folder cannot be used, or an image has a side below ``smallest`` pixels.
     """
     if folder is None and data.embedded == "phantoms":
         return PhantomSource("held_out", data.patch_size)
     if folder is None:
         return PhotoSource("held_out", channels, smallest)
     _, valid_part = split_layout(Path(folder))
-    return _contents(valid_part or Path(folder)).source(channels, smallest)
+    return _open_folder(valid_part or Path(folder)).source(channels, smallest)
 
 
-class _Contents(Protocol):
-    """The images of a folder, before it is known which of them are for what."""
+class _FolderImages(Protocol):
+    """The images of a folder, before they are divided into training and validation images."""
 
     def __len__(self) -> int: ...
 
@@ -242,12 +270,12 @@ class _Contents(Protocol):
         indices: Optional[list[int]] = None,
         training: bool = False,
     ) -> ImageSource:
-        """Return the source of these images, by default of all."""
+        """Return a source of the images with these indices; None means all images."""
         ...
 
 
 class _Files(list[Path]):
-    """Image files."""
+    """The image files of a folder."""
 
     def source(
         self,
@@ -288,9 +316,10 @@ class _Frames(PreparedFrames):
         return FrameSource(self, chosen, smallest, by_scene=training)
 
 
-def _contents(folder: Path) -> _Contents:
+def _open_folder(folder: Path) -> _FolderImages:
+    """Return the images of a folder, whether they are image files or a prepared set."""
     if not is_prepared(folder):
-        if exposures.holds_raw(folder):
+        if exposures.has_raw_files(folder):
             raise InputError(
                 f"{folder} holds raw files, which are prepared first: ms-restore prepare --model "
                 f"sid_sony --source {folder} --output FOLDER"
@@ -308,7 +337,11 @@ def _contents(folder: Path) -> _Contents:
 
 
 def split_layout(folder: Path) -> tuple[Path, Optional[Path]]:
-    """The training and the validation part of a known layout, or the folder itself and None."""
+    """Return the training and the validation subfolder, or the folder itself and None.
+
+    The recognised pairs of names are DIV2K_train_HR and DIV2K_valid_HR, train and valid, and train
+    and val.
+    """
     for train, valid in _LAYOUTS:
         if (folder / train).is_dir() and (folder / valid).is_dir():
             return folder / train, folder / valid

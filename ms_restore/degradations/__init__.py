@@ -1,1 +1,1 @@
-"""Degradations: how the degraded image y is made from the clean image x; see ``contracts``."""
+"""Degradations, which make the degraded image y from the clean image x; see ``contracts``."""

@@ -1,4 +1,4 @@
-"""Super-resolution's degradations: bicubic downsampling, alone and followed by upsampling."""
+"""The degradations of super-resolution: bicubic downsampling, alone or followed by upsampling."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from ms_restore.contracts import Degradation
-from ms_restore.images.resize import as_dtype, imresize, resize_matrix
+from ms_restore.images.resize import imresize, resize_matrix, round_to_dtype
 from ms_restore.recipe import Recipe
 
 
 class BicubicDownsample(Degradation):
-    """y = imresize(x, 1 / scale): the degradation of the super-resolution benchmarks.
+    """Bicubic downsampling y = imresize(x, 1 / scale), as the super-resolution benchmarks use it.
 
     Args:
         scale: pixels of x for each pixel of y along a side; by default the network's scale.
@@ -28,21 +28,25 @@ class BicubicDownsample(Degradation):
         self.margin = 2 * self.scale  # half the stretched kernel
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return x (H, W, C) downsampled to (H / scale, W / scale, C), in its own dtype."""
         return imresize(x, x.shape[0] // self.scale, x.shape[1] // self.scale)
 
     def baseline(self, y: np.ndarray) -> np.ndarray:
+        """Return y (h, w, C) enlarged bicubically to x's size."""
         return imresize(y, y.shape[0] * self.scale, y.shape[1] * self.scale)
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        exact = np.dtype(np.float32 if x.dtype == np.uint8 else np.float64)  # holds every product
+        """Return the downsampled patches, the same values as in the downsampled whole image."""
+        # a dtype that is precise enough for the products with the weights
+        exact = np.dtype(np.float32 if x.dtype == np.uint8 else np.float64)
         rows: np.ndarray = self._interior(x.shape[2]).astype(exact)
         columns: np.ndarray = self._interior(x.shape[3]).astype(exact)
-        y = as_dtype(rows @ x.astype(exact), x.dtype)
-        return as_dtype(y.astype(exact) @ columns.T, x.dtype)
+        y = round_to_dtype(rows @ x.astype(exact), x.dtype)
+        return round_to_dtype(y.astype(exact) @ columns.T, x.dtype)
 
     @classmethod
     def conflicts(cls, recipe: Recipe) -> list[str]:
-        """Return a line for patches that are no whole number of degraded pixels."""
+        """Return a line for each patch setting that is no multiple of the scale."""
         scale, data = recipe.degradation["scale"] or 1, recipe.data
         return [
             f"{key} {value} is no multiple of network.scale {scale}"
@@ -51,37 +55,39 @@ class BicubicDownsample(Degradation):
         ]
 
     def _interior(self, length: int) -> np.ndarray:
-        """Rows of the resize matrix that do not reach beyond a patch with its margin."""
+        """Return the rows of the resize matrix that do not reach beyond a patch with margin."""
         edge = self.margin // self.scale
         return resize_matrix(length, length // self.scale)[edge:-edge].toarray()
 
 
 class BicubicUpsampled(Degradation):
-    """y = imresize(imresize(x, 1 / factor), factor): as large as x, its detail lost.
+    """Bicubic downsampling and upsampling: y has the size of x, but its detail is lost.
 
-    Sides that are no multiple of ``factor`` are resized to the next whole pixel.
+    y = imresize(imresize(x, 1 / factor), factor). The small image's sides are rounded up.
 
     Args:
-        factor: 2, 3, 4, ...
+        factor: how many times smaller the image in between is: 2, 3, 4, ...
     """
 
     baseline_name = "bicubic"
 
     def __init__(self, *, factor: Annotated[int, Field(ge=2)]) -> None:
         self._factor = factor
-        self.margin = 5 * factor  # half of both stretched kernels, and what rounding down takes
+        self.margin = 5 * factor  # half of both stretched kernels, and the loss by rounding down
 
     @property
     def factor(self) -> int:
-        """How many times coarser the detail of y is."""
+        """How many times coarser the detail of y is than that of x."""
         return self._factor
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return x (H, W, C) without its detail, in its own shape and dtype."""
         height, width = x.shape[:2]
         small = imresize(x, -(-height // self.factor), -(-width // self.factor))
         return imresize(small, height, width)
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return the patches without their detail, degraded together with their margin."""
         height, width = (side - side % self.factor for side in x.shape[2:])
         planes = x[:, :, :height, :width].transpose(2, 3, 0, 1)
         whole = self(planes.reshape(height, width, -1), rngs[0])

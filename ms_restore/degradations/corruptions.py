@@ -1,6 +1,6 @@
-"""Corruptions that lose pixels, of Lehtinen et al. 2018 (arXiv 1803.04189), section 3.
+"""Corruptions that destroy pixels, from Lehtinen et al. 2018 (arXiv 1803.04189), section 3.
 
-Of each, a training patch draws its own strength; evaluation has a fixed one.
+Each training patch draws its own strength of the corruption; in evaluation it is fixed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LETTERS = np.array(list(string.ascii_letters + string.digits + "     "))
 
 
 class _Corruption(Degradation):
-    """An image is corrupted by ``corrupt(x, share, rng)``, x and the result (C, H, W) float32."""
+    """Base class: ``corrupt(x, share, rng)`` corrupts a share of the pixels of x (C, H, W)."""
 
     baseline_name = "corrupted"
     corrupt: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -41,23 +41,25 @@ class _Corruption(Degradation):
 
 
 class Bernoulli(_Corruption):
-    """y = m x, the mask m 0 for a share of the pixels, all channels together.
+    """Multiplicative Bernoulli noise y = m x: a share of the pixels is set to 0.
 
-    As a target it is the corrupted image and behind it the mask, for the loss ``masked_mse``.
+    The mask m is 0 or 1 and shared by all channels. A training target holds the corrupted image
+    and, as its last channel, the mask, for the loss ``masked_mse``.
 
     Args:
-        share: of pixels lost in training at most; each patch draws from 0 to this.
-        eval_share: of pixels lost in evaluation.
+        share: largest share of lost pixels in training; each patch draws from 0 to this.
+        eval_share: share of lost pixels in evaluation.
     """
 
     def __init__(self, *, share: Share = 0.95, eval_share: Share = 0.5) -> None:
         super().__init__(share=share, eval_share=eval_share)
 
     def corrupt(self, x: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+        """Return x (C, H, W) float32 with a share of the pixels set to 0."""
         return x * self._mask(x, share, rng)
 
     def targets(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        """(N, C + 1, H, W)"""
+        """Return the corrupted patches and their masks, (N, C + 1, H, W) float32."""
         x = to_float(x)
         masks = [self._mask(p, rng.uniform(0, self._share), rng) for p, rng in zip(x, rngs)]
         mask = np.stack(masks)[:, None]
@@ -68,34 +70,38 @@ class Bernoulli(_Corruption):
 
 
 class Impulse(_Corruption):
-    """A share of the pixels is replaced by random colours, uniform in [0, 1].
+    """Random-valued impulse noise: a share of the pixels is replaced by random colours.
+
+    The colours are uniform in [0, 1].
 
     Args:
-        share: of pixels replaced in training at most; each patch draws from 0 to this.
-        eval_share: of pixels replaced in evaluation.
+        share: largest share of replaced pixels in training; each patch draws from 0 to this.
+        eval_share: share of replaced pixels in evaluation.
     """
 
     def __init__(self, *, share: Share = 0.95, eval_share: Share = 0.7) -> None:
         super().__init__(share=share, eval_share=eval_share)
 
     def corrupt(self, x: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+        """Return x (C, H, W) float32 with a share of the pixels replaced."""
         replaced = rng.random(x.shape[1:], np.float32) < share
         return np.where(replaced, rng.random(x.shape, np.float32), x)
 
 
 class Text(_Corruption):
-    """Lines of random letters, sizes and colours over the image, until they cover a share of it.
+    """Text over the image: lines of random letters, sizes and colours, until they cover a share.
 
     Args:
-        share: of the image covered in training at most; each patch draws from 0 to this.
-        eval_share: of the image covered in evaluation.
+        share: largest share of the image covered in training; each patch draws from 0 to this.
+        eval_share: share of the image covered in evaluation.
     """
 
     def __init__(self, *, share: Share = 0.5, eval_share: Share = 0.25) -> None:
         super().__init__(share=share, eval_share=eval_share)
 
     def corrupt(self, x: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-        y = x.transpose(1, 2, 0).copy(order="C")  # of gray too, whose view OpenCV does not take
+        """Return x (C, H, W) float32 with text over a share of the pixels."""
+        y = x.transpose(1, 2, 0).copy(order="C")  # OpenCV cannot draw on a view
         height, width, channels = y.shape
         covered = np.zeros((height, width), np.uint8)
         while covered.mean() < share:

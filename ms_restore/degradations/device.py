@@ -1,7 +1,7 @@
-"""The linear degradations for the device: the same formulas as ``operators``, as cells.
+"""The linear degradations as cells that run on the device, with the formulas of ``operators``.
 
-``forward`` (and ``construct``) is A x, ``adjoint`` A^T y, on (N, C, H, W) float32; both may be
-called inside another compiled cell. A cell serves one height and width of x, and any N and C.
+``forward`` (and ``construct``) computes A x and ``adjoint`` A^T y, on (N, C, H, W) float32; both
+may be called inside another compiled cell. A cell takes one height and width of x, any N and C.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from scipy import fft
 
 from ms_restore.degradations.kernels import fft_size
 
-# Entries of a kernel from which transforms are faster than a convolution. On the CPU, 180x180x3:
-# 7x7 takes 7 ms as a convolution and 12 by transforms, 11x11 takes 14 and 11, 35x25 48 and 11.
+# Number of kernel entries from which Fourier transforms are faster than a convolution. On the CPU,
+# for an image of 180x180x3, the convolution takes 7 ms for a kernel of 7x7, 14 ms for 11x11 and
+# 48 ms for 35x25; the transforms take 12, 11 and 11 ms.
 _BY_TRANSFORM = 100
 
 
 class OperatorCell(nn.Cell):
-    """Blur, see ``operators.Blur``.
+    """The blur of ``operators.Blur`` on the device.
 
     Args:
-        kernel: (kh, kw).
-        height, width: of x.
-        by_transform: blur in the frequency domain; by default where the kernel is large enough.
+        kernel: the blur kernel (kh, kw), with odd sides.
+        height: of x, in pixels.
+        width: of x, in pixels.
+        by_transform: blur in the frequency domain; None does so where the kernel is large enough
+            for that to be faster.
     """
 
     def __init__(
@@ -59,21 +62,27 @@ class OperatorCell(nn.Cell):
         )
 
     def construct(self, x: Tensor) -> Tensor:
+        """Return A x, (N, c, h, w), for x (N, C, H, W)."""
         return self.forward(x)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return A x, (N, c, h, w), for x (N, C, H, W)."""
         return self.sample(self.blur(x))
 
     def adjoint(self, y: Tensor) -> Tensor:
+        """Return A^T y, (N, C, H, W), for y (N, c, h, w)."""
         return self.blur_adjoint(self.spread(y))
 
     def sample(self, z: Tensor) -> Tensor:
+        """Return S z, the values of the blurred image z that y holds."""
         return z
 
     def spread(self, y: Tensor) -> Tensor:
+        """Return S^T y, the values of y in their places in z, with zeros elsewhere."""
         return y
 
     def blur(self, x: Tensor) -> Tensor:
+        """Return K x, (N, C, H - kh + 1, W - kw + 1)."""
         if self._is_point:
             return x * self._weight
         rows, columns = self._blurred
@@ -85,6 +94,7 @@ class OperatorCell(nn.Cell):
         return self._valid(planes, self._forward).reshape(images, channels, rows, columns)
 
     def blur_adjoint(self, z: Tensor) -> Tensor:
+        """Return K^T z, (N, C, H, W)."""
         if self._is_point:
             return z * self._weight
         height, width = self._size
@@ -97,7 +107,7 @@ class OperatorCell(nn.Cell):
 
 
 class DownsampleCell(OperatorCell):
-    """Blur, then every ``scale``-th row and column."""
+    """The blur and downsampling of ``operators.BlurDownsample`` on the device."""
 
     def __init__(self, kernel: np.ndarray, height: int, width: int, scale: int) -> None:
         super().__init__(kernel, height, width)
@@ -107,9 +117,11 @@ class DownsampleCell(OperatorCell):
         self._first = Tensor(first)
 
     def sample(self, z: Tensor) -> Tensor:
+        """Return every ``scale``-th row and column of z."""
         return z[:, :, :: self._scale, :: self._scale]
 
     def spread(self, y: Tensor) -> Tensor:
+        """Return y in every ``scale``-th row and column, with zeros between."""
         images, channels, height, width = y.shape
         cells = y.reshape(images, channels, height, 1, width, 1) * self._first
         z = cells.reshape(images, channels, height * self._scale, width * self._scale)
@@ -117,21 +129,27 @@ class DownsampleCell(OperatorCell):
 
 
 class MaskCell(OperatorCell):
-    """Blur, then a mask (1, 1, rows, columns)."""
+    """The blur and mask of ``operators.Mask`` on the device; the mask is (1, 1, rows, columns)."""
 
     def __init__(self, kernel: np.ndarray, height: int, width: int, mask: np.ndarray) -> None:
         super().__init__(kernel, height, width)
         self._mask = Tensor(mask, ms.float32)
 
     def sample(self, z: Tensor) -> Tensor:
+        """Return z with its unknown pixels set to 0."""
         return z * self._mask
 
     def spread(self, y: Tensor) -> Tensor:
+        """Return y with its unknown pixels set to 0."""
         return y * self._mask
 
 
 class MosaicCell(MaskCell):
-    """Blur, then the one channel of each pixel: masks (1, 3, rows, columns)."""
+    """The blur and mosaic of ``operators.BayerMosaic`` on the device.
+
+    The mask is (1, 3, rows, columns) and holds 1 for the channel of each pixel.
+    """
 
     def sample(self, z: Tensor) -> Tensor:
+        """Return the one colour of each pixel, (N, 1, rows, columns)."""
         return (z * self._mask).sum(axis=1, keepdims=True)

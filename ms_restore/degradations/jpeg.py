@@ -1,4 +1,4 @@
-"""JPEG compression as libjpeg does it."""
+"""JPEG compression by libjpeg."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _BLOCK = 8  # side of the blocks that JPEG compresses
 
 
 class JPEG(Degradation):
-    """y = x, compressed and decompressed, rounded to 8 bit first.
+    """JPEG compression: y is x rounded to 8 bit, compressed and decompressed.
 
     Args:
-        quality: 1 to 100; a smaller number compresses more.
+        quality: of libjpeg, 1 to 100; a smaller number compresses more.
     """
 
     margin = _BLOCK
@@ -29,10 +29,11 @@ class JPEG(Degradation):
         self.quality = quality
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self.compressed(x)
+        """Return x (H, W, 1 or 3) compressed and decompressed, uint8."""
+        return self.compress(x)
 
-    def compressed(self, x: np.ndarray) -> np.ndarray:
-        """(H, W, 1 or 3) to uint8 of the same shape."""
+    def compress(self, x: np.ndarray) -> np.ndarray:
+        """Return an image (H, W, 1 or 3) compressed and decompressed, uint8."""
         pixels = x if x.dtype == np.uint8 else from_float(to_float(x), np.dtype(np.uint8))
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.quality]
         _, code = cv2.imencode(".jpg", pixels[:, :, ::-1], quality)  # OpenCV takes BGR
@@ -40,11 +41,11 @@ class JPEG(Degradation):
         return np.ascontiguousarray(y.reshape(pixels.shape)[:, :, ::-1])
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        """The blocks begin anywhere, as where a patch is cut from a compressed image."""
+        """Return compressed patches, whose blocks begin at random as in a crop of a JPEG image."""
         y = np.empty((*x.shape[:2], *(side - 2 * self.margin for side in x.shape[2:])), np.uint8)
         for patch, window, rng in zip(y, x, rngs):
             top, left = rng.integers(_BLOCK, size=2)
-            whole = self.compressed(window[:, top:, left:].transpose(1, 2, 0)).transpose(2, 0, 1)
+            whole = self.compress(window[:, top:, left:].transpose(1, 2, 0)).transpose(2, 0, 1)
             first, second = _BLOCK - top, _BLOCK - left
             patch[:] = whole[:, first : first + y.shape[2], second : second + y.shape[3]]
         return y

@@ -1,7 +1,7 @@
-"""Blur kernels: from files or by name, odd-sized and summing to 1.
+"""Blur kernels, from files or from a formula such as gaussian:1.6.
 
-A kernel is an array (kh, kw) float64. Blurring is correlation: the picture's pixel under the
-kernel's entry (i, j), counted from its centre, has that weight.
+A kernel is an array (kh, kw) float64 with odd sides that sums to 1. Blurring is correlation: entry
+(i, j) of the kernel, counted from its centre, is the weight of the pixel under it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from ms_restore.images.reading import read_picture
 
 _LOG = logging.getLogger(__name__)
 _NAMED = "gaussian:1.6 (deviation), motion:15:30 (length, degrees) or disk:3 (radius)"
-_SUBPIXELS = 9  # a side; kernels with an edge are averaged over each pixel
+_SUBPIXELS = 9  # along a side of a pixel, over which kernels with sharp edges are averaged
 _SUFFIXES = (".png", ".npy", ".mat")
 
 
 def load(text: str) -> np.ndarray:
-    """The kernel that ``text`` means: gaussian:1.6, motion:15:30, disk:3, or a file.
+    """Return the normalised kernel that a text describes.
 
-    A .mat file of several kernels needs a number: ``kernels.mat:0``. Raises InputError.
+    Args:
+        text: a file (.png, .npy or .mat), a kernel of a .mat file such as ``kernels.mat:0``, or
+            gaussian:1.6 (standard deviation in pixels), motion:15:30 (length in pixels, degrees)
+            or disk:3 (radius in pixels).
+
+    Raises:
+        InputError: the text describes no kernel, or several.
     """
     kernels = load_all(text)
     if len(kernels) > 1:
@@ -36,23 +42,23 @@ def load(text: str) -> np.ndarray:
 
 
 def load_all(text: str) -> dict[str, np.ndarray]:
-    """All kernels that ``text`` means, each by the text that names it alone."""
+    """Return all kernels that a text describes, as of ``load``, by the text for each of them."""
     file, colon, number = text.rpartition(":")
     if colon and number.isdecimal() and Path(file).suffix.lower() in _SUFFIXES:
         kernels = _read(Path(file))
         if int(number) >= len(kernels):
             raise InputError(f"kernel {text}: {file} holds {len(kernels)}, numbered from 0")
-        return {text: _announced(kernels[int(number)], text)}
+        return {text: _normalise_and_warn(kernels[int(number)], text)}
     if Path(text).suffix.lower() in _SUFFIXES:
         kernels = _read(Path(text))
         names = [text] if len(kernels) == 1 else [f"{text}:{n}" for n in range(len(kernels))]
-        return {name: _announced(kernel, name) for name, kernel in zip(names, kernels)}
-    return {text: normalised(_named(text), text)}
+        return {name: _normalise_and_warn(kernel, name) for name, kernel in zip(names, kernels)}
+    return {text: normalise(_parametric(text), text)}
 
 
-def _announced(kernel: np.ndarray, name: str) -> np.ndarray:
-    """``normalised``, and a line for the user where a side was even."""
-    result = normalised(kernel, name)
+def _normalise_and_warn(kernel: np.ndarray, name: str) -> np.ndarray:
+    """Return the normalised kernel, and log a warning if a side was even."""
+    result = normalise(kernel, name)
     if result.shape != kernel.shape[:2]:
         before, after = (f"{shape[0]}x{shape[1]}" for shape in (kernel.shape, result.shape))
         _LOG.warning(
@@ -61,10 +67,11 @@ def _announced(kernel: np.ndarray, name: str) -> np.ndarray:
     return result
 
 
-def normalised(kernel: np.ndarray, name: str = "kernel") -> np.ndarray:
-    """The kernel divided by its sum, an even side made odd by a zero row below or column right.
+def normalise(kernel: np.ndarray, name: str = "kernel") -> np.ndarray:
+    """Return the kernel (kh, kw) divided by its sum, as float64 with odd sides.
 
-    InputError unless it is a finite matrix of a positive sum.
+    An even side gets a row of zeros below, or a column of zeros on the right. ``name`` is for
+    messages. Raises InputError unless the kernel is a finite matrix with a positive sum.
     """
     kernel = np.asarray(kernel, np.float64)
     if kernel.ndim == 3 and kernel.shape[2] == 1:
@@ -83,14 +90,20 @@ def normalised(kernel: np.ndarray, name: str = "kernel") -> np.ndarray:
 
 
 def gaussian(sigma: float) -> np.ndarray:
-    """exp(-r^2 / (2 sigma^2)) at pixel centres, out to three deviations."""
+    """Return a Gaussian kernel exp(-r^2 / (2 sigma^2)), out to three standard deviations.
+
+    ``sigma`` is in pixels; the kernel is not normalised.
+    """
     reach = int(np.ceil(3 * sigma))
     line = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
     return np.outer(line, line)
 
 
 def motion(length: float, degrees: float) -> np.ndarray:
-    """A line of ``length`` pixels, one pixel wide, turned counter-clockwise from the horizontal."""
+    """Return a motion-blur kernel: a line ``length`` pixels long and one pixel wide.
+
+    It is turned counter-clockwise from the horizontal by ``degrees``, and not normalised.
+    """
     angle = np.deg2rad(degrees)
 
     def on_line(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -98,25 +111,27 @@ def motion(length: float, degrees: float) -> np.ndarray:
         across = columns * np.sin(angle) + rows * np.cos(angle)
         return (np.abs(along) <= length / 2) & (np.abs(across) <= 0.5)
 
-    return _trimmed(_covered(int(np.ceil(length / 2)) + 1, on_line))
+    return _trim(_pixel_coverage(int(np.ceil(length / 2)) + 1, on_line))
 
 
 def disk(radius: float) -> np.ndarray:
-    """A disk of even brightness: the picture of a point out of focus."""
+    """Return an out-of-focus kernel: a disk of a radius in pixels, not normalised."""
     reach = int(np.ceil(radius)) + 1
-    return _trimmed(_covered(reach, lambda rows, columns: rows**2 + columns**2 <= radius**2))
+    return _trim(_pixel_coverage(reach, lambda rows, columns: rows**2 + columns**2 <= radius**2))
 
 
-def _covered(reach: int, inside: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    """The share of each pixel's area that a shape covers, (2 reach + 1, 2 reach + 1)."""
+def _pixel_coverage(
+    reach: int, inside: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Return the share of each pixel that a shape covers, (2 reach + 1, 2 reach + 1)."""
     side = 2 * reach + 1
     centres = (np.arange(side * _SUBPIXELS) + 0.5) / _SUBPIXELS - side / 2
     fine = inside(centres[:, None], centres[None, :]).astype(np.float64)
     return fine.reshape(side, _SUBPIXELS, side, _SUBPIXELS).mean(axis=(1, 3))
 
 
-def _trimmed(kernel: np.ndarray) -> np.ndarray:
-    """Without the empty border, the centre kept."""
+def _trim(kernel: np.ndarray) -> np.ndarray:
+    """Return the kernel without its empty border, the same on opposite sides."""
     while kernel.shape[0] > 1 and not (kernel[[0, -1]].any()):
         kernel = kernel[1:-1]
     while kernel.shape[1] > 1 and not (kernel[:, [0, -1]].any()):
@@ -131,7 +146,8 @@ _SHAPES: dict[str, tuple[Callable[..., np.ndarray], int]] = {
 }
 
 
-def _named(text: str) -> np.ndarray:
+def _parametric(text: str) -> np.ndarray:
+    """Return the kernel of a formula, such as gaussian:1.6."""
     name, *words = text.split(":")
     if name not in _SHAPES:
         hint = did_you_mean(name, _SHAPES)
@@ -165,7 +181,7 @@ def _read(path: Path) -> list[np.ndarray]:
 
 
 def _read_mat(path: Path) -> list[np.ndarray]:
-    """The matrices of a MATLAB file: variables, or the cells of a cell array."""
+    """Return the matrices of a MATLAB file: variables, or the cells of a cell array."""
     from scipy.io import loadmat
 
     try:
@@ -185,7 +201,7 @@ def _read_mat(path: Path) -> list[np.ndarray]:
 
 
 def fft_size(height: int, width: int) -> tuple[int, int]:
-    """Sides to which a transform is zero-padded: what is fast, and an even width."""
+    """Return sides (height, even width) of a fast Fourier transform, at least those given."""
     rows, columns = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
     while columns % 2:
         columns = fft.next_fast_len(columns + 1, real=True)

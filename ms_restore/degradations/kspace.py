@@ -1,4 +1,7 @@
-"""Undersampling of MRI's k-space, after Lehtinen et al. 2018 (arXiv 1803.04189), section 3.4."""
+"""Undersampling of MRI's k-space after Lehtinen et al. 2018 (arXiv 1803.04189), section 3.4.
+
+Half spectra are (H, W // 2 + 1) complex64, in the order of ``np.fft.rfft2``.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ from ms_restore.images.arrays import to_float
 
 
 class Undersampled(SpectralDegradation):
-    """y = F^-1(m / p F x): each frequency measured with probability p, its weight then 1 / p.
+    """Random undersampling of frequencies: y = F^-1(m / p F x), (H, W, 2) from x (H, W, 1).
 
-    p = p_at_edge^(r / r_max), r the distance from frequency 0 and r_max half the side. The mask m
-    is symmetric, so y is real. Behind y comes, for every frequency in the order of
-    ``np.fft.fft2``, its p where it was measured, else 0: (H, W, 2) from (H, W, 1).
+    Each frequency is measured with probability p = p_at_edge^(r / r_max), where r is its distance
+    from frequency 0 and r_max half the side, and then weighted by 1 / p. The mask m of the measured
+    frequencies is symmetric, so the image is real. It is the first channel of y; the second holds
+    p for the measured frequencies and 0 for the others, in the order of ``np.fft.fft2``.
 
     Args:
         p_at_edge: the probability at r_max.
@@ -31,26 +35,29 @@ class Undersampled(SpectralDegradation):
         self._p_at_edge = p_at_edge
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return y (H, W, 2) float32 for a slice x (H, W, 1)."""
         return self.patches(x.transpose(2, 0, 1)[None], [rng])[0].transpose(1, 2, 0)
 
     def baseline(self, y: np.ndarray) -> np.ndarray:
-        """The measured frequencies as they are, the others 0."""
+        """Return the zero-filled image (H, W, 1): measured frequencies unweighted, others 0."""
         spectrum = scipy.fft.fft2(y[:, :, 0]) * y[:, :, 1]
         return scipy.fft.ifft2(spectrum).real.astype(np.float32)[:, :, None]
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return y (N, 2, H, W) float32 for slices x (N, 1, H, W)."""
         return self.spectral_patches(x, rngs, _half_spectra(x))
 
     def pairs(
         self, x: np.ndarray, rngs: Sequence[np.random.Generator]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """``patches`` and the images of others that are independent of them, of one transform."""
+        """Return y and the images of independent undersamplings, with one transform for both."""
         return self.spectral_pairs(x, rngs, _half_spectra(x))
 
     def spectral_patches(
         self, x: np.ndarray, rngs: Sequence[np.random.Generator], spectra: np.ndarray
     ) -> np.ndarray:
-        p = probability(*x.shape[2:], self._p_at_edge)
+        """Return what ``patches`` does, from the half spectra of x."""
+        p = sampling_probability(*x.shape[2:], self._p_at_edge)
         y = np.empty((len(x), 2, *p.shape), np.float32)
         for spectrum, (image, known), rng in zip(spectra, y, rngs):
             self._measure(spectrum, p, rng, image, known)
@@ -59,12 +66,13 @@ class Undersampled(SpectralDegradation):
     def spectral_pairs(
         self, x: np.ndarray, rngs: Sequence[np.random.Generator], spectra: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        p = probability(*x.shape[2:], self._p_at_edge)
+        """Return what ``pairs`` does, from the half spectra of x."""
+        p = sampling_probability(*x.shape[2:], self._p_at_edge)
         y = np.empty((len(x), 2, *p.shape), np.float32)
         targets = np.empty((len(x), 1, *p.shape), np.float32)
-        for spectrum, (image, known), (other,), rng in zip(spectra, y, targets, rngs):
+        for spectrum, (image, known), (target,), rng in zip(spectra, y, targets, rngs):
             self._measure(spectrum, p, rng, image, known)
-            self._measure(spectrum, p, rng, other, None)
+            self._measure(spectrum, p, rng, target, None)
         return y, targets
 
     def _measure(
@@ -75,8 +83,8 @@ class Undersampled(SpectralDegradation):
         image: np.ndarray,
         known: Optional[np.ndarray],
     ) -> None:
-        """Draw a mask, and write the image that it leaves and p where it is."""
-        measured = mask(p, rng)
+        """Draw a mask; write its image to ``image``, and p where measured to ``known``."""
+        measured = draw_mask(p, rng)
         if known is not None:
             np.multiply(p, measured, out=known)
         half = np.s_[:, : spectrum.shape[1]]
@@ -84,49 +92,62 @@ class Undersampled(SpectralDegradation):
 
 
 def _half_spectra(x: np.ndarray) -> np.ndarray:
-    """(N, 1, H, W) to (N, H, W // 2 + 1)."""
+    """Return the half spectra (N, H, W // 2 + 1) of images (N, 1, H, W)."""
     return scipy.fft.rfft2(to_float(x)[:, 0])
 
 
-def stored(x: np.ndarray) -> np.ndarray:
-    """The half spectrum of (H, W, 1) integers: (H, W // 2 + 1) complex64, as ``rfft2``."""
+def half_spectrum(x: np.ndarray) -> np.ndarray:
+    """Return the half spectrum (H, W // 2 + 1) complex64 of an image (H, W, 1)."""
     return scipy.fft.rfft2(to_float(x)[:, :, 0])
 
 
-def stored_bytes(height: int, width: int) -> int:
+def spectrum_bytes(height: int, width: int) -> int:
+    """Return the size in bytes of the half spectrum of an image."""
     return height * (width // 2 + 1) * np.dtype(np.complex64).itemsize
 
 
-def read(data: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The half spectrum of an image of this size from its bytes."""
+def spectrum_from_bytes(data: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the half spectrum of an image of this size from its bytes, a uint8 array."""
     return data.view(np.complex64).reshape(height, width // 2 + 1)
 
 
-def moved(spectra: np.ndarray, moves: Sequence[np.ndarray], size: tuple[int, ...]) -> np.ndarray:
-    """The half spectra (N, H, W // 2 + 1) of images that were rolled by (rows, columns)."""
+def shift_spectra(
+    spectra: np.ndarray, moves: Sequence[np.ndarray], size: tuple[int, ...]
+) -> np.ndarray:
+    """Return the half spectra (N, H, W // 2 + 1) of images shifted cyclically.
+
+    Args:
+        spectra: half spectra of the images before.
+        moves: rows down and columns right, for each image.
+        size: height and width of the images.
+    """
     height, width = size
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)
-    turned = np.empty_like(spectra)
-    for spectrum, (down, right), result in zip(spectra, moves, turned):
+    shifted = np.empty_like(spectra)
+    for spectrum, (down, right), result in zip(spectra, moves, shifted):
         phases = np.exp(-2j * np.pi * down * rows), np.exp(-2j * np.pi * right * columns)
         first, second = (phase.astype(np.complex64) for phase in phases)
         np.multiply(spectrum, first, out=result)
         result *= second
-    return turned
+    return shifted
 
 
 @lru_cache(maxsize=4)
-def probability(height: int, width: int, p_at_edge: float) -> np.ndarray:
-    """p of every frequency, (height, width) float32, in the order of ``np.fft.fft2``."""
+def sampling_probability(height: int, width: int, p_at_edge: float) -> np.ndarray:
+    """Return the probability p of each frequency to be measured, (height, width) float32.
+
+    The frequencies are in the order of ``np.fft.fft2``.
+    """
     rows, columns = (np.fft.fftfreq(side, 1 / side) / (side / 2) for side in (height, width))
     r = np.hypot(rows[:, None], columns)
     return (p_at_edge**r).astype(np.float32)
 
 
-def mask(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which frequencies are measured, k and -k together; each with its probability p.
+def draw_mask(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw which frequencies are measured, each with its probability p, as a boolean array.
 
-    Drawn with the square root of p for each of the two, and measured where both are.
+    A frequency k and its opposite -k are measured together: each of the two is drawn with
+    probability sqrt(p), and they are measured if both were drawn.
     """
     drawn = rng.random(p.shape, np.float32) ** 2 < p
     opposite = np.roll(drawn[::-1, ::-1], 1, axis=(0, 1))

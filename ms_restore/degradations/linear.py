@@ -1,6 +1,6 @@
-"""The linear degradations as parts of a recipe: y = A x + n, with what a solver needs to undo them.
+"""Linear degradations y = A x + n for recipes, which solvers undo.
 
-Without noise y is rounded to 8 bit, as a picture's file holds it.
+Without noise, y is rounded to 8 bit like an image in a file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,14 @@ from ms_restore.images.resize import interpolate
 
 
 class Linear(Degradation):
-    """y = A x + sigma n, A an operator and n white Gaussian noise of deviation 1.
+    """A linear operator and white Gaussian noise: y = A x + sigma n, n of standard deviation 1.
 
-    y is smaller than x by the kernel less one ("valid"), so these serve solvers, not training.
+    y is computed only where the kernel lies inside x, so it is smaller than x by one less than the
+    kernel's size; such degradations are for solvers, not for training.
+
+    Args:
+        operator: A.
+        sigma_255: standard deviation of the noise on a scale of 0 to 255.
     """
 
     baseline_name = "start"
@@ -35,7 +40,7 @@ class Linear(Degradation):
         self.margin = max(operator.half)
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(H, W, C) to (h, w, C) float32; see ``cropped`` for the sizes that fit."""
+        """Return y (h, w, C) float32 for x (H, W, C), of a size that ``cropped`` gives."""
         exact = to_float(x).astype(np.float64).transpose(2, 0, 1)[None]
         y = self.operator.forward(exact)[0].transpose(1, 2, 0)
         if self.sigma_255 == 0:
@@ -43,26 +48,27 @@ class Linear(Degradation):
         return (y + rng.standard_normal(y.shape) * (self.sigma_255 / 255)).astype(np.float32)
 
     def cropped(self, x: np.ndarray) -> np.ndarray:
-        """x less some last rows and columns, so that y has whole pixels."""
+        """Return x without the last rows and columns for which y would have no whole pixel."""
         excess = ((x.shape[axis] - 2 * self.operator.half[axis]) % self.scale for axis in (0, 1))
         height, width = (side - more for side, more in zip(x.shape, excess))
         return x[:height, :width]
 
     def baseline(self, y: np.ndarray) -> np.ndarray:
-        """What the solver starts from, of x's size."""
+        """Return the image that a solver starts from, of x's size, float32 in [0, 1]."""
         start = self.operator.start(to_float(y).transpose(2, 0, 1)[None])
         return np.clip(start[0].transpose(1, 2, 0), 0, 1)
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Raise InputError, since these degradations are not for training."""
         raise InputError("this degradation is for solvers; nothing is trained with it")
 
 
 class Blurred(Linear):
-    """y = k * x + n.
+    """Blur and noise: y = k * x + n.
 
     Args:
-        kernel: a file, or gaussian:1.6, motion:15:30, disk:3; see ``kernels.load``.
-        sigma_255: deviation of the noise on a scale of 0 to 255.
+        kernel: a file, or gaussian:1.6, motion:15:30 or disk:3; see ``kernels.load``.
+        sigma_255: standard deviation of the noise on a scale of 0 to 255.
     """
 
     def __init__(self, *, kernel: str, sigma_255: Sigma = 0.0) -> None:
@@ -70,12 +76,12 @@ class Blurred(Linear):
 
 
 class Downsampled(Linear):
-    """y = k * x at every ``scale``-th row and column, + n.
+    """Blur, downsampling and noise: y is every ``scale``-th row and column of k * x, plus n.
 
     Args:
-        scale: 2, 3, 4, ...
-        kernel: as of a blur.
-        sigma_255: deviation of the noise on a scale of 0 to 255.
+        scale: pixels of x for each pixel of y along a side: 2, 3, 4, ...
+        kernel: a file, or gaussian:1.6, motion:15:30 or disk:3; see ``kernels.load``.
+        sigma_255: standard deviation of the noise on a scale of 0 to 255.
     """
 
     baseline_name = "bicubic"
@@ -90,18 +96,18 @@ class Downsampled(Linear):
         super().__init__(BlurDownsample(kernels.load(kernel), scale), sigma_255)
 
     def baseline(self, y: np.ndarray) -> np.ndarray:
-        """Bicubic interpolation between the samples where they are, edges repeated."""
+        """Return y interpolated bicubically to x's size; pixels beyond the samples repeat them."""
         large = interpolate(to_float(y), self.scale)
         rows, columns = self.operator.half
         return np.clip(np.pad(large, [(rows, rows), (columns, columns), (0, 0)], "edge"), 0, 1)
 
 
 class Mosaic(Linear):
-    """y = one of three colours at each pixel, + n.
+    """Bayer mosaic and noise: y holds one of the three colours at each pixel, plus n.
 
     Args:
         pattern: RGGB, BGGR, GRBG or GBRG, the first two pixels of the first and second row.
-        sigma_255: deviation of the noise on a scale of 0 to 255.
+        sigma_255: standard deviation of the noise on a scale of 0 to 255.
     """
 
     baseline_name = "bilinear"

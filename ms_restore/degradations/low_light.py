@@ -1,9 +1,11 @@
 """Dark raw frames made from finished photos, for training without raw files.
 
-The photo is taken back to the sensor as Brooks et al., "Unprocessing Images for Learned Raw
-Denoising", CVPR 2019 (arXiv 1811.11127) do it: tone curve, gamma, colour matrix and white balance
-undone, then the mosaic. Then it is exposed for 1 / ratio of the time, which leaves few photons and
-the noise of reading. Highlights are not made brighter than the photo has them.
+A photo is converted back to raw pixels after Brooks et al., "Unprocessing Images for Learned Raw
+Denoising", CVPR 2019 (arXiv 1811.11127): tone curve, gamma, colour matrix and white balance are
+undone and the mosaic is sampled. Then an exposure of 1 / ratio of the time is simulated, with
+photon noise and read noise.
+
+Differs from the paper: saturated highlights stay as bright as in the photo.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from ms_restore.images.arrays import to_float
 from ms_restore.images.mosaic import KINDS, Kind, Mosaic
 from ms_restore.recipe import Recipe
 
-# XYZ to camera under D65, times 10,000, rows red, green, blue; from Adobe's DNG Converter
+# Matrices from XYZ to camera colours under D65, times 10,000, with rows red, green and blue; from
+# Adobe's DNG Converter
 _CAMERAS = {
     "ILCE-7SM2": (5838, -1430, -246, -3497, 11477, 2297, -748, 1885, 5778),
     "X-T2": (11434, -4948, -1210, -3746, 12042, 1903, -666, 1479, 5235),
@@ -33,21 +36,25 @@ _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class LowLight(Degradation):
-    """y = min(ratio noise(mosaic(x) / ratio), 1): (h, w, 4 or 9) linear from sRGB x (H, W, 3).
+    """A dark raw frame, amplified: y = min(ratio noise(mosaic(x) / ratio), 1).
 
-    A signal s becomes shot Poisson(s / shot) + N(0, read), ln read being normal around
-    2.18 ln shot + 1.20 with deviation 0.26; it is rounded to ``bits`` and cut at 0, as a camera's.
+    x is sRGB (H, W, 3), y linear (h, w, 4 or 9). A signal s becomes
+    shot Poisson(s / shot) + N(0, read), where ln read is normally distributed around
+    2.18 ln shot + 1.20 with standard deviation 0.26; like a camera's output it is clipped to [0, 1]
+    and rounded to ``bits``.
 
     Args:
-        mosaic: "bayer" (4 channels at half the size) or "xtrans" (9 at a third).
-        camera: model by EXIF of the sensor that the network is for; gives the colour matrix.
-        xyz_to_camera: for a camera whose colour matrix is not known here: 9 numbers, row by row.
-        ratio: ends of the exposure ratio, drawn uniformly (those of the published data are 100,
-            250 and 300).
-        red_gain, blue_gain: ends of the white balance, drawn uniformly (Brooks et al.).
-        shot: ends of the variance of a full exposure's photon noise, drawn uniformly in its
-            logarithm; it is 1 / electrons of a saturated pixel, at the camera's sensitivity.
-        bits: of the camera's numbers.
+        mosaic: "bayer" (4 channels at half the size) or "xtrans" (9 channels at a third).
+        camera: EXIF model name of the camera that the network is for, which gives the colour
+            matrix.
+        xyz_to_camera: the colour matrix of a camera that is not known here: 9 numbers, row by row.
+        ratio: range of the exposure ratio, drawn uniformly; 100, 250 and 300 in the published
+            data.
+        red_gain: range of the white balance's red gain, drawn uniformly (Brooks et al.).
+        blue_gain: range of the white balance's blue gain, drawn uniformly (Brooks et al.).
+        shot: range of the variance of photon noise at full exposure, drawn log-uniformly; the
+            variance is 1 / number of electrons in a saturated pixel at the camera's sensitivity.
+        bits: bit depth of the camera.
     """
 
     baseline_name = "naive"
@@ -70,27 +77,29 @@ class LowLight(Degradation):
         self._ratio, self._shot = ratio, shot
         self._red_gain, self._blue_gain = red_gain, blue_gain
         self._levels = 2**bits - 1
-        self._to_camera = _to_camera(camera, xyz_to_camera)
+        self._to_camera = _camera_matrix(camera, xyz_to_camera)
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self._exposed(x.transpose(2, 0, 1), rng).transpose(1, 2, 0)
+        """Return a dark frame y (h, w, C) float32 in [0, 1] for a photo x (H, W, 3)."""
+        return self._expose(x.transpose(2, 0, 1), rng).transpose(1, 2, 0)
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        return np.stack([self._exposed(planes, rng) for planes, rng in zip(x, rngs)])
+        """Return dark frames y (N, C, h, w) float32 in [0, 1] for patches x (N, 3, H, W)."""
+        return np.stack([self._expose(planes, rng) for planes, rng in zip(x, rngs)])
 
     def baseline(self, y: np.ndarray) -> np.ndarray:
-        """Demosaiced, white-balanced by the middle of the gains, matrix, gamma and tone curve.
+        """Return y (h, w, C) developed to sRGB (H, W, 3), without removing noise.
 
-        No noise is removed; (h, w, C) to (H, W, 3).
+        It is demosaiced and gets the mean white balance, colour matrix, gamma and tone curve.
         """
-        rgb = self.mosaic.demosaiced(y.transpose(2, 0, 1))
+        rgb = self.mosaic.demosaic(y.transpose(2, 0, 1))
         gains = np.array([np.mean(self._red_gain), 1, np.mean(self._blue_gain)])
         matrix = np.linalg.inv(self._to_camera) * gains
-        return _displayed(np.clip(rgb @ matrix.T.astype(np.float32), 0, 1))
+        return _apply_display_curve(np.clip(rgb @ matrix.T.astype(np.float32), 0, 1))
 
     @classmethod
     def conflicts(cls, recipe: Recipe) -> list[str]:
-        """Return lines where the network or the patches do not fit the mosaic."""
+        """Return a line where the network's channels or the patch size do not fit the mosaic."""
         kind, channels = KINDS[recipe.degradation["mosaic"]], recipe.network.get("channels")
         found = []
         if channels != kind.channels:
@@ -105,8 +114,8 @@ class LowLight(Degradation):
             )
         return found
 
-    def _exposed(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(3, H, W) to (C, h, w) float32."""
+    def _expose(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return a dark frame (C, h, w) float32 for a photo (3, H, W)."""
         ratio, red, blue = (
             rng.uniform(low, high) for low, high in (self._ratio, self._red_gain, self._blue_gain)
         )
@@ -120,10 +129,10 @@ class LowLight(Degradation):
         return np.minimum(y * ratio, 1).astype(np.float32)
 
     def _signal(self, x: np.ndarray, gains: np.ndarray) -> np.ndarray:
-        """What the sensor gives of sRGB (3, H, W) at a full exposure, packed, without noise."""
+        """Return the packed raw pixels of a photo (3, H, W) at full exposure, without noise."""
         height, width = (side // self.scale for side in x.shape[1:])
         missing = [(0, -side % self.mosaic.period) for side in x.shape[1:]]
-        linear = _linear(np.pad(x, ((0, 0), *missing), mode="edge") if any(missing) else x)
+        linear = _linearise(np.pad(x, ((0, 0), *missing), mode="edge") if any(missing) else x)
         matrix = (self._to_camera / gains[:, None]).astype(np.float32)
         camera = np.empty((self.mosaic.channels, *_blocks(linear, self.scale)), np.float32)
         step, blocks = self.mosaic.period, self.mosaic.period // self.scale
@@ -139,8 +148,8 @@ def _blocks(planes: np.ndarray, block: int) -> tuple[int, int]:
     return planes.shape[1] // block, planes.shape[2] // block
 
 
-def _to_camera(camera: str, given: Optional[list[float]]) -> np.ndarray:
-    """From linear sRGB to the camera's colours, white to (1, 1, 1)."""
+def _camera_matrix(camera: str, given: Optional[list[float]]) -> np.ndarray:
+    """Return the matrix from linear sRGB to camera colours, which maps white to (1, 1, 1)."""
     if given is None and camera not in _CAMERAS:
         raise InputError(
             f"degradation.camera {camera!r}: its colour matrix is not known here; give it as "
@@ -150,20 +159,21 @@ def _to_camera(camera: str, given: Optional[list[float]]) -> np.ndarray:
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
-def _linear(x: np.ndarray) -> np.ndarray:
-    """sRGB pixels of any dtype, tone curve and gamma undone, float32."""
+def _linearise(x: np.ndarray) -> np.ndarray:
+    """Return sRGB pixels of any dtype as linear float32: tone curve and gamma are undone."""
     if x.dtype == np.uint8:
-        return _undone(np.arange(256, dtype=np.float32) / 255)[x]
-    return _undone(to_float(x))
+        return _undo_display_curve(np.arange(256, dtype=np.float32) / 255)[x]
+    return _undo_display_curve(to_float(x))
 
 
-def _undone(x: np.ndarray) -> np.ndarray:
-    x = 0.5 - np.sin(np.arcsin(1 - 2 * np.clip(x, 0, 1)) / 3)  # of 3 x^2 - 2 x^3
+def _undo_display_curve(x: np.ndarray) -> np.ndarray:
+    """Undo the tone curve 3 x^2 - 2 x^3 and the gamma of sRGB."""
+    x = 0.5 - np.sin(np.arcsin(1 - 2 * np.clip(x, 0, 1)) / 3)
     low, high = x / 12.92, ((x + 0.055) / 1.055) ** 2.4
     return np.where(x <= 0.04045, low, high).astype(np.float32)
 
 
-def _displayed(x: np.ndarray) -> np.ndarray:
-    """The inverse of ``_undone``."""
+def _apply_display_curve(x: np.ndarray) -> np.ndarray:
+    """Apply the gamma of sRGB and the tone curve; the inverse of ``_undo_display_curve``."""
     x = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055).astype(np.float32)
     return x * x * (3 - 2 * x)

@@ -1,4 +1,4 @@
-"""The three degradations of DnCNN-3 in one: each image gets noise, lost detail or JPEG blocks."""
+"""The mixture of DnCNN-3's degradations: Gaussian noise, bicubic upsampling or JPEG compression."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _Two = Field(min_length=2, max_length=2)
 
 
 class Mixture(Degradation):
-    """For each image one of the three, by chance, and its strength.
+    """One of the three degradations of DnCNN-3 for each image, drawn at random with its strength.
 
-    In evaluation the image's name decides; to score one of them, name it instead, such as
-    ``--degradation.name jpeg --degradation.quality 10``.
+    In evaluation the image's name decides the draw; to score a single degradation, choose it
+    instead, for example with ``--degradation.name jpeg --degradation.quality 10``.
 
     Args:
-        sigma_255: range of the Gaussian noise's deviation, on a scale of 0 to 255.
-        factors: of bicubic downsampling and upsampling.
-        quality: range of JPEG's.
+        sigma_255: range of the Gaussian noise's standard deviation, on a scale of 0 to 255.
+        factors: factors of bicubic downsampling and upsampling.
+        quality: range of the JPEG quality.
     """
 
     def __init__(
@@ -43,11 +43,13 @@ class Mixture(Degradation):
         self.margin = max(part.margin for part in parts)
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return x (H, W, C) with one of the degradations, float32."""
         margin = self.margin
         around = np.pad(x, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
         return self.patches(around.transpose(2, 0, 1)[None], [rng])[0].transpose(1, 2, 0)
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return the patches, each with a degradation of its own, (N, C, H, W) float32."""
         made = []
         for window, rng in zip(x, rngs):
             part = self._draw(rng)
@@ -57,6 +59,7 @@ class Mixture(Degradation):
         return np.concatenate(made)
 
     def _draw(self, rng: np.random.Generator) -> Degradation:
+        """Draw a kind of degradation and then its strength."""
         kinds: list[Sequence[Degradation]] = [[self._noise], self._resized, self._compressed]
         kind = kinds[rng.integers(len(kinds))]
         return kind[rng.integers(len(kind))]

@@ -1,14 +1,15 @@
-"""Linear degradations y = A x with their adjoints, in NumPy; noise is apart.
+"""Linear degradations y = A x without noise, and their adjoints, in NumPy.
 
-x and y are (N, C, H, W) arrays of images in [0, 1]; the dtype is kept, float64 to be exact. Every A
-is a blur and then a sampling, A = S K:
+x and y are (N, C, H, W) arrays of images in [0, 1], and results have their dtype. Every A is a blur
+followed by a sampling, A = S K:
 
 - K correlates each channel with the kernel where the kernel lies inside the image ("valid"), so
-  K x is smaller than x by the kernel less one;
+  K x is smaller than x by one less than the kernel's size;
 - S keeps some of the values of K x.
 
-So the adjoint is A^T y = K^T S^T y: y put back into its places, zero between, and then the full
-convolution. ``<A x, y> = <x, A^T y>`` exactly. ``cell()`` is the same operator for the device.
+The adjoint A^T y = K^T S^T y puts y back into its places, with zeros between, and then applies the
+full convolution, so that ``<A x, y> = <x, A^T y>``. ``cell()`` gives the same operator for the
+device.
 """
 
 from __future__ import annotations
@@ -31,10 +32,13 @@ _POINT = np.ones((1, 1))
 
 
 class Blur:
-    """y = K x, and what all operators share; with the default kernel y = x.
+    """The blur y = K x, and base class of the other operators; with the default kernel y = x.
 
     Args:
-        kernel: (kh, kw), odd sides, such as ``kernels.load`` gives.
+        kernel: (kh, kw) with odd sides, as ``kernels.load`` gives it; None is a single 1.
+
+    Raises:
+        InputError: the kernel is no matrix with odd sides.
     """
 
     name = "blur"
@@ -45,31 +49,31 @@ class Blur:
         if self.kernel.ndim != 2 or not all(side % 2 for side in self.kernel.shape):
             raise InputError(
                 f"kernel of shape {self.kernel.shape}: expected a matrix with odd sides; "
-                "kernels.normalised pads it"
+                "kernels.normalise pads it"
             )
         self._spectra: dict[tuple[Size, np.dtype], np.ndarray] = {}
 
     @property
     def half(self) -> Size:
-        """Rows and columns of x on each side of K x."""
+        """Rows and columns by which x extends beyond K x on each side."""
         return self.kernel.shape[0] // 2, self.kernel.shape[1] // 2
 
     @property
     def energy(self) -> float:
-        """||k||^2."""
+        """The sum of the squares of the kernel's entries."""
         return float((self.kernel**2).sum())
 
     def blurred_size(self, height: int, width: int) -> Size:
-        """Height and width of K x for a y of this size."""
+        """Return the height and width of K x for a y of this size."""
         return height * self.scale, width * self.scale
 
     def input_size(self, height: int, width: int) -> Size:
-        """Height and width of x for a y of this size."""
+        """Return the height and width of x for a y of this size."""
         rows, columns = self.blurred_size(height, width)
         return rows + 2 * self.half[0], columns + 2 * self.half[1]
 
     def check(self, height: int, width: int) -> None:
-        """InputError unless an x of this size is larger than the kernel."""
+        """Raise InputError unless an x of this size is at least as large as the kernel."""
         kh, kw = self.kernel.shape
         if kh > height or kw > width:
             raise InputError(
@@ -78,29 +82,32 @@ class Blur:
             )
 
     def gain(self, y: np.ndarray) -> float:
-        """Values of K x for each value of y: by how much the data term is scaled up."""
+        """Return the number of values of K x for each of y, by which the data term is scaled."""
         return 1.0
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """A x."""
+        """Return A x."""
         return self.sample(self.blur(x))
 
     def adjoint(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
-        """A^T y; ``size`` is x's (height, width), by default ``input_size`` of y's."""
+        """Return A^T y; ``size`` is x's (height, width), by default ``input_size`` of y's."""
         if size is not None:
             size = (size[0] - 2 * self.half[0], size[1] - 2 * self.half[1])
         return self.blur_adjoint(self.spread(y, size))
 
     def sample(self, z: np.ndarray) -> np.ndarray:
-        """S z: what is known of z = K x."""
+        """Return S z, the values of the blurred image z that y holds."""
         return z
 
     def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
-        """S^T y: y in its places in z, zero elsewhere; ``size`` is z's (height, width)."""
+        """Return S^T y, the values of y in their places in z, with zeros elsewhere.
+
+        ``size`` is z's (height, width), by default ``blurred_size`` of y's.
+        """
         return y
 
     def blur(self, x: np.ndarray) -> np.ndarray:
-        """K x."""
+        """Return K x."""
         height, width = x.shape[-2:]
         self.check(height, width)
         if self.kernel.size == 1:
@@ -111,7 +118,7 @@ class Blur:
         return whole[..., :rows, :columns]
 
     def blur_adjoint(self, z: np.ndarray) -> np.ndarray:
-        """K^T z."""
+        """Return K^T z."""
         if self.kernel.size == 1:
             return z * self.kernel.astype(z.dtype)[0, 0]
         height, width = (side + k - 1 for side, k in zip(z.shape[-2:], self.kernel.shape))
@@ -127,7 +134,11 @@ class Blur:
         return self._spectra[key]
 
     def start(self, y: np.ndarray) -> np.ndarray:
-        """A first x: missing values by the 3x3 mean of known ones, edges repeated outwards."""
+        """Return a first x for a solver, in y's dtype.
+
+        Values that y lacks are filled, from the known ones outwards, with the mean of the known
+        values in a 3x3 neighbourhood; then the edges are repeated up to x's size.
+        """
         known = self.spread(np.ones_like(y))
         filled = self.spread(y)
         while not known.all():
@@ -135,7 +146,7 @@ class Blur:
             count = _sum3x3(known)
             near = (known == 0) & (count > 0)
             if not near.any():
-                break  # a channel of which nothing is known
+                break  # a channel without any known value
             filled = np.where(near, total / np.maximum(count, 1), filled)
             known = np.where(near, 1, known)
         rows, columns = self.half
@@ -143,14 +154,22 @@ class Blur:
         return np.pad(filled, edges, mode="edge").astype(y.dtype)
 
     def cell(self, height: int, width: int) -> OperatorCell:
-        """The operator on the device, for x of this size, in float32."""
+        """Return the operator as a float32 cell for the device, for x of this size."""
         from ms_restore.degradations.device import OperatorCell
 
         return OperatorCell(self.kernel, height, width)
 
 
 class BlurDownsample(Blur):
-    """y = (K x) at every ``scale``-th row and column, from the first."""
+    """Blur and downsampling: y is every ``scale``-th row and column of K x, from the first.
+
+    Args:
+        kernel: as of ``Blur``.
+        scale: 1, 2, 3, ...
+
+    Raises:
+        InputError: the kernel or the scale is not as described.
+    """
 
     name = "blur and downsampling"
 
@@ -161,28 +180,35 @@ class BlurDownsample(Blur):
         self.scale = scale
 
     def gain(self, y: np.ndarray) -> float:
+        """Return the square of the scale."""
         return float(self.scale**2)
 
     def sample(self, z: np.ndarray) -> np.ndarray:
+        """Return every ``scale``-th row and column of z."""
         return z[..., :: self.scale, :: self.scale]
 
     def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
+        """Return y in every ``scale``-th row and column, with zeros between."""
         z = np.zeros((*y.shape[:-2], *(size or self.blurred_size(*y.shape[-2:]))), y.dtype)
         z[..., :: self.scale, :: self.scale] = y
         return z
 
     def cell(self, height: int, width: int) -> OperatorCell:
+        """Return the operator as a float32 cell for the device, for x of this size."""
         from ms_restore.degradations.device import DownsampleCell
 
         return DownsampleCell(self.kernel, height, width, self.scale)
 
 
 class Mask(Blur):
-    """y = m x: what the mask leaves of the image.
+    """Mask: y = m K x, where the mask m is 1 for known pixels and 0 for unknown ones.
 
     Args:
-        mask: (H, W), true or 1 where the image is known.
-        kernel: of a blur before the mask.
+        mask: (H, W), true or not 0 where the image is known.
+        kernel: of a blur before the mask, as of ``Blur``.
+
+    Raises:
+        InputError: the mask is no matrix, or no pixel is known.
     """
 
     name = "mask"
@@ -197,32 +223,39 @@ class Mask(Blur):
         self.mask = (mask != 0).astype(np.float64)
 
     def gain(self, y: np.ndarray) -> float:
+        """Return the number of pixels for each known one."""
         return float(self.mask.size / self.mask.sum())
 
     def sample(self, z: np.ndarray) -> np.ndarray:
+        """Return z with its unknown pixels set to 0; raise InputError unless sizes agree."""
         if z.shape[-2:] != self.mask.shape:
             (height, width), (rows, columns) = z.shape[-2:], self.mask.shape
             raise InputError(
                 f"the mask is {columns}x{rows}, the image {width}x{height} (width x height); "
-                "they must be of one size"
+                "they must have the same size"
             )
         return z * self.mask.astype(z.dtype)
 
     def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
+        """Return y with its unknown pixels set to 0."""
         return self.sample(y)
 
     def cell(self, height: int, width: int) -> OperatorCell:
+        """Return the operator as a float32 cell for the device, for x of this size."""
         from ms_restore.degradations.device import MaskCell
 
         return MaskCell(self.kernel, height, width, self.mask[None, None])
 
 
 class BayerMosaic(Blur):
-    """y(i, j) = x(c(i, j), i, j): one of the three channels at each pixel, (N, 1, H, W).
+    """Bayer mosaic: y (N, 1, H, W) holds one of the three channels of K x at each pixel.
 
     Args:
         pattern: the colours of the first two pixels of the first and then the second row.
-        kernel: of a blur before the mosaic.
+        kernel: of a blur before the mosaic, as of ``Blur``.
+
+    Raises:
+        InputError: the pattern is not known.
     """
 
     name = "Bayer mosaic"
@@ -236,15 +269,17 @@ class BayerMosaic(Blur):
         self.pattern = pattern
 
     def gain(self, y: np.ndarray) -> float:
+        """Return 3, since y holds one of three channels."""
         return 3.0
 
     def masks(self, height: int, width: int) -> np.ndarray:
-        """(1, 3, H, W): 1 where the channel is the pixel's."""
+        """Return masks (1, 3, height, width) float64: 1 for the channel that a pixel holds."""
         colours = np.array(["RGB".index(letter) for letter in self.pattern]).reshape(2, 2)
-        of_pixel = np.tile(colours, (height // 2 + 1, width // 2 + 1))[:height, :width]
-        return (of_pixel == np.arange(3)[:, None, None])[None].astype(np.float64)
+        tiled = np.tile(colours, (height // 2 + 1, width // 2 + 1))[:height, :width]
+        return (tiled == np.arange(3)[:, None, None])[None].astype(np.float64)
 
     def sample(self, z: np.ndarray) -> np.ndarray:
+        """Return the one colour of each pixel, (N, 1, H, W); raise InputError for gray images."""
         if z.shape[-3] != 3:
             raise InputError(
                 f"a Bayer mosaic is made of a colour image, this one has {z.shape[-3]} channel"
@@ -252,9 +287,11 @@ class BayerMosaic(Blur):
         return (z * self.masks(*z.shape[-2:]).astype(z.dtype)).sum(axis=-3, keepdims=True)
 
     def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
+        """Return y in the channel of each pixel, with zeros in the other channels."""
         return y * self.masks(*y.shape[-2:]).astype(y.dtype)
 
     def cell(self, height: int, width: int) -> OperatorCell:
+        """Return the operator as a float32 cell for the device, for x of this size."""
         from ms_restore.degradations.device import MosaicCell
 
         rows, columns = (side - k + 1 for side, k in zip((height, width), self.kernel.shape))

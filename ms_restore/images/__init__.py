@@ -1,1 +1,1 @@
-"""Pictures in files and pixels in arrays: reading, writing, colour, resizing, mosaics."""
+"""Pixels in files and arrays: reading, writing, colour conversion, resizing and raw mosaics."""

@@ -1,9 +1,9 @@
-"""Mosaics of raw pixels, and how they are packed into planes at a half or a third of the size.
+"""Colour mosaics of raw pixels, and their packing into planes of a half or a third of the size.
 
-A sensor sees one colour at each pixel, in a pattern that repeats: Bayer's every 2x2 pixels,
-X-Trans' every 6x6. Packing takes every block of 2x2 or 3x3 pixels to one position with 4 or 9
-channels. A pattern may begin anywhere in its period, so mosaics are brought to one phase before.
-Colours 0, 1, 2 are red, green and blue.
+A sensor measures one colour at each pixel, in a pattern that repeats every 2x2 pixels (Bayer) or
+6x6 pixels (X-Trans). Packing turns each block of 2x2 or 3x3 pixels into one position with 4 or 9
+channels. As an image may begin anywhere in the pattern's period, it is first extended so that the
+pattern begins at its top left. Colours 0, 1, 2 are red, green and blue.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ _LETTERS = "RGB"
 
 
 class Site(NamedTuple):
-    """The pixels of one channel in some of the blocks: ``[row::step, column::step]`` of the mosaic,
-    ``[channel, block_row::step / block, block_column::step / block]`` of the packed planes.
+    """A pixel of the pattern: where it is found in a mosaic, and where in the packed planes.
+
+    With the pattern's period p and the side b of a block, the pixels ``[row::p, column::p]`` of the
+    mosaic are ``[channel, block_row::p / b, block_column::p / b]`` of the planes.
     """
 
     channel: int
@@ -36,12 +38,14 @@ class Site(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Mosaic:
-    """A kind of pattern, in the phase in which it is packed.
+    """A kind of colour mosaic.
 
     Attributes:
-        pattern: the colours of a period.
-        block: side of the block that becomes one position.
-        order: for each channel, its colour and which of a block's in reading order it is.
+        name: "Bayer" or "X-Trans".
+        pattern: the colours of a period, row by row.
+        block: side in pixels of the block that is packed into one position.
+        order: for each packed channel, its colour, and which of the block's pixels of that colour
+            it is, counted from 0 row by row.
     """
 
     name: str
@@ -51,14 +55,16 @@ class Mosaic:
 
     @property
     def period(self) -> int:
+        """Rows and columns after which the pattern repeats."""
         return len(self.pattern)
 
     @property
     def channels(self) -> int:
+        """Channels of the packed planes."""
         return self.block**2
 
     def sites(self) -> Iterator[Site]:
-        """Every channel of every block in a period."""
+        """Yield the sites of a period, one for each channel of each block."""
         pattern, blocks = np.array(self.pattern), self.period // self.block
         for block_row, block_column in np.ndindex(blocks, blocks):
             top, left = block_row * self.block, block_column * self.block
@@ -68,7 +74,10 @@ class Mosaic:
                 yield Site(channel, colour, top + row, left + column, block_row, block_column)
 
     def pack(self, mosaic: np.ndarray) -> np.ndarray:
-        """(H, W) to (channels, H / block, W / block); sides are multiples of the period."""
+        """Return a mosaic (H, W) packed into planes (channels, H / block, W / block).
+
+        H and W are multiples of the period.
+        """
         height, width = (side // self.block for side in mosaic.shape)
         planes = np.empty((self.channels, height, width), mosaic.dtype)
         step, blocks = self.period, self.period // self.block
@@ -78,7 +87,7 @@ class Mosaic:
         return planes
 
     def unpack(self, planes: np.ndarray) -> np.ndarray:
-        """The inverse of ``pack``."""
+        """Return the mosaic (H, W) of packed planes; the inverse of ``pack``."""
         height, width = (side * self.block for side in planes.shape[1:])
         mosaic = np.empty((height, width), planes.dtype)
         step, blocks = self.period, self.period // self.block
@@ -87,10 +96,11 @@ class Mosaic:
             mosaic[site.row :: step, site.column :: step] = cut
         return mosaic
 
-    def demosaiced(self, planes: np.ndarray) -> np.ndarray:
-        """(channels, h, w) to (H, W, 3) float32: each colour the mean of its pixels nearby.
+    def demosaic(self, planes: np.ndarray) -> np.ndarray:
+        """Return packed planes (channels, h, w) demosaiced to (H, W, 3) float32.
 
-        The mean is weighted by a tent as wide as the block; measured pixels count like others.
+        Each colour of a pixel is a mean of the nearby pixels of that colour, with the weights of a
+        tent as wide as the block; a measured value is averaged too.
         """
         height, width = (side * self.block for side in planes.shape[1:])
         missing = [(0, -side % (self.period // self.block)) for side in planes.shape[1:]]
@@ -108,16 +118,17 @@ class Mosaic:
         return rgb[:height, :width]
 
     def offset(self, colours: np.ndarray) -> tuple[int, int]:
-        """Rows and columns to put before a mosaic with these first colours to bring it in phase.
+        """Return how many rows and columns to add before an image so that the pattern begins there.
 
-        ``colours`` holds a period at least, InputError where it is another pattern.
+        ``colours`` are those of the image's first pixels, at least a period. Raises InputError
+        where they are of another pattern.
         """
         for found in self._offsets(colours):
             return found
-        raise InputError(f"its colours {_spelt(colours)} are not a pattern of {self.name}")
+        raise InputError(f"its colours {_spell(colours)} are not a pattern of {self.name}")
 
     def matches(self, colours: np.ndarray) -> bool:
-        """Whether these first colours are of this kind."""
+        """Return whether the colours of an image's first pixels are of this pattern."""
         return any(True for _ in self._offsets(colours))
 
     def _offsets(self, colours: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -145,14 +156,21 @@ X_TRANS = Mosaic(
 KINDS: dict[Kind, Mosaic] = {"bayer": BAYER, "xtrans": X_TRANS}
 
 
-def _spelt(colours: np.ndarray) -> str:
-    """Rows of letters, such as RG/GB."""
+def _spell(colours: np.ndarray) -> str:
+    """Return the colours as rows of letters, such as RG/GB."""
     rows = ["".join(_LETTERS[c] if c < len(_LETTERS) else "?" for c in row) for row in colours]
     return "/".join(rows)
 
 
-class Frame(NamedTuple):
-    """Where a picture lies in one that was brought in phase: its first row and column, its size."""
+class VisibleArea(NamedTuple):
+    """Where an image lies in its extension, which begins with the pattern.
+
+    Attributes:
+        top: first row.
+        left: first column.
+        height: of the image in pixels.
+        width: of the image in pixels.
+    """
 
     top: int
     left: int
@@ -160,15 +178,18 @@ class Frame(NamedTuple):
     width: int
 
     @classmethod
-    def of(cls, mosaic: Mosaic, colours: np.ndarray, height: int, width: int) -> Frame:
-        """Of a mosaic of this size with these first colours; InputError for another pattern."""
+    def of(cls, mosaic: Mosaic, colours: np.ndarray, height: int, width: int) -> VisibleArea:
+        """Return the area of an image of this size whose first pixels have these colours.
+
+        Raises InputError where they are of another pattern than the mosaic's.
+        """
         return cls(*mosaic.offset(colours), height, width)
 
-    def filled(self, pixels: np.ndarray, period: int) -> np.ndarray:
-        """The picture (H, W[, C]), in phase and with sides that are multiples of the period.
+    def extend(self, pixels: np.ndarray, period: int) -> np.ndarray:
+        """Return an image (H, W[, C]) extended to begin with the pattern and hold whole periods.
 
-        What is missing on the borders is repeated from one period further inside, so that every
-        pixel keeps its colour.
+        The pixels added at the borders are copied from one period further inside, so that every
+        pixel has the right colour.
         """
         rows = _indices(self.top, self.height, period)
         columns = _indices(self.left, self.width, period)
@@ -176,12 +197,13 @@ class Frame(NamedTuple):
             return pixels
         return pixels[rows[:, None], columns]
 
-    def cut(self, pixels: np.ndarray) -> np.ndarray:
-        """The picture (H, W, C) without what ``filled`` put around it."""
+    def crop(self, pixels: np.ndarray) -> np.ndarray:
+        """Return an image (H, W, C) without the pixels that ``extend`` added."""
         return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 def _indices(before: int, length: int, period: int) -> np.ndarray:
+    """Return the row (or column) of the image for each row of its extension."""
     total = -(-(before + length) // period) * period
     indices = np.arange(total) - before
     indices[indices < 0] += period

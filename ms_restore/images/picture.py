@@ -12,7 +12,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", "
 
 @dataclasses.dataclass
 class Picture:
-    """A decoded picture: pixels (H, W, 1 or 3) and alpha (H, W) or None, uint8 or uint16."""
+    """A decoded picture, uint8 or uint16.
+
+    Attributes:
+        pixels: (H, W, 1 or 3), gray or RGB.
+        alpha: opacity (H, W), or None.
+        icc_profile: colour profile of the file, or None.
+    """
 
     pixels: np.ndarray
     alpha: Optional[np.ndarray] = None

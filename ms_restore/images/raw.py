@@ -1,6 +1,7 @@
-"""Raw files of cameras, decoded by LibRaw through rawpy: packed mosaics and finished pictures.
+"""Raw files of cameras, decoded by LibRaw through rawpy into packed mosaics or developed pictures.
 
-Colour pattern, black and white level, visible area, exposure and orientation come from the file.
+Colour pattern, black and white level, visible area, exposure and orientation are read from the
+file.
 """
 
 from __future__ import annotations
@@ -14,57 +15,64 @@ from typing import Any, Optional
 import numpy as np
 
 from ms_restore.errors import InputError
-from ms_restore.images.mosaic import KINDS, Frame, Mosaic
+from ms_restore.images.mosaic import KINDS, Mosaic, VisibleArea
 
 SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".iiq", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw")
 NEEDED = "pip install 'ms-restore[raw]'"
 _RAF, _RAF_MODEL = b"FUJIFILMCCD-RAW", slice(28, 60)
-_MODEL, _EXPOSURE, _EXIF = 272, 33434, 34665  # tags of TIFF
-_TURNS = {0: 0, 3: 2, 5: 1, 6: 3}  # LibRaw's flip as quarter turns to the left
+_MODEL, _EXPOSURE, _EXIF = 272, 33434, 34665  # TIFF tags
+_TURNS = {0: 0, 3: 2, 5: 1, 6: 3}  # LibRaw's flip codes as counter-clockwise quarter turns
 
 
 @dataclasses.dataclass(frozen=True)
 class RawFrame:
-    """The mosaic of a raw file, ready for a network.
+    """The packed mosaic of a raw file, ready for a network.
 
     Attributes:
-        planes: (channels, h, w) uint16, packed, the black level subtracted and cut at 0.
-        ranges: from the black to the white level, for each channel.
+        planes: (channels, h, w) uint16, with the black level subtracted and clipped at 0.
+        ranges: difference of the white and the black level, for each channel.
         frame: where the visible area lies in the unpacked planes.
-        turns: quarter turns to the left that bring the picture upright.
-        exposure: in seconds, where the file has it.
-        camera: its model, where the file has it.
+        turns: counter-clockwise quarter turns that bring the picture upright.
+        exposure: exposure time in seconds, or None if the file does not give it.
+        camera: model name of the camera, or None if the file does not give it.
     """
 
     planes: np.ndarray
     ranges: list[int]
-    frame: Frame
+    frame: VisibleArea
     turns: int
     exposure: Optional[float]
     camera: Optional[str]
 
-    def amplified(self, ratio: float) -> np.ndarray:
-        """(h, w, channels) float32 in [0, 1], exposed ``ratio`` times as long."""
-        return amplified(self.planes, self.ranges, ratio).transpose(1, 2, 0)
+    def amplify(self, ratio: float) -> np.ndarray:
+        """Return the planes (h, w, channels) float32 in [0, 1], amplified by a ratio."""
+        return amplify(self.planes, self.ranges, ratio).transpose(1, 2, 0)
 
 
-def amplified(planes: np.ndarray, ranges: list[int], ratio: float) -> np.ndarray:
-    """(channels, h, w) uint16 above black as float32, times the ratio, cut at 1."""
+def amplify(planes: np.ndarray, ranges: list[int], ratio: float) -> np.ndarray:
+    """Return planes (channels, h, w) as float32 in [0, 1], amplified and clipped at 1.
+
+    Args:
+        planes: uint16, with the black level subtracted.
+        ranges: difference of the white and the black level, for each channel.
+        ratio: the amplification.
+    """
     factors = np.float32(ratio) / np.array(ranges, np.float32)
     y = planes * factors[:, None, None]
     return np.minimum(y, 1, out=y)
 
 
 def read(path: Path, mosaic: Mosaic) -> RawFrame:
-    """The packed mosaic of a raw file.
+    """Return the packed mosaic of a raw file.
 
-    InputError for a file that is no raw, damaged, or of a sensor with another pattern.
+    Raises InputError for a file that is not raw or is damaged, for a sensor with another mosaic,
+    and where rawpy is not installed.
     """
-    with _opened(path) as raw:
+    with _open_raw(path) as raw:
         visible = raw.raw_image_visible
         indices, colours = _colours(path, raw, mosaic)
         frame = _frame(path, mosaic, colours, visible.shape)
-        planes = mosaic.pack(frame.filled(visible, mosaic.period))
+        planes = mosaic.pack(frame.extend(visible, mosaic.period))
         blacks, blocks = raw.black_level_per_channel, mosaic.period // mosaic.block
         ranges = [0] * mosaic.channels
         for site in mosaic.sites():
@@ -82,13 +90,14 @@ def read(path: Path, mosaic: Mosaic) -> RawFrame:
         return RawFrame(planes, ranges, frame, turns, _exposure(path, raw), _camera(path))
 
 
-def develop(path: Path, mosaic: Mosaic) -> tuple[np.ndarray, Frame]:
-    """The picture that LibRaw makes of a raw file, (H, W, 3) uint16, not turned, and its frame.
+def develop(path: Path, mosaic: Mosaic) -> tuple[np.ndarray, VisibleArea]:
+    """Return a raw file developed by LibRaw, (H, W, 3) uint16, and its visible area.
 
-    The camera's white balance, no automatic brightness, gamma of BT.709, sRGB: the target of Chen
-    et al. 2018. InputError as of ``read``.
+    The picture has the camera's white balance, no automatic brightness, the gamma of BT.709 and
+    sRGB colours, like the targets of Chen et al. 2018; it is not turned upright. Raises InputError
+    as ``read`` does.
     """
-    with _opened(path) as raw:
+    with _open_raw(path) as raw:
         _, colours = _colours(path, raw, mosaic)
         frame = _frame(path, mosaic, colours, raw.raw_image_visible.shape)
         with _one_thread():
@@ -108,19 +117,25 @@ def develop(path: Path, mosaic: Mosaic) -> tuple[np.ndarray, Frame]:
 
 
 def size(path: Path) -> tuple[int, int]:
-    """(height, width) of the visible area, by the header. InputError as of ``read``."""
-    with _opened(path) as raw:
+    """Return (height, width) of the visible area from a raw file's header.
+
+    Raises InputError as ``read`` does.
+    """
+    with _open_raw(path) as raw:
         return raw.sizes.height, raw.sizes.width
 
 
 def exposure(path: Path) -> Optional[float]:
-    """Seconds by the file's header, None where it has none. InputError as of ``read``."""
-    with _opened(path) as raw:
+    """Return the exposure time in seconds from a raw file's header, or None.
+
+    Raises InputError as ``read`` does.
+    """
+    with _open_raw(path) as raw:
         return _exposure(path, raw)
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open_raw(path: Path) -> Iterator[Any]:
     rawpy = _rawpy(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -138,9 +153,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _one_thread() -> Any:
-    """For LibRaw's X-Trans: of two threads, now this, now that writes where their tiles overlap.
+    """Limit OpenMP to one thread, as LibRaw's development of X-Trans varies with several.
 
-    Whichever OpenMP was loaded first serves LibRaw too, so each is limited.
+    Its threads race where their tiles overlap. LibRaw uses the OpenMP library that was loaded
+    first, so every one is limited.
     """
     import threadpoolctl
 
@@ -156,26 +172,26 @@ def _rawpy(path: Path) -> Any:
 
 
 def _colours(path: Path, raw: Any, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarray]:
-    """LibRaw's number of the colour at each of the first pixels, and our number."""
+    """Return the colours of the first pixels, as LibRaw numbers them and as ``mosaic`` does."""
     if raw.raw_pattern is None:
         raise InputError(f"{path}: its pixels are no mosaic, expected one of {mosaic.name}")
-    most = max(kind.period for kind in KINDS.values())
-    indices = raw.raw_colors_visible[:most, :most]
+    side = max(kind.period for kind in KINDS.values())
+    indices = raw.raw_colors_visible[:side, :side]
     letters = raw.color_desc.decode()
-    ours = np.array(["RGB".find(letter) % 256 for letter in letters])
-    return indices, ours[indices]
+    colours = np.array(["RGB".find(letter) % 256 for letter in letters])
+    return indices, colours[indices]
 
 
-def _frame(path: Path, mosaic: Mosaic, colours: np.ndarray, shape: tuple[int, ...]) -> Frame:
+def _frame(path: Path, mosaic: Mosaic, colours: np.ndarray, shape: tuple[int, ...]) -> VisibleArea:
     try:
-        return Frame.of(mosaic, colours, shape[0], shape[1])
+        return VisibleArea.of(mosaic, colours, shape[0], shape[1])
     except InputError as error:
-        others = [kind.name for kind in KINDS.values() if kind.matches(colours)]
-        if not others:
+        matching = [kind.name for kind in KINDS.values() if kind.matches(colours)]
+        if not matching:
             raise InputError(f"{path}: {error}, which the model takes") from None
     raise InputError(
-        f"{path}: of a sensor with {others[0]}, but the model takes {mosaic.name}; sid_sony is for "
-        "Bayer, sid_fuji for X-Trans"
+        f"{path}: of a sensor with {matching[0]}, but the model takes {mosaic.name}; sid_sony is "
+        "for Bayer, sid_fuji for X-Trans"
     )
 
 
@@ -198,7 +214,7 @@ def _camera(path: Path) -> Optional[str]:
 
 
 def _tag(path: Path, number: int) -> Any:
-    """A tag of the header, where the file is TIFF inside, as most raw files are."""
+    """Return a tag of the header, or None; only for files based on TIFF, as most are."""
     import tifffile
 
     try:

@@ -1,6 +1,6 @@
-"""Reading pictures from files: gray, RGB, with alpha or palette, 8 and 16 bit.
+"""Reading of picture files: gray, RGB, with alpha or palette, 8 and 16 bit.
 
-Pillow decodes and checks; OpenCV takes the 16-bit colour files that Pillow would cut to 8 bit.
+Pillow decodes and checks; OpenCV decodes the 16 bit colour files that Pillow would reduce to 8 bit.
 """
 
 from __future__ import annotations
@@ -19,23 +19,26 @@ import PIL.ImageOps
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.picture import SUFFIXES, Picture
 
-PIL.Image.MAX_IMAGE_PIXELS = None  # scans of 100 megapixels are what the tiling is for
+PIL.Image.MAX_IMAGE_PIXELS = None  # scans of 100 megapixels are restored in tiles
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _SAMPLE_FORMAT = 274, 258, 262, 277, 284, 339
 
 
 def read_picture(path: Path) -> Picture:
-    """Decode a file, upright by its EXIF orientation; InputError names a file that is not whole."""
+    """Read a picture, turned upright by its EXIF orientation.
+
+    Raises InputError where the file is missing, damaged, truncated or of an unsupported format.
+    """
     try:
         data = path.read_bytes()
         with PIL.Image.open(io.BytesIO(data)) as file:
             _check_tiff(file, path)
             if not _is_16_bit_colour(file, data):
-                del data  # large pictures: no more copies than must be
+                del data  # large pictures: avoid a further copy
                 profile = None if file.mode == "CMYK" else file.info.get("icc_profile")
                 PIL.ImageOps.exif_transpose(file, in_place=True)
-                return _split(_to_array(file), profile)
+                return _split_alpha(_to_array(file), profile)
             orientation = file.getexif().get(_ORIENTATION, 1) if file.format == "PNG" else 1
-            file.load()  # finds truncation, which OpenCV passes over
+            file.load()  # detects truncation, which OpenCV ignores
     except PIL.UnidentifiedImageError:
         raise InputError(
             f"{path}: not an image that can be read; expected gray or colour of 8 or 16 bit"
@@ -46,11 +49,14 @@ def read_picture(path: Path) -> Picture:
         raise
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise InputError(f"{path}: damaged or truncated image ({error})") from None
-    return _split(_turn(_decode_with_opencv(data, path), orientation))
+    return _split_alpha(_orient(_decode_with_opencv(data, path), orientation))
 
 
 def decoded_bytes(path: Path) -> int:
-    """About what the decoded picture takes, by its header; by its file where that tells nothing."""
+    """Return the approximate size in bytes of the decoded picture, from its header.
+
+    Where the header cannot be read it is estimated from the file's size, and 0 without a file.
+    """
     try:
         with PIL.Image.open(path) as file:
             depth = 2 if file.mode.startswith("I") else 1
@@ -71,7 +77,7 @@ def _tiff_tag(file: PIL.Image.Image, tag: int, default: tuple[int, ...]) -> tupl
 
 
 def _check_tiff(file: PIL.Image.Image, path: Path) -> None:
-    """InputError for the TIFF layouts that would be decoded to other pixels than were meant."""
+    """Raise InputError for TIFF layouts that would be decoded to wrong pixels."""
     if file.format != "TIFF":
         return
     bits, samples = max(_tiff_tag(file, _BITS, (1,))), _tiff_tag(file, _SAMPLES, (1,))[0]
@@ -97,8 +103,8 @@ def _decode_with_opencv(data: bytes, path: Path) -> np.ndarray:
     return array
 
 
-def _turn(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Upright, by the EXIF orientation 1 to 8 (TIFF and DCF: where row 0 and column 0 lie)."""
+def _orient(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Return the pixels turned upright, by the EXIF orientation 1 to 8."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -117,7 +123,7 @@ def _to_array(image: PIL.Image.Image) -> np.ndarray:
     return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
-def _split(array: np.ndarray, icc_profile: Optional[bytes] = None) -> Picture:
+def _split_alpha(array: np.ndarray, icc_profile: Optional[bytes] = None) -> Picture:
     if array.ndim == 2:
         array = array[:, :, None]
     colours = 1 if array.shape[2] < 3 else 3
@@ -126,7 +132,10 @@ def _split(array: np.ndarray, icc_profile: Optional[bytes] = None) -> Picture:
 
 
 def list_pictures(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """The image files of a folder, sorted by name; InputError where there is none."""
+    """Return the image files of a folder, sorted by name.
+
+    Raises InputError where the folder does not exist or holds no image.
+    """
     if not folder.is_dir():
         raise InputError(
             f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}; "
@@ -150,7 +159,7 @@ def list_pictures(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path
     return pictures
 
 
-def names_of(files: list[str]) -> list[str]:
-    """The names of image files without their suffixes, unless two would be the same."""
+def unique_names(files: list[str]) -> list[str]:
+    """Return file names without their suffixes, or with them if two would be the same."""
     stems = [Path(file).stem for file in files]
     return stems if len(set(stems)) == len(stems) else files

@@ -1,8 +1,9 @@
-"""Bicubic resizing as MATLAB's imresize does it.
+"""Bicubic resizing with the results of MATLAB's imresize.
 
-Keys, "Cubic convolution interpolation for digital image processing", 1981, with a = -0.5; for
-downscaling the kernel is stretched by the factor (antialiasing). Half-pixel centres, borders
-mirrored with the edge pixel repeated. Integer images are rounded after each of the two passes.
+The kernel is that of Keys, "Cubic convolution interpolation for digital image processing", 1981,
+with a = -0.5; for downscaling it is stretched by the factor (antialiasing). Pixel centres lie at
+half pixels, and borders are mirrored with the edge pixel repeated. Integer images are rounded after
+each of the two passes.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ def _cubic(t: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def resize_matrix(length: int, new_length: int, scale: Optional[float] = None) -> sparse.csr_matrix:
-    """The (new_length, length) matrix that resizes a line of pixels; every row sums to 1.
+    """Return the matrix (new_length, length) that resizes a line of pixels; its rows sum to 1.
 
-    ``scale`` is new_length / length unless the new length was rounded from it.
+    ``scale`` is the exact factor where the new length was rounded, by default new_length / length.
     """
     scale = new_length / length if scale is None else scale
     shrink = min(scale, 1.0)
@@ -41,16 +42,16 @@ def resize_matrix(length: int, new_length: int, scale: Optional[float] = None) -
 
 
 def mirror(index: np.ndarray, length: int) -> np.ndarray:
-    """Indices outside [0, length) reflected at the borders, the edge pixel repeated."""
+    """Return indices of pixels with those outside [0, length) mirrored, the edge pixel repeated."""
     index = np.mod(index, 2 * length)
     return np.where(index < length, index, 2 * length - 1 - index)
 
 
 def imresize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize (H, W) or (H, W, C) to (height, width[, C]), in the image's own dtype.
+    """Return an image (H, W) or (H, W, C) resized to (height, width[, C]), in its own dtype.
 
-    Equals MATLAB ``imresize(image, [height width])``: integers are rounded and clipped after each
-    pass, and the direction that shrinks more is resized first.
+    The result is that of MATLAB's ``imresize(image, [height width])``: the direction that shrinks
+    more is resized first, and integers are rounded and clipped after each of the two passes.
     """
     flat = image.reshape(*image.shape[:2], -1)
     rows_first = height * image.shape[1] <= width * image.shape[0]
@@ -61,15 +62,15 @@ def imresize(image: np.ndarray, height: int, width: int) -> np.ndarray:
         lines = np.moveaxis(flat, axis, 0)
         shape = (matrix.shape[0], *lines.shape[1:])
         resized = (matrix @ lines.reshape(len(lines), -1).astype(np.float64)).reshape(shape)
-        flat = np.moveaxis(as_dtype(resized, image.dtype), 0, axis)
+        flat = np.moveaxis(round_to_dtype(resized, image.dtype), 0, axis)
     return np.ascontiguousarray(flat).reshape(height, width, *image.shape[2:])
 
 
 def interpolate(image: np.ndarray, scale: int) -> np.ndarray:
-    """(H, W, C) floating to (scale H, scale W, C) by Keys' cubic, pixel i at scale i.
+    """Return a floating-point image (H, W, C) enlarged to (scale H, scale W, C) by Keys' cubic.
 
-    Where a picture was made of every ``scale``-th pixel, this puts its pixels back into their
-    places, which ``imresize`` does not: there they are the means of blocks.
+    Pixel i of the image is pixel scale * i of the result, as where the image holds every
+    ``scale``-th pixel of a larger one; for ``imresize``, pixels are means of blocks instead.
     """
     for axis in (0, 1):
         length = image.shape[axis]
@@ -82,14 +83,17 @@ def interpolate(image: np.ndarray, scale: int) -> np.ndarray:
     return image
 
 
-def as_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Floating values in the range of ``dtype``; integers rounded (half up) and clipped."""
+def round_to_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return floating-point values as ``dtype``; for integers they are rounded and clipped.
+
+    Values are on the scale of the dtype, and halves are rounded up.
+    """
     if np.issubdtype(dtype, np.integer):
         values = np.clip(np.floor(values + 0.5), 0, np.iinfo(dtype).max)
     return values.astype(dtype)
 
 
 def rescaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(height, width) of an image resized by a factor, rounded up as MATLAB's imresize does."""
+    """Return the (height, width) of an image resized by a factor, rounded up as in MATLAB."""
     height, width = (int(np.ceil(round(side * scale, 6))) for side in size)
     return height, width

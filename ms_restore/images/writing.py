@@ -1,4 +1,4 @@
-"""Writing pictures to files, whole or not at all."""
+"""Writing of picture files, which are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ms_restore.errors import InputError
 from ms_restore.files import atomic_write
 from ms_restore.images.picture import SUFFIXES, Picture
 
-_NO_OUTPUT = (".gif", ".pgm")  # a palette; gray only
+_NO_OUTPUT = (".gif", ".pgm")  # limited to a palette, or to gray
 _SIXTEEN_BIT = (".png", ".tif", ".tiff")
 _ALPHA = (".png", ".tif", ".tiff", ".webp")
-_LARGE = 128 << 20  # bytes of pixels above which a copy is avoided
+_LARGE = 128 << 20  # bytes of pixels above which copies are avoided
 
 
 def check_output(path: Path, picture: Picture) -> None:
-    """InputError where the format of ``path`` cannot hold the picture."""
+    """Raise InputError where the format given by the path's suffix cannot hold the picture."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES or suffix in _NO_OUTPUT:
         raise InputError(f"{path}: {suffix or 'none'} is not an output format; use .png")
@@ -35,7 +35,10 @@ def check_output(path: Path, picture: Picture) -> None:
 
 
 def write_picture(path: Path, picture: Picture) -> None:
-    """Write by the file's suffix, whole or not at all."""
+    """Write a picture in the format given by the path's suffix, completely or not at all.
+
+    Raises InputError where the format cannot hold the picture, or the file cannot be written.
+    """
     check_output(path, picture)
     planes = [picture.pixels]
     if picture.alpha is not None:
@@ -59,7 +62,7 @@ def write_picture(path: Path, picture: Picture) -> None:
 
 
 def _write_large_png(path: Path, array: np.ndarray, icc_profile: Optional[bytes]) -> None:
-    """Without a copy of the pixels: OpenCV takes BGR, so they are swapped in place, and back."""
+    """Write a PNG without a copy of the pixels, which are swapped to BGR in place and back."""
     _swap_red_and_blue(array)
     try:
         done = cv2.imwrite(str(path), array)
@@ -78,7 +81,7 @@ def _swap_red_and_blue(array: np.ndarray) -> None:
 
 
 def _insert_profile(path: Path, icc_profile: bytes) -> None:
-    """Copy the PNG with an iCCP chunk behind its header, which ends at byte 33."""
+    """Insert an iCCP chunk into a PNG behind its header, which ends at byte 33."""
     body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     plain = path.with_name(f"{path.name}.plain")
@@ -92,7 +95,7 @@ def _insert_profile(path: Path, icc_profile: bytes) -> None:
 
 
 def _encode_with_opencv(path: Path, array: np.ndarray) -> None:
-    if array.shape[2] == 2:  # OpenCV knows no gray with alpha
+    if array.shape[2] == 2:  # OpenCV does not support gray with alpha
         array = array[:, :, [0, 0, 0, 1]]
     order = [2, 1, 0, 3][: array.shape[2]]
     done, encoded = cv2.imencode(path.suffix.lower(), array[:, :, order])

@@ -1,1 +1,1 @@
-"""Restoring pictures of any size with trained networks."""
+"""Restoration of pictures of any size with trained networks."""

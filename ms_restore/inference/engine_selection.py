@@ -1,4 +1,4 @@
-"""Which engine computes a network: the names of ``--engine``, and what goes with what."""
+"""Selection of the engine that computes a network, as ``--engine`` names it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from typing import NamedTuple, Optional
 from ms_restore.errors import InputError, did_you_mean
 
 ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "lite")
-_OF_FILE = {  # the first is the customary one
+_ENGINES_BY_SUFFIX = {  # the first one is the default
     ".mindir": ("mindir", "lite"),
     ".onnx": ("onnxruntime",),
     ".ms": ("lite",),
 }
-_HOST = ("onnxruntime", "lite")  # they do not use the device that MindSpore has
+_HOST_ENGINES = ("onnxruntime", "lite")  # do not use MindSpore's device
 
 
 class EngineOptions(NamedTuple):
-    """By what and where a network is computed, as the verbs' options of these names say it."""
+    """The engine and device that compute a network.
+
+    Attributes:
+        engine: one of ``ENGINES``; "auto" chooses by the file and what is installed.
+        device_target: "CPU", "Ascend" or "GPU"; None is an Ascend if there is one, else the CPU.
+        device_id: number of the device.
+        mode: "graph" or "pynative", for MindSpore.
+        seed: for MindSpore's random numbers.
+    """
 
     engine: str = "auto"
     device_target: Optional[str] = None
@@ -26,7 +34,7 @@ class EngineOptions(NamedTuple):
     seed: int = 0
 
     def checked(self) -> EngineOptions:
-        """InputError for an engine that there is not, or that does not run on the device."""
+        """Return these options; raise InputError for an unknown engine or an unsuitable device."""
         if self.engine not in ENGINES:
             hint = did_you_mean(self.engine, ENGINES) or f"; choose {', '.join(ENGINES)}"
             raise InputError(f"unknown engine {self.engine!r}{hint}")
@@ -38,23 +46,26 @@ class EngineOptions(NamedTuple):
         return self
 
     def device(self) -> Optional[str]:
-        """The device for MindSpore itself, which needs none where another computes."""
-        return "CPU" if self.engine in _HOST else self.device_target
+        """Return MindSpore's device: the CPU where another engine computes the network."""
+        return "CPU" if self.engine in _HOST_ENGINES else self.device_target
 
 
 def is_exported(path: Path) -> bool:
-    """Whether the name is that of an exported file, not of a checkpoint."""
-    return path.suffix in _OF_FILE
+    """Return whether the path's suffix is that of an exported file, not of a checkpoint."""
+    return path.suffix in _ENGINES_BY_SUFFIX
 
 
-def of_file(path: Path, engine: str) -> str:
-    """The engine for an exported file; InputError where the one that is asked for takes no such."""
-    takes = _OF_FILE[path.suffix]
+def engine_for_file(path: Path, engine: str) -> str:
+    """Return the engine for an exported file; raise InputError if the given one does not take it.
+
+    "auto" is the first engine that takes files with this suffix.
+    """
+    suitable = _ENGINES_BY_SUFFIX[path.suffix]
     if engine == "auto":
-        return takes[0]
-    if engine not in takes:
+        return suitable[0]
+    if engine not in suitable:
         raise InputError(
             f"{path}: engine {engine} takes no {path.suffix} file; use --engine "
-            f"{' or '.join(takes)}, or name the checkpoint, which every engine takes"
+            f"{' or '.join(suitable)}, or name the checkpoint, which every engine takes"
         )
     return engine

@@ -1,6 +1,6 @@
-"""MindSpore Lite: exported files on Atlas and Ascend 310, written to its documentation.
+"""The engine MindSpore Lite, for exported files on Atlas and Ascend 310.
 
-Not run here: the package is not on the package index.
+Written to its documentation and not tested with the package, which is not on the package index.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _NEEDED = (
 
 
 class LiteEngine:
-    """A MINDIR (or a converted .mindir or .ms) by MindSpore Lite.
-
-    ``shape`` is the only (height, width) that it takes, where so. InputError without the package,
-    or where it cannot load the file.
+    """An ``Engine`` of an exported .mindir or .ms file, computed by MindSpore Lite.
 
     Args:
         path: the file.
-        shape: the only (height, width) that it takes; None: any.
-        device_target: "CPU", or anything else: an Ascend.
-        device_id: which Ascend.
+        shape: the only (height, width) that the file takes; None if it takes any.
+        device_target: "CPU"; anything else is an Ascend.
+        device_id: number of the Ascend.
+
+    Raises:
+        InputError: the package is not installed, or cannot load the file on the device.
     """
 
     name = "lite"
@@ -64,6 +64,7 @@ class LiteEngine:
             ) from None
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Return x_hat for y, both (N, C, H, W) float32."""
         inputs = self._model.get_inputs()
         if list(inputs[0].shape) != list(y.shape):
             self._model.resize(inputs, [list(y.shape)])

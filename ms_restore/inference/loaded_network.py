@@ -1,4 +1,4 @@
-"""A trained network that is ready to compute, whatever computes it."""
+"""A trained network that is ready to compute, by any engine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class LoadedNetwork:
 
     Attributes:
         engine: computes it.
-        geometry: what is to be known of the network.
-        recipe: its recipe.
-        cell: the network itself, where MindSpore computes it; None: an exported file is computed.
+        geometry: size, channels and scale of the network's input and output.
+        recipe: of the network.
+        cell: the network itself where MindSpore computes it, None for an exported file.
     """
 
     engine: Engine
@@ -30,7 +30,7 @@ class LoadedNetwork:
 
     @classmethod
     def of(cls, network: nn.Cell, recipe: Recipe) -> LoadedNetwork:
-        """Take a network that MindSpore computes."""
+        """Return a network to be computed by MindSpore."""
         from ms_restore.inference.mindspore_engine import MindSporeEngine
 
         return cls(MindSporeEngine(network), Geometry.of(network), recipe, network)

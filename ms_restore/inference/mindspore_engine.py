@@ -1,4 +1,4 @@
-"""Engines that MindSpore computes: a network, or an exported MINDIR file."""
+"""Engines of MindSpore, for a network or an exported MINDIR file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ms_restore.inference.any_size import AnySize
 
 
 class MindSporeEngine:
-    """The network itself, on the device that ``runtime.start`` chose."""
+    """An ``Engine`` of the network itself, on the device that ``runtime.start`` chose."""
 
     name = "mindspore"
     shape: Optional[Size] = None
@@ -24,6 +24,7 @@ class MindSporeEngine:
         self._compiled = AnySize(network)
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Return x_hat for y, both (N, C, H, W) float32."""
         training = self._network.training
         self._compiled.set_train(False)
         try:
@@ -33,7 +34,12 @@ class MindSporeEngine:
 
 
 class MindIREngine:
-    """An exported MINDIR file; ``shape`` is the only (height, width) that it takes, None: any."""
+    """An ``Engine`` of an exported MINDIR file.
+
+    Args:
+        path: the file.
+        shape: the only (height, width) that the file takes; None if it takes any.
+    """
 
     name = "mindir"
 
@@ -42,4 +48,5 @@ class MindIREngine:
         self._graph = nn.GraphCell(ms.load(str(path)))
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Return x_hat for y, both (N, C, H, W) float32."""
         return self._graph(Tensor(y)).asnumpy()

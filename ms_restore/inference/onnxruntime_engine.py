@@ -1,4 +1,4 @@
-"""The engine of ONNX files: ONNX Runtime on the CPU, the fastest there."""
+"""The engine ONNX Runtime for ONNX files on the CPU."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ NEEDED = "pip install 'ms-restore[onnx]'"
 
 
 class OnnxRuntimeEngine:
-    """A serialised ONNX model.
+    """An ``Engine`` of a serialised ONNX model; ``metadata`` is what the model carries.
 
-    ``shape`` is the only (height, width) that it takes, None: any; ``metadata`` is what the model
-    carries. Raises InputError without the package onnxruntime.
+    Args:
+        model: the model's bytes.
+        shape: the only (height, width) that the model takes; None if it takes any.
+
+    Raises:
+        InputError: the package onnxruntime is not installed.
     """
 
     name = "onnxruntime"
@@ -42,10 +46,11 @@ class OnnxRuntimeEngine:
 
     @staticmethod
     def is_installed() -> bool:
-        """Tell whether ONNX Runtime is installed, with the package that makes models for it."""
+        """Return whether the packages onnxruntime and onnx, which exports need, are installed."""
         return all(find_spec(name) is not None for name in ("onnx", "onnxruntime"))
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Return x_hat for y, both (N, C, H, W) float32."""
         return self._session.run(["x_hat"], {"y": np.ascontiguousarray(y, np.float32)})[0]
 
 

@@ -1,4 +1,7 @@
-"""Many pictures: threads read and write while the engine computes; what was done is not redone."""
+"""Restoration of many pictures: threads read and write while the engine computes.
+
+An interrupted run can be resumed, as a record is kept of the files that are written.
+"""
 
 from __future__ import annotations
 
@@ -13,40 +16,41 @@ from typing import Any, Callable, Optional
 
 from ms_restore.errors import InputError
 
-Pair = tuple[Path, Path]  # a picture, and the file to write
-_WORKERS = 2  # threads that read, and as many that write
-_BYTES = 512 << 20  # of pictures in flight, unless one alone is larger
+Pair = tuple[Path, Path]  # a picture's file, and the file to write
+_WORKERS = 2  # threads that read, and also threads that write
+_BYTES = 512 << 20  # limit for the pictures in memory, unless a single one is larger
 _RECORD = ".ms_restore.jsonl"
 
 
 @dataclasses.dataclass
 class Outcome:
-    """The pairs that were written, and what was wrong with the others, one line each."""
+    """The result of a run: the pairs that were written, and a line for each of the failures."""
 
     written: list[Pair] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
 
 
-class _Room:
-    """Bytes that are in flight; one picture is let in whatever its size."""
+class _MemoryBudget:
+    """A limit on the bytes of pictures in memory; a single picture may have any size."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._used = most, 0
+    def __init__(self, max_bytes: int) -> None:
+        self._most, self._used = max_bytes, 0
         self._freed = threading.Condition()
 
-    def admits(self, size: int) -> bool:
-        """Whether it fits, and then takes it."""
+    def try_reserve(self, size: int) -> bool:
+        """Reserve the bytes if they fit, and return whether they did."""
         with self._freed:
             fits = not self._used or self._used + size <= self._most
             self._used += size if fits else 0
             return fits
 
     def wait(self, size: int) -> None:
-        """Until it fits."""
+        """Wait until the bytes would fit."""
         with self._freed:
             self._freed.wait_for(lambda: not self._used or self._used + size <= self._most)
 
     def free(self, size: int) -> None:
+        """Release reserved bytes."""
         with self._freed:
             self._used -= size
             self._freed.notify_all()
@@ -57,40 +61,41 @@ def run(
     read: Callable[[Path], Any],
     compute: Callable[[Pair, Any], Any],
     write: Callable[[Path, Any], Any],
-    weigh: Callable[[Path], int],
+    picture_bytes: Callable[[Path], int],
     finished: Callable[[Pair, Any], None],
-    most: int = _BYTES,
+    max_bytes: int = _BYTES,
 ) -> Outcome:
-    """Read, compute and write every pair, at most ``most`` bytes of pictures at a time.
+    """Read, compute and write every picture, with a limit on the pictures in memory.
 
-    ``compute`` and ``finished`` are called in this thread, one after the other and in order, while
-    others read and write. A picture that raises InputError when it is read or computed is left out;
-    one that cannot be written ends the run, after those that are being written.
+    ``compute`` and ``finished`` are called in this thread and in order, while other threads read
+    and write. A picture whose reading or computing raises InputError is skipped and reported in
+    the outcome; a failure to write ends the run, once the files being written are complete.
 
     Args:
-        pairs: the pictures, and the files to write.
-        read: of a picture.
-        compute: what is to be written, of the pair and what was read.
-        write: to a file, whole or not at all; may return what ``finished`` is to know.
-        weigh: bytes that a picture takes, read and computed.
-        finished: told of a file that was written, and what ``write`` returned.
+        pairs: the pictures' files, and the files to write.
+        read: reads a picture's file.
+        compute: returns what to write, given the pair and what was read.
+        write: writes it to a file, completely or not at all.
+        picture_bytes: returns the bytes of a picture in memory, read and computed.
+        finished: called with the pair and what ``write`` returned, when a file is written.
+        max_bytes: limit for the pictures in memory.
     """
-    pipeline = _Pipeline(write, finished, _Room(most))
+    pipeline = _Pipeline(write, finished, _MemoryBudget(max_bytes))
     with ThreadPoolExecutor(_WORKERS) as readers, ThreadPoolExecutor(_WORKERS) as writers:
         try:
-            for pair, size, reading in _read_ahead(pairs, read, weigh, readers, pipeline):
+            for pair, size, reading in _read_ahead(pairs, read, picture_bytes, readers, pipeline):
                 try:
                     picture = reading.result()
-                    reading = None  # which holds the picture too
+                    reading = None  # the future would keep the picture in memory
                     result = compute(pair, picture)
                 except InputError as error:
-                    pipeline.failed(error, size)
+                    pipeline.note_failure(error, size)
                 else:
                     pipeline.submit(writers, pair, result, size)
                     del result
                 picture = None
-                pipeline.settle()
-            pipeline.settle(wait=True)
+                pipeline.report_finished()
+            pipeline.report_finished(wait=True)
         except BaseException:
             readers.shutdown(wait=False, cancel_futures=True)
             writers.shutdown(wait=True)
@@ -99,37 +104,37 @@ def run(
 
 
 class _Pipeline:
-    """What was computed and is being written, and what came of it."""
+    """The pictures that were computed and are being written, and the outcome."""
 
     def __init__(
         self,
         write: Callable[[Path, Any], Any],
         finished: Callable[[Pair, Any], None],
-        room: _Room,
+        room: _MemoryBudget,
     ) -> None:
         self.outcome = Outcome()
         self.room = room
         self._write, self._finished = write, finished
-        self._behind: collections.deque[tuple[Pair, Future[Any]]] = collections.deque()
+        self._pending: collections.deque[tuple[Pair, Future[Any]]] = collections.deque()
 
     def submit(self, writers: ThreadPoolExecutor, pair: Pair, result: Any, size: int) -> None:
-        """Let a thread write what was computed."""
-        self._behind.append((pair, writers.submit(self._written, pair[1], result, size)))
+        """Have a thread write a computed picture."""
+        self._pending.append((pair, writers.submit(self._write_and_release, pair[1], result, size)))
 
-    def failed(self, error: InputError, size: int) -> None:
-        """Note a picture that cannot be read or computed."""
+    def note_failure(self, error: InputError, size: int) -> None:
+        """Add a picture that cannot be read or computed to the outcome."""
         self.outcome.problems += error.problems
         self.room.free(size)
 
-    def settle(self, wait: bool = False) -> None:
-        """Report the files that are written, with ``wait`` all of them."""
-        while self._behind and (wait or self._behind[0][1].done()):
-            pair, writing = self._behind.popleft()
-            told = writing.result()
+    def report_finished(self, wait: bool = False) -> None:
+        """Report the files that have been written; ``wait`` waits for all of them."""
+        while self._pending and (wait or self._pending[0][1].done()):
+            pair, writing = self._pending.popleft()
+            result = writing.result()
             self.outcome.written.append(pair)
-            self._finished(pair, told)
+            self._finished(pair, result)
 
-    def _written(self, target: Path, result: Any, size: int) -> Any:
+    def _write_and_release(self, target: Path, result: Any, size: int) -> Any:
         try:
             return self._write(target, result)
         finally:
@@ -139,32 +144,36 @@ class _Pipeline:
 def _read_ahead(
     pairs: Sequence[Pair],
     read: Callable[[Path], Any],
-    weigh: Callable[[Path], int],
+    picture_bytes: Callable[[Path], int],
     readers: ThreadPoolExecutor,
     pipeline: _Pipeline,
 ) -> Iterator[tuple[Pair, int, Any]]:
-    """The pairs in order, each with its bytes and the future of what is read."""
+    """Yield the pairs in order, each with its bytes and the future of its picture."""
     room = pipeline.room
-    weighed = ((pair, weigh(pair[0])) for pair in pairs)
-    first = next(weighed, None)
+    sized = ((pair, picture_bytes(pair[0])) for pair in pairs)
+    first = next(sized, None)
     ahead: collections.deque[tuple[Pair, int, Future[Any]]] = collections.deque()
     while first or ahead:
-        while first and len(ahead) < 2 * _WORKERS and room.admits(first[1]):
+        while first and len(ahead) < 2 * _WORKERS and room.try_reserve(first[1]):
             pair, size = first
             ahead.append((pair, size, readers.submit(read, pair[0])))
-            first = next(weighed, None)
+            first = next(sized, None)
         if first and not ahead:
             room.wait(first[1])
-            pipeline.settle()
+            pipeline.report_finished()
             continue
         yield ahead.popleft()
 
 
-class Record:
-    """What earlier runs have written into a folder, and of what; a hidden file in it.
+class ResumeRecord:
+    """A record of the files that runs have written into a folder, kept in a hidden file there.
 
-    A file counts as done if it is as it was written, by the same ``key`` (what stands for the
-    network and its settings), from a source that has not changed since.
+    A file counts as done if neither it nor its source has changed since it was written, by size
+    and modification time, and it was written with the same ``key``.
+
+    Args:
+        folder: of the written files.
+        key: identifies the network and its settings.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -178,13 +187,15 @@ class Record:
             try:
                 row = json.loads(line)
                 self._rows[row["target"]] = row
-            except (ValueError, KeyError, TypeError):  # cut off by a kill
+            except (ValueError, KeyError, TypeError):  # cut off when a run was killed
                 continue
 
     def done(self, pair: Pair) -> bool:
+        """Return whether the pair's file need not be written again."""
         return self._rows.get(pair[1].name, {}) == self._row(pair)
 
     def add(self, pair: Pair) -> None:
+        """Add a file that has been written; raise InputError where that cannot be recorded."""
         row = self._row(pair)
         try:
             with self._path.open("a", encoding="utf-8") as file:
@@ -203,6 +214,7 @@ class Record:
 
 
 def _state(path: Path) -> list[Optional[int]]:
+    """Return the size and modification time of a file."""
     try:
         status = path.stat()
     except OSError:

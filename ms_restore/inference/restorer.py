@@ -1,4 +1,4 @@
-"""Restoring arrays and pictures of any size with a trained network."""
+"""Restoration of arrays and pictures of any size with a trained network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ms_restore.images.arrays import from_float, to_channels, to_float
 from ms_restore.images.picture import Picture
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.self_ensemble import SelfEnsemble
-from ms_restore.inference.tiling import Span, windows_of
+from ms_restore.inference.tiling import Span, choose_windows
 from ms_restore.recipe import coloured
 from ms_restore.report.terminal import progress
 
@@ -21,23 +21,29 @@ _FLOAT32 = np.dtype(np.float32)
 
 
 class Restorer:
-    """A trained network, applied to arrays and pictures of any size.
+    """Applies a trained network to arrays and pictures of any size.
 
-    ``x_hat = restorer(y)``, both (H, W, C) float32 in [0, 1]; x_hat is ``scale`` times larger.
-    ``restorer(y, dtype)`` gives integers of their whole range.
+    ``x_hat = restorer(y)`` restores an image (H, W, C) float32 in [0, 1]; x_hat is ``scale`` times
+    as high and wide.
 
-    Images larger than a window are computed in tiles, with the same result. Sides that are no
-    multiple of what the network needs are reflected at the border, and cut back. A network that
-    sees the whole picture (``receptive_radius`` None) is always computed in one piece.
+    Large images are computed in tiles, with the same result as in one piece. Images whose sides are
+    no multiples of what the network needs are reflected at the lower and right border, and the
+    result is cropped. A network that sees the whole picture (``receptive_radius`` None) is always
+    computed in one piece.
 
     Args:
-        loaded: the network and what computes it.
-        tile: side of the square window in input pixels, the context on its borders included;
-            None: one piece where that needs at most 2 GiB, else windows that need 640 MiB; 0: every
-            image in one piece.
+        loaded: the network and its engine.
+        tile: side of a square window in input pixels, with the context at its borders; 0 computes
+            every image in one piece; None does so where that needs at most 2 GiB, else it chooses
+            windows that need 640 MiB.
         self_ensemble: average over the eight symmetries of the square.
 
-    ``busy`` counts the seconds that the engine computed, ``engine`` is its name.
+    Attributes:
+        busy: seconds that the engine has computed.
+        engine: name of the engine.
+
+    Raises:
+        InputError: the tile or the self-ensemble does not suit the network or the engine.
     """
 
     def __init__(
@@ -59,9 +65,14 @@ class Restorer:
                 f"{self.recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height x "
                 "width): no other tile fits, and no turned image unless it is square"
             )
-        self._windows = windows_of(geometry, self.recipe.model, shape, tile)
+        self._windows = choose_windows(geometry, self.recipe.model, shape, tile)
 
     def __call__(self, y: np.ndarray, dtype: np.dtype = _FLOAT32) -> np.ndarray:
+        """Return y (H, W, C) restored: float32 in [0, 1], or integers over their whole range.
+
+        Raises InputError for an image with other channels than the network's, or of a size that
+        it does not take.
+        """
         if y.ndim != 3 or y.shape[2] != self.channels:
             raise InputError(
                 f"{self.recipe.model} takes arrays (height, width, {self.channels}), "
@@ -70,10 +81,10 @@ class Restorer:
         return self._restore(y, dtype, self.output_channels)
 
     def _restore(self, y: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
-        """Restore y (H, W, C) of any dtype, window by window, into an array of ``dtype``."""
+        """Return y (H, W, C) of any dtype restored window by window, as ``dtype``."""
         if self._side and y.shape[:2] != (self._side, self._side):
             raise InputError(
-                f"{self.recipe.model} takes images of {self._side}x{self._side} alone, "
+                f"{self.recipe.model} takes only images of {self._side}x{self._side}, "
                 f"this one is {y.shape[1]}x{y.shape[0]}"
             )
         height, width, scale = *y.shape[:2], self.scale
@@ -84,7 +95,7 @@ class Restorer:
             cut = _window(y, rows, columns)
             if cut.shape[2] != self.channels:
                 cut = to_channels(cut, self.channels)
-            planes = np.ascontiguousarray(cut.transpose(2, 0, 1))  # faster to convert than pixels
+            planes = np.ascontiguousarray(cut.transpose(2, 0, 1))  # faster before conversion
             batch = to_float(planes)[None]
             began = time.perf_counter()
             values = self._engine(batch)[0]
@@ -106,7 +117,11 @@ class Restorer:
         return x_hat
 
     def picture(self, picture: Picture) -> Picture:
-        """Restore a picture; gray stays gray, 16 bit stays 16 bit, alpha is resized bicubically."""
+        """Return a picture restored, with its own dtype and number of channels.
+
+        Alpha is resized bicubically, and the ICC profile is kept. Raises InputError for a colour
+        picture and a gray network, and for a network that does not restore pictures.
+        """
         pixels = picture.pixels
         if self.output_channels != self.channels:
             raise InputError(
@@ -125,7 +140,7 @@ class Restorer:
 
 
 def _window(y: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
-    """A window of the image, which is reflected beyond its lower and right border."""
+    """Return a window of the image, reflected beyond its lower and right border."""
     cut = y[rows.start : rows.stop, columns.start : columns.stop]
     below = rows.stop - rows.start - cut.shape[0]
     beside = columns.stop - columns.start - cut.shape[1]

@@ -1,4 +1,4 @@
-"""The mean over the symmetries of the square."""
+"""Self-ensemble: the mean of a network's outputs over the symmetries of the square."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from ms_restore.contracts import Engine
 
 
 class SelfEnsemble:
-    """An engine whose output is the mean over the eight symmetries of the square, each undone.
+    """An engine that averages another one over the eight symmetries of the square.
 
-    Timofte, Rothe, Van Gool, "Seven ways to improve example-based single image super resolution",
-    CVPR 2016; the "+" of the papers' tables. It takes eight times the work.
+    The input is turned and flipped in all eight ways, and the outputs are turned back before they
+    are averaged, at eight times the cost. Timofte, Rothe, Van Gool, "Seven ways to improve
+    example-based single image super resolution", CVPR 2016; marked by "+" in the tables of papers.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -20,6 +21,7 @@ class SelfEnsemble:
         self._engine = engine
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Return the averaged x_hat for y, both (N, C, H, W) float32."""
         total: np.ndarray = np.float32(0)  # type: ignore[assignment]
         for turns in range(4):
             for mirrored in (False, True):

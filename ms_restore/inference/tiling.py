@@ -1,8 +1,9 @@
-"""Large images in tiles: the same result as in one piece, in bounded memory.
+"""Tiling: large images are computed in windows, with the same result as in one piece.
 
-An output pixel depends on the input within the network's receptive radius only. So each tile is
-computed with that much context (or up to the image's own border), and only what has it is kept.
-All windows of an image have one size, so an engine of fixed shape serves too.
+An output pixel depends only on the input within the network's receptive radius. So each window
+includes that much context, except at the image's borders, and only the pixels that have their
+whole context are kept. All windows of an image have the same size, as an engine with a fixed input
+size needs it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from ms_restore.contracts import Geometry, Size
 from ms_restore.errors import InputError
 from ms_restore.report.terminal import say
 
-_BYTES = 640 << 20  # of float32 that the engine may hold for one window
-_WHOLE = 2 << 30  # the same for a picture in one piece, where the machine has eight times that
-_HOST_COPIES = 8  # of a window's output, between the engine and the picture
-_WORTH_SAYING = 1 << 28  # bytes from which a whole picture's need of memory is said
-_LEAST_CORE = 64  # below this, most of a window would be context
-_MOST_PARTS = 300  # that a side is cut into
+_BYTES = 640 << 20  # memory that the engine may use for one window
+_WHOLE = 2 << 30  # the same for a picture in one piece, but at most an eighth of the machine's
+_HOST_COPIES = 8  # copies of a window's output between the engine and the picture
+_WORTH_SAYING = 1 << 28  # bytes from which the memory for a whole picture is announced
+_LEAST_CORE = 64  # pixels kept of a window along a side; with fewer, most of it would be context
+_MOST_PARTS = 300  # windows along a side
 
 
 class Span(NamedTuple):
-    """Along one side: the window [start, stop), of which [first, last) is kept."""
+    """A window [start, stop) along one side, of which [first, last) is kept, in pixels."""
 
     start: int
     stop: int
@@ -36,13 +37,13 @@ class Span(NamedTuple):
 Window = tuple[Span, Span]  # rows and columns
 
 
-class Budget:
-    """How large a window may be, by the memory that the network needs for it.
+class MemoryBudget:
+    """Windows as large as a limit on the engine's memory allows.
 
     Args:
-        radius: how far an output pixel depends on the input, in input pixels.
-        floats_per_pixel: float32 numbers that are held for each input pixel.
-        multiple: what the sides must be multiples of.
+        radius: receptive radius of the network in input pixels.
+        floats_per_pixel: float32 numbers in memory for each input pixel.
+        multiple: sides of windows must be multiples of this.
     """
 
     def __init__(self, radius: int, floats_per_pixel: int, multiple: int = 1) -> None:
@@ -50,13 +51,14 @@ class Budget:
         self._floats = floats_per_pixel
 
     def cut(self, height: int, width: int) -> list[Window]:
-        """Return the windows of a picture, both its sides multiples."""
+        """Return the windows of a picture whose sides are multiples."""
         return _grid((height, width), self.window(height, width), self._radius, self._multiple)
 
     def window(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the windows for a picture, both its sides multiples.
+        """Return the (height, width) of the windows of a picture whose sides are multiples.
 
-        The picture itself where it fits; else, of the windows that do, those that compute least.
+        It is that of the picture where that fits into memory, or else the size that fits and
+        computes the fewest pixels.
         """
         whole = min(_WHOLE, psutil.virtual_memory().total // 8)
         if height * width * self._floats * 4 <= whole:
@@ -74,13 +76,13 @@ class Budget:
         return rows, columns
 
     def _sides(self, length: int) -> list[tuple[int, int]]:
-        """Of windows that cut a side into one, two, ... parts, and of all of them together."""
+        """Return lengths of windows for one, two, ... windows along a side, with their sums."""
         sides = [length]
         for parts in range(2, _MOST_PARTS):
             context = 2 * self._radius * (parts - 1)
             side = _round_up(-(-(length + context) // parts), self._multiple)
             while len(spans(length, side, self._radius, self._multiple)) > parts:
-                side += self._multiple  # windows begin at multiples, which costs some
+                side += self._multiple  # as windows begin at multiples, they overlap more
             if side < 2 * self._radius + _LEAST_CORE:
                 break
             sides.append(side)
@@ -88,25 +90,26 @@ class Budget:
 
 
 class Windows(Protocol):
-    """How a padded picture is cut into windows."""
+    """A way to cut a picture into windows."""
 
     def cut(self, height: int, width: int) -> list[Window]:
-        """Return the windows of a picture of these sides, both multiples of what is needed."""
+        """Return the windows of a picture whose sides are multiples of what the network needs."""
         ...
 
 
-def windows_of(
+def choose_windows(
     geometry: Geometry, model: str, shape: Optional[Size], tile: Optional[int]
 ) -> Windows:
-    """Return how pictures are cut for a network.
-
-    Raises InputError for a tile that cannot serve.
+    """Return the way to cut pictures into windows for a network and its engine.
 
     Args:
         geometry: of the network.
         model: its name, for messages.
-        shape: the only (height, width) that its engine takes; None: any.
-        tile: side of a window; None: as memory allows; 0: always the whole picture.
+        shape: the only (height, width) that the engine takes; None if it takes any.
+        tile: side of a square window in pixels; None is as memory allows; 0 is the whole picture.
+
+    Raises:
+        InputError: the tile is too small or no suitable multiple.
     """
     radius, multiple = geometry.receptive_radius, geometry.size_multiple
     if radius is None:
@@ -117,8 +120,8 @@ def windows_of(
         floats = geometry.floats_per_pixel + _HOST_COPIES * geometry.output_channels * (
             geometry.scale**2
         )
-        return Budget(radius, floats, multiple)
-    least = 2 * radius + multiple  # a window keeps something, aligned as it is
+        return MemoryBudget(radius, floats, multiple)
+    least = 2 * radius + multiple  # a window that keeps at least one multiple of pixels
     if tile and (tile < least or tile % multiple):
         raise InputError(
             f"tile {tile}: {model} needs {radius} pixels of context on each side, "
@@ -128,7 +131,7 @@ def windows_of(
 
 
 class _SquareWindows:
-    """Squares of one side; 0: the whole picture."""
+    """Square windows; a side of 0 is the whole picture."""
 
     def __init__(self, radius: int, multiple: int, side: int) -> None:
         self._radius, self._multiple, self._side = radius, multiple, side
@@ -139,7 +142,7 @@ class _SquareWindows:
 
 
 class _ExactWindows:
-    """Windows of the one size that an exported file takes."""
+    """Windows of the only size that an exported file takes."""
 
     def __init__(self, radius: int, multiple: int, model: str, shape: Size) -> None:
         self._radius, self._multiple, self._model, self._shape = radius, multiple, model, shape
@@ -151,14 +154,14 @@ class _ExactWindows:
         if any(p > w and w < least for p, w in zip(padded, self._shape)):
             raise InputError(
                 f"{self._model} was exported for {rows}x{columns} pixels (height x width), too "
-                f"small to put an image of {padded[0]}x{padded[1]} together of such tiles; export "
+                f"small for the tiles of an image of {padded[0]}x{padded[1]}; export "
                 f"it for sides from {least} up, or for any size"
             )
         return _grid(padded, self._shape, self._radius, self._multiple)
 
 
 class _WholePicture:
-    """One window, for networks of which each output pixel depends on the whole picture."""
+    """A single window, for networks whose output pixels depend on the whole picture."""
 
     def __init__(
         self, geometry: Geometry, model: str, shape: Optional[Size], tile: Optional[int]
@@ -178,7 +181,7 @@ class _WholePicture:
             rows, columns = self._shape or (0, 0)
             raise InputError(
                 f"{self._model} sees the whole picture and was exported for {rows}x{columns} "
-                f"pixels (height x width) alone, this image is {height}x{width}; export it for any "
+                f"pixels (height x width) only, this image is {height}x{width}; export it for any "
                 "size"
             )
         need = 4 * self._floats * height * width
@@ -209,9 +212,13 @@ def _round_up(side: int, multiple: int) -> int:
 
 
 def spans(length: int, window: int, radius: int, multiple: int = 1) -> list[Span]:
-    """Windows that cover a side of ``length``; every kept pixel has its context or the border.
+    """Return windows that cover a side, in which every kept pixel has its whole context.
 
-    They begin at multiples of ``multiple``, of which ``length`` and ``window`` are multiples too.
+    Args:
+        length: of the side in pixels, a multiple of ``multiple``.
+        window: length of a window, a multiple of ``multiple``.
+        radius: pixels of context; beyond the ends of the side none is needed.
+        multiple: windows begin at multiples of this.
     """
     if length <= window:
         return [Span(0, length, 0, length)]

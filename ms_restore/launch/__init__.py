@@ -1,1 +1,1 @@
-"""Starting several ranks: by an HCCL rank table on Ascend, or by msrun anywhere."""
+"""Launching of several ranks, by an HCCL rank table on Ascend or by msrun anywhere."""

@@ -1,4 +1,4 @@
-"""EngineOptions several ranks: started together, ended together, the first that fails is named."""
+"""Running of several ranks, which start and end together; the first that fails is reported."""
 
 from __future__ import annotations
 
@@ -23,16 +23,22 @@ from ms_restore.errors import InputError
 from ms_restore.launch import rank_table
 from ms_restore.report.terminal import say
 
-_POLL = 0.2  # seconds between two looks at the ranks
-_GRACE = 10.0  # seconds that a rank has to end after SIGTERM
-_SAVING = 600.0  # seconds that ranks have to save when the user ends the job
+_POLL_SECONDS = 0.2  # between two checks of the processes
+_GRACE_SECONDS = 10.0  # for a rank to end after SIGTERM
+_SAVING_SECONDS = 600.0  # for the ranks to save when the user ends the job
 
 
 @dataclasses.dataclass
 class Rank:
-    """A process to be started; ``environment`` comes on top of this one's.
+    """A process to be started.
 
-    ``msrun``: it is no rank itself but starts some, whose logs are worker_N.log beside its own.
+    Attributes:
+        number: of the rank.
+        command: the process's command line.
+        environment: variables that are added to this process's environment.
+        log: file for the output.
+        msrun: whether the process is msrun, which starts ranks of its own; their logs are
+            worker_N.log in the folder of ``log``.
     """
 
     number: int
@@ -41,15 +47,26 @@ class Rank:
     log: Path
     msrun: bool = False
 
-    def shown(self) -> str:
+    def shell_line(self) -> str:
+        """Return the line that starts the process in a shell."""
         words = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
         return f"{' '.join(words)} {shlex.join(self.command)} > {shlex.quote(str(self.log))} 2>&1"
 
 
-def by_table(
+def ranks_by_table(
     path: Path, command: list[str], logs: Path, server: Optional[str] = None
 ) -> list[Rank]:
-    """The ranks of this server, as the table has them."""
+    """Return the ranks of this server in a rank table.
+
+    Args:
+        path: file of the rank table.
+        command: command line of every rank.
+        logs: folder for the logs.
+        server: the server's id in the table; None finds it by this machine's addresses.
+
+    Raises:
+        InputError: the table cannot be read, or does not list this server.
+    """
     devices = rank_table.read(path)
     return [
         Rank(
@@ -63,20 +80,20 @@ def by_table(
             },
             logs / f"rank_{device.rank}.log",
         )
-        for device in rank_table.here(devices, server)
+        for device in rank_table.server_devices(devices, server)
     ]
 
 
 def run(ranks: list[Rank]) -> int:
-    """Run all until they end; the exit code of the first that fails, whose log is named.
+    """Run all ranks until they end, and return the exit code, 0 if none failed.
 
-    When one fails, or a signal comes, the others are ended. After a signal the ranks have ten
-    minutes to save what they have.
+    When a rank fails, its log is reported, the others are stopped, and the exit code is its own.
+    When this process gets SIGINT or SIGTERM, the ranks are stopped and have ten minutes to save.
     """
     for rank in ranks:
         rank.log.parent.mkdir(parents=True, exist_ok=True)
     processes = []
-    with contextlib.ExitStack() as files, _signals() as asked:
+    with contextlib.ExitStack() as files, _signals() as received:
         try:
             for rank in ranks:
                 log = files.enter_context(rank.log.open("wb"))
@@ -89,20 +106,20 @@ def run(ranks: list[Rank]) -> int:
                         start_new_session=True,  # Ctrl-C comes through this process alone
                     )
                 )
-            return _watch(ranks, processes, asked)
+            return _watch(ranks, processes, received)
         finally:
-            _end(processes, _GRACE)
+            _stop(processes, _GRACE_SECONDS)
 
 
-def _watch(ranks: list[Rank], processes: list[Any], asked: list[int]) -> int:
-    started: dict[int, int] = {}  # process and number of the ranks that msrun started
+def _watch(ranks: list[Rank], processes: list[Any], received: list[int]) -> int:
+    started: dict[int, int] = {}  # process ids and rank numbers of the ranks that msrun started
     while True:
         for rank, process in zip(ranks, processes):
             if rank.msrun:
                 started.update({child.pid: n for n, child in _workers(process.pid).items()})
         codes = [process.poll() for process in processes]
         failed = [n for n, code in enumerate(codes) if code not in (None, 0)]
-        if asked:
+        if received:
             say("ending all ranks, which save first")
             saving = [
                 worker
@@ -114,38 +131,39 @@ def _watch(ranks: list[Rank], processes: list[Any], asked: list[int]) -> int:
             for worker in saving:
                 with contextlib.suppress(psutil.Error):
                     worker.terminate()
-            until = time.monotonic() + _SAVING
-            while any(map(_runs, saving)) and time.monotonic() < until:
-                time.sleep(_POLL)  # not for msrun itself, which goes on waiting for its scheduler
-            return 128 + asked[0]
-        found = _failed_of_msrun(ranks, started)
+            deadline = time.monotonic() + _SAVING_SECONDS
+            # does not wait for msrun itself, which keeps waiting for its scheduler
+            while any(map(_is_running, saving)) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            return 128 + received[0]
+        found = _failed_msrun_rank(ranks, started)
         if failed or found:
             rank, code = found or (ranks[failed[0]], codes[failed[0]])
-            say(f"rank {rank.number} failed ({_meaning(code)}); its log: {rank.log}")
+            say(f"rank {rank.number} failed ({_describe_exit(code)}); its log: {rank.log}")
             for line in _last_lines(rank.log):
                 say(f"  {line}")
             return code if code > 0 else 128 - code
         if all(code == 0 for code in codes):
             return 0
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
 
 
 def _workers(msrun: int) -> dict[int, psutil.Process]:
-    """The ranks that msrun started on this host, by number."""
+    """Return the processes of the ranks that msrun started on this host, by number."""
     found: dict[int, psutil.Process] = {}
     with contextlib.suppress(psutil.Error):
         children = psutil.Process(msrun).children()
-        for child in sorted(children, key=psutil.Process.create_time):  # the logs' tails come last
+        for child in sorted(children, key=psutil.Process.create_time):  # log tails start last
             environment = child.environ()
             if environment.get("MS_ROLE") == "MS_WORKER":
                 found.setdefault(int(environment["RANK_ID"]), child)
     return found
 
 
-def _failed_of_msrun(ranks: list[Rank], started: dict[int, int]) -> Optional[tuple[Rank, int]]:
-    """The first rank of msrun that failed and its exit code, which stand in msrun's own log.
+def _failed_msrun_rank(ranks: list[Rank], started: dict[int, int]) -> Optional[tuple[Rank, int]]:
+    """Return the first rank of msrun that failed and its exit code, from msrun's log, or None.
 
-    msrun itself then waits for its scheduler, which waits for the lost rank, for minutes.
+    msrun itself would go on for minutes, as its scheduler waits for the lost rank.
     """
     for rank in ranks:
         text = rank.log.read_text(encoding="utf-8", errors="replace") if rank.msrun else ""
@@ -157,8 +175,8 @@ def _failed_of_msrun(ranks: list[Rank], started: dict[int, int]) -> Optional[tup
     return None
 
 
-def _runs(process: psutil.Process) -> bool:
-    """Whether it still does; one that ended may be there until its parent looks."""
+def _is_running(process: psutil.Process) -> bool:
+    """Return whether a process is running; one that ended stays a zombie until its parent waits."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -166,14 +184,14 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _wait(processes: list[Any], seconds: float) -> None:
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.1, until - time.monotonic()))
+            process.wait(max(0.1, deadline - time.monotonic()))
 
 
-def _end(processes: list[Any], grace: float) -> None:
-    """Ask the processes to end, and after the grace end them and what they started."""
+def _stop(processes: list[Any], grace: float) -> None:
+    """Terminate the processes, and after ``grace`` seconds kill them and their children."""
     for process in processes:
         if process.poll() is None:
             process.terminate()
@@ -186,21 +204,21 @@ def _end(processes: list[Any], grace: float) -> None:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """The signals that came in this block and would have ended this process."""
-    came: list[int] = []
+    """Collect SIGINT and SIGTERM in the block, instead of being ended by them."""
+    received: list[int] = []
 
     def note(number: int, frame: Optional[FrameType]) -> None:
-        came.append(number)
+        received.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _meaning(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"exit code {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
 
 
@@ -209,7 +227,7 @@ def _last_lines(log: Path, count: int = 3) -> list[str]:
     return [line for line in lines if line.strip()][-count:]
 
 
-def by_msrun(
+def ranks_by_msrun(
     workers: int,
     command: list[str],
     logs: Path,
@@ -219,13 +237,26 @@ def by_msrun(
     master_addr: str = "127.0.0.1",
     master_port: int = 8118,
 ) -> list[Rank]:
-    """msrun as the one process to watch; it starts ``workers`` ranks on each of ``nodes`` hosts."""
+    """Return msrun as the only process to run, which starts the ranks of this host.
+
+    Args:
+        workers: number of ranks on each host.
+        command: command line of every rank.
+        logs: folder for the logs.
+        nodes: number of hosts.
+        node_rank: number of this host, from 0.
+        master_addr: address of host 0.
+        master_port: port of msrun's scheduler on host 0.
+
+    Raises:
+        InputError: a number is not as described, or the port is in use.
+    """
     if workers < 1 or nodes < 1 or not 0 <= node_rank < nodes:
         raise InputError(
             f"{workers} workers, {nodes} nodes, node_rank {node_rank}: expected at least 1 of each "
             "and a node_rank below the number of nodes"
         )
-    if node_rank == 0 and not _free(master_port):
+    if node_rank == 0 and not _is_free(master_port):
         raise InputError(
             f"port {master_port} is in use (another job?); choose another with --master_port"
         )
@@ -243,11 +274,11 @@ def by_msrun(
     return [Rank(0, [*msrun, *command], {"PATH": path}, logs / "msrun.log", msrun=True)]
 
 
-def _free(port: int) -> bool:
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            tried.bind(("", port))
+            trial.bind(("", port))
         except OSError:
             return False
     return True

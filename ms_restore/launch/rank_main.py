@@ -1,4 +1,4 @@
-"""What each rank runs: ``ms-restore train``, as the script that msrun asks for."""
+"""Script that each rank of msrun runs, as msrun needs a file: ``ms-restore train``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""HCCL rank tables, version 1.0: which device of which server is which rank.
+"""HCCL rank tables, version 1.0, which assign the devices of servers to ranks.
 
 https://www.mindspore.cn/docs/en/master/model_train/parallel/rank_table.html
 """
@@ -18,12 +18,18 @@ from ms_restore.errors import InputError, comma_list
 from ms_restore.files import atomic_write
 
 VERSION = "1.0"
-HCCN = Path("/etc/hccn.conf")  # where Ascend's driver keeps the devices' addresses
+HCCN = Path("/etc/hccn.conf")  # file of Ascend's driver with the devices' addresses
 
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """One rank: its number, the server it is on, and its device there."""
+    """The device of a rank.
+
+    Attributes:
+        rank: number of the rank.
+        server: id of the server.
+        device: number of the device in the server.
+    """
 
     rank: int
     server: str
@@ -31,7 +37,10 @@ class Device:
 
 
 def read(path: Path) -> list[Device]:
-    """The ranks of a table, by number; InputError, a line for each thing that is wrong with it."""
+    """Return the devices of a rank table in the order of their ranks.
+
+    Raises InputError with a line for each problem with the file.
+    """
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -53,13 +62,14 @@ def read(path: Path) -> list[Device]:
             f"rank table {path}: not of the layout server_count, server_list, device with rank_id "
             f"and device_id ({type(error).__name__}: {error})"
         ) from None
-    problems = _problems(devices, count, len(table["server_list"]))
+    problems = _find_problems(devices, count, len(table["server_list"]))
     if problems:
         raise InputError(*(f"rank table {path}: {problem}" for problem in problems))
     return sorted(devices, key=lambda device: device.rank)
 
 
-def _problems(devices: list[Device], server_count: int, servers: int) -> list[str]:
+def _find_problems(devices: list[Device], server_count: int, servers: int) -> list[str]:
+    """Return a line for each inconsistency of a table."""
     found = []
     if server_count != servers:
         found.append(f"server_count is {server_count}, but server_list has {servers}")
@@ -73,12 +83,15 @@ def _problems(devices: list[Device], server_count: int, servers: int) -> list[st
     places = [f"{device.device} of {device.server}" for device in devices]
     twice = sorted({place for place in places if places.count(place) > 1})
     if twice:
-        found.append(f"device {comma_list(twice)} is there twice")
+        found.append(f"device {comma_list(twice)} is listed twice")
     return found
 
 
-def here(devices: list[Device], server: Optional[str] = None) -> list[Device]:
-    """The ranks of this server, which is known by one of its addresses or by name."""
+def server_devices(devices: list[Device], server: Optional[str] = None) -> list[Device]:
+    """Return the devices of this server, found by its name and addresses or by ``server``.
+
+    Raises InputError where the table does not list it.
+    """
     names = {server} if server else addresses()
     own = [device for device in devices if device.server in names]
     if not own:
@@ -90,7 +103,7 @@ def here(devices: list[Device], server: Optional[str] = None) -> list[Device]:
 
 
 def addresses() -> set[str]:
-    """This machine's names and addresses."""
+    """Return this machine's host names and addresses."""
     names = {"localhost", "127.0.0.1", socket.gethostname()}
     try:
         listing = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True)
@@ -101,8 +114,18 @@ def addresses() -> set[str]:
 
 
 def write(path: Path, devices: str, server: Optional[str] = None, hccn: Path = HCCN) -> Path:
-    """Write the table of this server's devices, such as "0-7" or "0,2", and return its path."""
-    numbers = _numbers(devices)
+    """Write a rank table of devices of this server, and return its path.
+
+    Args:
+        path: file to write.
+        devices: numbers of the devices, such as "0-7" or "0,2".
+        server: the server's id in the table; None is one of this machine's addresses.
+        hccn: configuration file of Ascend's driver.
+
+    Raises:
+        InputError: a device is unknown or repeated, or a file cannot be read or written.
+    """
+    numbers = _parse_devices(devices)
     try:
         text = hccn.read_text(encoding="utf-8")
     except OSError as error:
@@ -122,7 +145,7 @@ def write(path: Path, devices: str, server: Optional[str] = None, hccn: Path = H
         "server_count": "1",
         "server_list": [
             {
-                "server_id": server or _address(),
+                "server_id": server or _reachable_address(),
                 "device": [
                     {
                         "device_id": str(number),
@@ -141,7 +164,7 @@ def write(path: Path, devices: str, server: Optional[str] = None, hccn: Path = H
     return path
 
 
-def _numbers(text: str) -> list[int]:
+def _parse_devices(text: str) -> list[int]:
     numbers: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
@@ -150,12 +173,12 @@ def _numbers(text: str) -> list[int]:
         first = int(match.group(1))
         numbers += range(first, int(match.group(2) or first) + 1)
     if not numbers or len(set(numbers)) != len(numbers):
-        raise InputError(f"devices {text!r}: a device is there twice, or none is")
+        raise InputError(f"devices {text!r}: a device is listed twice, or none is listed")
     return numbers
 
 
-def _address() -> str:
-    """An address of this machine that others can reach, if it has one."""
+def _reachable_address() -> str:
+    """Return an IPv4 address of this machine that others can reach, or 127.0.0.1."""
     found = []
     for name in addresses():
         try:

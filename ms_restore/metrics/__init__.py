@@ -1,1 +1,1 @@
-"""PSNR and SSIM, and the named protocols under which figures are published."""
+"""PSNR and SSIM, and the named protocols under which results are published."""

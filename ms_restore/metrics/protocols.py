@@ -1,6 +1,6 @@
-"""Protocols: a figure without its protocol is worthless, so each has a name.
+"""Scoring protocols, each with a name, as a score means little without its protocol.
 
-The same super-resolved images of Set5 score over 2 dB more on Y than on RGB.
+For example, super-resolved images of Set5 score over 2 dB more on Y than on RGB.
 """
 
 from __future__ import annotations
@@ -21,10 +21,15 @@ _SSIM_WINDOW = 11
 class ScoringProtocol:
     """How a restored image is compared with the original, both on a scale of 0 to 255.
 
-    ``space``: "y" (limited-range BT.601 luma, not rounded) or "all" (every channel).
-    ``border``: pixels cut off on every side, ``border_scales * scale + border_pixels``.
-    ``rounded``: the restored image is rounded to 8 bit first; else it is only clipped.
-    ``original_rounded``: the original too, where it has more.
+    ``border_scales * scale + border_pixels`` pixels are cut off on every side.
+
+    Attributes:
+        description: of the protocol, for reports.
+        space: "y" (limited-range BT.601 luma, not rounded) or "all" (every channel).
+        rounded: round the restored image to 8 bit; otherwise it is only clipped.
+        border_scales: multiples of the scale that are cut off.
+        border_pixels: pixels that are cut off in addition.
+        original_rounded: round the original to 8 bit too.
     """
 
     description: str
@@ -35,24 +40,29 @@ class ScoringProtocol:
     original_rounded: bool = False
 
     def border(self, scale: int) -> int:
+        """Return the number of pixels that are cut off on every side."""
         return self.border_scales * scale + self.border_pixels
 
     def smallest(self, scale: int) -> int:
-        """The least side that can be scored, a multiple of ``scale``: one SSIM window."""
+        """Return the least side that can be scored: an SSIM window, and a multiple of ``scale``."""
         return -(-(_SSIM_WINDOW + 2 * self.border(scale)) // scale) * scale
 
     def measure(self, x_hat: np.ndarray, x: np.ndarray, scale: int) -> dict[str, float]:
-        """{"psnr": dB, "ssim": 0..1} of (H, W, C) images in [0, 1]; ValueError if sizes differ."""
+        """Return {"psnr": dB, "ssim": up to 1} of images (H, W, C) in [0, 1].
+
+        Raises ValueError if their shapes differ.
+        """
         restored, original = self._compared(x_hat, x, scale)
         return {"psnr": psnr(restored, original), "ssim": ssim(restored, original)}
 
     def psnr(self, x_hat: np.ndarray, x: np.ndarray, scale: int) -> float:
-        """The PSNR alone, which is many times faster than with SSIM."""
+        """Return the PSNR in dB as ``measure`` does; without SSIM it is many times faster."""
         return psnr(*self._compared(x_hat, x, scale))
 
     def _compared(
         self, x_hat: np.ndarray, x: np.ndarray, scale: int
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the restored and the original image as they are compared, in [0, 255]."""
         if x_hat.shape != x.shape:
             raise ValueError(f"restored image is {x_hat.shape} but the original is {x.shape}")
         restored = np.clip(x_hat.astype(np.float64), 0, 1) * 255
@@ -81,7 +91,7 @@ N2N_RGB = ScoringProtocol("RGB, whole image, 8 bit, as Noise2Noise's authors sco
 
 
 def protocol_named(name: str) -> ScoringProtocol:
-    """Return the protocol of a registered name, or of ``package.module:NAME``.
+    """Return the protocol with a registered name, or that of ``package.module:NAME``.
 
     Raises InputError for an unknown name.
     """

@@ -1,4 +1,4 @@
-"""PSNR, SSIM and luma, in floating point."""
+"""PSNR, SSIM and luma in floating-point arithmetic."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from skimage.metrics import structural_similarity
 
 
 def psnr(x_hat: np.ndarray, x: np.ndarray, peak: float = 255.0) -> float:
-    """Peak signal-to-noise ratio in dB: 10 log10(peak^2 / mean((x_hat - x)^2)); inf if equal."""
+    """Return the peak signal-to-noise ratio 10 log10(peak^2 / mean((x_hat - x)^2)) in dB.
+
+    ``peak`` is the largest value of the images' scale. Equal images give infinity.
+    """
     error = float(np.mean((x_hat.astype(np.float64) - x.astype(np.float64)) ** 2))
     return float("inf") if error == 0 else 10 * float(np.log10(peak**2 / error))
 
 
 def ssim(x_hat: np.ndarray, x: np.ndarray, peak: float = 255.0) -> float:
-    """Structural similarity of (H, W) or (H, W, C), both sides at least 11 pixels.
+    """Return the structural similarity of two images (H, W) or (H, W, C), at most 1.
 
-    Wang et al. 2004: Gaussian window 11x11 of deviation 1.5, K1 = 0.01, K2 = 0.03, windows inside
-    the image only, mean over channels.
+    After Wang et al. 2004: Gaussian windows of 11x11 pixels and standard deviation 1.5, K1 = 0.01,
+    K2 = 0.03, only windows inside the image, mean over channels. Sides are at least 11 pixels, and
+    ``peak`` is the largest value of the images' scale.
     """
     return float(
         structural_similarity(
@@ -32,7 +36,10 @@ def ssim(x_hat: np.ndarray, x: np.ndarray, peak: float = 255.0) -> float:
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
-    """Y of limited-range BT.601, in [16, 235], from (H, W, 1 or 3) in [0, 255]; not rounded."""
+    """Return the limited-range BT.601 luma (H, W), in [16, 235] and not rounded.
+
+    ``rgb`` is (H, W, 1 or 3) in [0, 255].
+    """
     if rgb.shape[2] == 1:
         return 16 + rgb[:, :, 0].astype(np.float64) * (219 / 255)
     return 16 + rgb.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255

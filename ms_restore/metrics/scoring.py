@@ -1,4 +1,4 @@
-"""Scoring a restoration on a source of clean images."""
+"""Scoring of a restoration on the images of a source."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from ms_restore.errors import InputError
 from ms_restore.images.arrays import to_float
 from ms_restore.metrics.protocols import ScoringProtocol
 
-_FIGURES = ["psnr", "ssim", "baseline_psnr", "baseline_ssim"]  # of ``score``
+_FIGURES = ["psnr", "ssim", "baseline_psnr", "baseline_ssim"]  # keys of a score
 
 
 @dataclasses.dataclass
-class Trial:
-    """One image of a source: clean x, degraded y, restored x_hat, (H, W, C); y as it was made."""
+class RestoredImage:
+    """An image of a source, degraded and restored.
+
+    Attributes:
+        name: of the image.
+        x: clean image (H, W, C), float32 in [0, 1].
+        y: degraded image (h, w, c), in the dtype that the degradation or the source gives.
+        x_hat: restored image (H, W, C), float32 in [0, 1].
+    """
 
     name: str
     x: np.ndarray
@@ -27,18 +34,27 @@ class Trial:
     x_hat: np.ndarray
 
 
-def trials(
+def restored_images(
     restore: Callable[[np.ndarray], np.ndarray],
     degradation: Degradation,
     source: ImageSource,
     seed: int,
-) -> Iterator[Trial]:
-    """Degrade and restore every image; x and x_hat are float32 in [0, 1].
+) -> Iterator[RestoredImage]:
+    """Degrade and restore the images of a source, and yield them one by one.
 
-    Of several ranks each takes its share of the images; ``gathered`` puts the scores together.
-    A low-resolution image that is stored with the source takes the place of a made one.
-    What is random about it depends on ``seed`` and the image's name alone.
-    Images are cropped at the right and bottom to multiples of the degradation's scale.
+    With several ranks, each takes its share of the images; ``gather_scores`` joins the scores.
+    Images are cropped at the right and bottom to multiples of the degradation's scale. Where the
+    source stores degraded images, those are used; random numbers of the others depend only on
+    ``seed`` and the image's name.
+
+    Args:
+        restore: returns x_hat (H, W, C) for y (h, w, c), both float32 in [0, 1].
+        degradation: makes y from x.
+        source: the clean images.
+        seed: of the degradation's random numbers.
+
+    Raises:
+        InputError: a stored degraded image has another size than the degradation gives.
     """
     ranks = parallel.ranks()
     for index, name in list(enumerate(source.names))[ranks.rank :: ranks.count]:
@@ -47,28 +63,31 @@ def trials(
         pixels = pixels[:height, :width]
         y = source.degraded(index)
         if y is None:
-            y = degradation(pixels, seeds.of_name(seed, name))
+            y = degradation(pixels, seeds.image_rng(seed, name))
         elif (y.shape[0] * degradation.scale, y.shape[1] * degradation.scale) != (height, width):
             raise InputError(
                 f"{source.description}: the low-resolution {name} stored there is "
                 f"{y.shape[1]}x{y.shape[0]}, which is not 1/{degradation.scale} of the image; "
                 "prepare the images for this model"
             )
-        yield Trial(name, to_float(pixels), y, restore(to_float(y)))
+        yield RestoredImage(name, to_float(pixels), y, restore(to_float(y)))
 
 
 def score(
-    trial: Trial, baseline: np.ndarray, protocol: ScoringProtocol, scale: int
+    image: RestoredImage, baseline: np.ndarray, protocol: ScoringProtocol, scale: int
 ) -> dict[str, Any]:
-    """{"name", "psnr", "ssim", "baseline_psnr", "baseline_ssim"} under the protocol."""
-    ours = protocol.measure(trial.x_hat, trial.x, scale)
-    customary = protocol.measure(baseline, trial.x, scale)
-    renamed = {f"baseline_{figure}": value for figure, value in customary.items()}
-    return {"name": trial.name, **ours, **renamed}
+    """Return the scores of an image and of its baseline under a protocol.
+
+    The keys are "name", "psnr" and "baseline_psnr" in dB, "ssim" and "baseline_ssim".
+    """
+    ours = protocol.measure(image.x_hat, image.x, scale)
+    baselines = protocol.measure(baseline, image.x, scale)
+    renamed = {f"baseline_{figure}": value for figure, value in baselines.items()}
+    return {"name": image.name, **ours, **renamed}
 
 
-def gathered(scores: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
-    """The scores of all ranks, in the order of the names, on every rank; none is counted twice."""
+def gather_scores(scores: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+    """Return the scores of all ranks, on every rank, in the order of the names."""
     own = {row["name"]: row for row in scores}
     figures = _FIGURES if not scores else [key for key in scores[0] if key != "name"]
     table = np.array([[own[n][k] if n in own else 0.0 for k in figures] for n in names])
@@ -76,16 +95,16 @@ def gathered(scores: list[dict[str, Any]], names: list[str]) -> list[dict[str, A
     return [{"name": name, **dict(zip(figures, row.tolist()))} for name, row in zip(names, rows)]
 
 
-def means(scores: list[dict[str, Any]], groups: dict[str, list[str]]) -> dict[str, Any]:
-    """How many images each group of names has, and the mean of each figure over them."""
+def group_means(scores: list[dict[str, Any]], groups: dict[str, list[str]]) -> dict[str, Any]:
+    """Return for each group of names the number of its images, and the mean of each score."""
     own = {row["name"]: row for row in scores}
     return {
-        group: {"images": len(names), **mean([own[name] for name in names])}
+        group: {"images": len(names), **mean_scores([own[name] for name in names])}
         for group, names in groups.items()
     }
 
 
-def mean(scores: list[dict[str, Any]]) -> dict[str, float]:
-    """The mean of each figure over the images."""
+def mean_scores(scores: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the mean of each score over the images."""
     keys = [key for key in scores[0] if key != "name"]
     return {key: float(np.mean([row[key] for row in scores])) for key in keys}

@@ -1,1 +1,1 @@
-"""Networks: one ``nn.Cell`` a file, importing nothing else of this package; see ``contracts``."""
+"""Networks, each an ``nn.Cell`` in a file of its own; see ``contracts``."""

@@ -1,10 +1,10 @@
-"""DnCNN: residual denoising with batch normalisation, and its folded form without.
+"""DnCNN, residual denoising with batch normalisation, and its folded form without it.
 
 Zhang, Zuo, Chen, Meng, Zhang, "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image
 Denoising", IEEE TIP 2017, arXiv 1608.03981.
 
-Differs from the paper: the scale of batch normalisation starts at most 0.025 from zero, so that the
-untrained network leaves the image nearly as it is.
+Differs from the paper: the scale of batch normalisation is initialised at most 0.025 from zero, so
+that the untrained network hardly changes the image.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ _LARGEST_GAMMA = 0.025
 
 
 class DnCNN(nn.Cell):
-    """x_hat = y - R(y), R the noise: conv + ReLU, conv + batch norm + ReLU, ..., conv.
+    """The denoiser DnCNN: x_hat = y - R(y), where R predicts the noise.
+
+    R is conv + ReLU, then conv + batch norm + ReLU repeatedly, then conv.
 
     Args:
         channels: 1 (gray) or 3 (RGB).
-        layers: convolutions; 17 for one known noise level (S), 20 for blind denoising (B, 3).
-        filters: width.
-        batch_norm: after every convolution but the first and the last; without it the network is
-            the one that ``folded`` gives.
-        bias: of the convolutions; by default where there is no batch normalisation.
+        layers: number of convolutions; 17 for one known noise level (DnCNN-S), 20 for blind
+            denoising (DnCNN-B and DnCNN-3).
+        filters: number of filters in each layer.
+        batch_norm: use batch normalisation after every convolution but the first and the last;
+            without it, the network is the one that ``folded`` returns.
+        bias: use biases in the convolutions; None does so without batch normalisation.
 
     Inputs: y (N, channels, H, W) float32 in [0, 1], noise not clipped.
     Outputs: x_hat, of the same shape, not clipped.
@@ -60,13 +63,15 @@ class DnCNN(nn.Cell):
         self.last = _conv(filters, channels, biased)
 
     def construct(self, y: Tensor) -> Tensor:
+        """Return x_hat (N, channels, H, W) for y (N, channels, H, W)."""
         return y - self.last(self.middle(ops.relu(self.first(y))))
 
     def folded(self) -> DnCNN:
-        """The same function of an image, each batch normalisation merged into its convolution.
+        """Return the same function with each batch normalisation merged into its convolution.
 
-        With gamma, beta, mean m and variance v: w' = w g and b' = beta + (b - m) g, where
-        g = gamma / sqrt(v + eps). Computed in float64.
+        With the normalisation's gamma, beta, mean m and variance v, the convolution's weight w and
+        bias b become w' = w g and b' = beta + (b - m) g, where g = gamma / sqrt(v + eps). They are
+        computed in float64.
         """
         network = DnCNN(
             channels=self.channels,
@@ -99,7 +104,7 @@ class DnCNN(nn.Cell):
 
 
 class _Layer(nn.Cell):
-    """ReLU(norm(conv(x))), (N, filters, H, W) to the same."""
+    """A hidden layer ReLU(norm(conv(x)))."""
 
     def __init__(self, filters: int, batch_norm: bool, bias: bool) -> None:
         super().__init__()
@@ -111,6 +116,7 @@ class _Layer(nn.Cell):
             self.norm = nn.BatchNorm2d(filters, gamma_init=Tensor(gamma))
 
     def construct(self, x: Tensor) -> Tensor:
+        """Return the layer's output (N, filters, H, W) for x (N, filters, H, W)."""
         x = self.conv(x)
         if self.norm is not None:
             x = self.norm(x)

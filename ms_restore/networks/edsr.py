@@ -1,10 +1,11 @@
-"""EDSR: enhanced deep residual network for single-image super-resolution.
+"""EDSR, the enhanced deep residual network for single-image super-resolution.
 
 Lim, Son, Kim, Nah, Lee, "Enhanced Deep Residual Networks for Single Image Super-Resolution",
 CVPR Workshops 2017, arXiv 1707.02921.
 
-Differs from the paper: input and output are in [0, 1] instead of [0, 255]; one channel is allowed
-(the mean is then the luma of the RGB mean); ImageNet mean and standard deviation may normalise.
+Differs from the paper: input and output are in [0, 1] instead of [0, 255]; images may have one
+channel (whose mean is the luma of the RGB mean); ImageNet's mean and standard deviation can be used
+for normalisation.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-_STATISTICS = {  # RGB mean and standard deviation on [0, 1]
+_STATISTICS = {  # RGB mean and standard deviation of images in [0, 1]
     "div2k": ((0.4488, 0.4371, 0.4040), (1.0, 1.0, 1.0)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -23,17 +24,20 @@ _LUMA = (0.299, 0.587, 0.114)  # BT.601
 
 
 class EDSR(nn.Cell):
-    """x_hat = U(H(y) + B(H(y))), H a conv, B residual blocks without batch norm, U pixel shuffles.
+    """The super-resolution network EDSR: x_hat = U(H(y) + B(H(y))).
+
+    H is a convolution, B a sequence of residual blocks without batch normalisation, and U enlarges
+    by pixel shuffles.
 
     Args:
-        scale: 2, 3 or 4; x4 is two stages of x2.
+        scale: 2, 3 or 4; x4 enlarges by x2 twice.
         channels: 3 (RGB) or 1 (gray).
-        blocks: residual blocks; 32 in the paper's large model, 16 in its baseline.
-        filters: width; 256 and 64.
+        blocks: number of residual blocks; 32 in the paper's large model, 16 in its baseline.
+        filters: number of filters in each layer; 256 in the large model, 64 in the baseline.
         residual_scale: factor of each block's branch; 0.1 keeps wide networks stable, 1 in the
             baseline.
-        normalisation: what is subtracted (and divided by) before the first conv and undone after
-            the last: the RGB mean of "div2k" (paper), mean and deviation of "imagenet", or "none".
+        normalisation: statistics with which the input is normalised and the output restored: the
+            RGB mean of "div2k" (paper), mean and standard deviation of "imagenet", or "none".
 
     Inputs: y (N, channels, H, W) float32 in [0, 1].
     Outputs: x_hat (N, channels, scale * H, scale * W) float32, not clipped.
@@ -62,7 +66,7 @@ class EDSR(nn.Cell):
         for factor in {2: (2,), 3: (3,), 4: (2, 2)}[scale]:
             stages += [_conv(filters, filters * factor**2), nn.PixelShuffle(factor)]
             radius += 1
-        self.receptive_radius = radius + 1  # the last conv reaches a part of an input pixel
+        self.receptive_radius = radius + 1  # the last conv reaches less than an input pixel
         self.floats_per_pixel = 6 * filters * scale**2
         self.upsample = nn.SequentialCell(stages)
         self.tail = _conv(filters, channels)
@@ -74,13 +78,14 @@ class EDSR(nn.Cell):
         self.deviation = Tensor(deviation.reshape(1, channels, 1, 1))
 
     def construct(self, y: Tensor) -> Tensor:
+        """Return x_hat (N, channels, scale * H, scale * W) for y (N, channels, H, W)."""
         features = self.head((y - self.mean) / self.deviation)
         features = features + self.body_end(self.blocks(features))
         return self.tail(self.upsample(features)) * self.deviation + self.mean
 
 
 class _Block(nn.Cell):
-    """x + residual_scale * conv(ReLU(conv(x))), (N, filters, H, W) to the same."""
+    """A residual block x + residual_scale * conv(ReLU(conv(x)))."""
 
     def __init__(self, filters: int, residual_scale: float) -> None:
         super().__init__()
@@ -89,6 +94,7 @@ class _Block(nn.Cell):
         self.residual_scale = residual_scale
 
     def construct(self, x: Tensor) -> Tensor:
+        """Return the block's output (N, filters, H, W) for x (N, filters, H, W)."""
         branch = self.conv2(ops.relu(self.conv1(x)))
         if self.residual_scale != 1.0:
             branch = branch * self.residual_scale

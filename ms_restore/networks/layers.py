@@ -1,4 +1,4 @@
-"""What several networks are made of."""
+"""Layers that several networks share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from mindspore import Tensor, nn, ops
 
 
 class LeakyReLU(nn.Cell):
-    """x where it is positive, else slope * x.
+    """The leaky ReLU: x where it is positive, else slope * x.
 
-    Not as ``nn.LeakyReLU``, a maximum, whose gradient takes seven times as long on CPUs.
+    The gradient of MindSpore's ``nn.LeakyReLU``, a maximum, takes seven times as long on CPUs.
     """
 
     def __init__(self, slope: float) -> None:
@@ -16,4 +16,5 @@ class LeakyReLU(nn.Cell):
         self.slope = slope
 
     def construct(self, x: Tensor) -> Tensor:
+        """Return the activation, of x's shape."""
         return self.slope * x + (1 - self.slope) * ops.relu(x)

@@ -1,9 +1,9 @@
-"""The U-Net of Noise2Noise, and its form for MRI that keeps the measured frequencies.
+"""The U-Net of Noise2Noise.
 
 Lehtinen, Munkberg, Hasselgren, Laine, Karras, Aittala, Aila, "Noise2Noise: Learning Image
 Restoration without Clean Data", ICML 2018, arXiv 1803.04189.
 
-Differs from the paper: input and output are in [0, 1], the shift to [-0.5, 0.5] is inside.
+Differs from the paper: input and output are in [0, 1], as the network itself shifts to [-0.5, 0.5].
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from mindspore.common.initializer import Normal
 
 from ms_restore.networks.layers import LeakyReLU
 
-_LEVELS = 5  # of pooling
+_LEVELS = 5  # number of poolings
 _WIDTH = 48
-SLOPE = 0.1  # of the leaky ReLU
+SLOPE = 0.1  # of the leaky ReLU for negative values
 SHIFT = 0.5
 
 
 class Noise2Noise(nn.Cell):
-    """A U-Net of five levels with 3x3 convolutions, and the input image as the last skip.
+    """A U-Net of five levels with 3x3 convolutions, whose last skip connection is the input image.
 
     Args:
         channels: 3 (RGB) or 1 (gray).
-        width: filters of the encoder; the decoder has twice as many.
+        width: number of filters in the encoder's layers; the decoder's have twice as many.
 
     Inputs: y (N, channels, H, W) float32 in [0, 1], noise not clipped; H and W multiples of 32.
     Outputs: x_hat, of the same shape, not clipped.
@@ -35,7 +35,7 @@ class Noise2Noise(nn.Cell):
 
     scale = 1
     size_multiple = 2**_LEVELS
-    # 3x3 convolutions at each level, and the pixels that pooling and upsampling tie together
+    # 3x3 convolutions at each level, and the pixels that share a pooled or upsampled one
     receptive_radius = 2 + (2 + 4 + 8 + 16) + 32 + 2 * (16 + 8 + 4 + 2) + 3 + 2**_LEVELS - 1
 
     def __init__(self, *, channels: Literal[1, 3] = 3, width: int = _WIDTH) -> None:
@@ -48,12 +48,13 @@ class Noise2Noise(nn.Cell):
         self.pool = nn.MaxPool2d(2, 2)
         self.activation = LeakyReLU(SLOPE)
         inputs = [width] + [2 * width] * (_LEVELS - 2)
-        pairs = [_Pair(doubled, width, 2 * width, 2 * width) for doubled in inputs]
-        self.decoder = nn.CellList(pairs)
-        self.full = _Pair(2 * width, channels, 64 * width // _WIDTH, 32 * width // _WIDTH)
+        levels = [_UpsampleBlock(doubled, width, 2 * width, 2 * width) for doubled in inputs]
+        self.decoder = nn.CellList(levels)
+        self.full = _UpsampleBlock(2 * width, channels, 64 * width // _WIDTH, 32 * width // _WIDTH)
         self.last = _conv(32 * width // _WIDTH, channels, gain=1.0)
 
     def construct(self, y: Tensor) -> Tensor:
+        """Return x_hat (N, channels, H, W) for y (N, channels, H, W)."""
         y = y - SHIFT
         x = self.activation(self.first(y))
         skips: tuple[Tensor, ...] = (y,)
@@ -66,8 +67,11 @@ class Noise2Noise(nn.Cell):
         return self.last(self.full(x, y)) + SHIFT
 
 
-class _Pair(nn.Cell):
-    """Two convolutions of x, doubled by repeating its pixels, with a skip behind its channels.
+class _UpsampleBlock(nn.Cell):
+    """A level of the decoder: x is doubled in size, joined with a skip connection and convolved.
+
+    The size is doubled by repeating pixels, the skip's channels come after those of x, and two
+    convolutions follow.
 
     Inputs: x (N, doubled, H, W), skip (N, skipped, 2 H, 2 W).
     Outputs: (N, outputs, 2 H, 2 W).
@@ -79,10 +83,11 @@ class _Pair(nn.Cell):
         self.conv1 = _conv(doubled + skipped, between)
         self.conv2 = _conv(between, outputs)
         self.activation = LeakyReLU(SLOPE)
-        self.conv_doubled = _ConvDoubled(doubled)  # these two compute conv1
+        self.conv_doubled = _UpsampledConv(doubled)  # this and the next compute conv1
         self.conv_skipped = ops.Conv2D(between, 3, pad_mode="pad", pad=1)
 
     def construct(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Return (N, outputs, 2 H, 2 W) for x (N, doubled, H, W) and its skip connection."""
         weight = self.conv1.weight.astype(skip.dtype)
         x = self.conv_doubled(x, weight[:, : self.doubled])
         x = x + self.conv_skipped(skip, weight[:, self.doubled :])
@@ -90,11 +95,11 @@ class _Pair(nn.Cell):
         return self.activation(self.conv2(x))
 
 
-class _ConvDoubled(nn.Cell):
-    """The 3x3 convolution of an image that is doubled by repeating its pixels, padded by zeros.
+class _UpsampledConv(nn.Cell):
+    """The zero-padded 3x3 convolution of an image that is doubled in size by repeating its pixels.
 
-    Without doubling: each pixel of x adds to 4x4 pixels what the kernel makes of its 2x2 copies,
-    in 16 products instead of 36.
+    It is computed without doubling, as a transposed convolution with a 4x4 kernel: each pixel of x
+    takes 16 products, instead of 36 for its 2x2 copies.
 
     Inputs: x (N, C, H, W), weight (O, C, 3, 3).
     Outputs: (N, O, 2 H, 2 W).
@@ -104,9 +109,10 @@ class _ConvDoubled(nn.Cell):
         super().__init__()
         self.transposed = ops.Conv2DTranspose(channels, 4, pad_mode="pad", pad=1, stride=2)
         along = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
-        self.spread = Tensor(np.kron(along, along).T)  # a 3x3 kernel to a 4x4 one
+        self.spread = Tensor(np.kron(along, along).T)  # 3x3 kernel to 4x4 kernel
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return (N, O, 2 H, 2 W) for x (N, C, H, W) and the 3x3 kernels (O, C, 3, 3)."""
         outputs, channels = weight.shape[:2]
         wide = ops.matmul(weight.reshape(-1, 9), self.spread.astype(weight.dtype))
         wide = wide.reshape(outputs, channels, 4, 4).swapaxes(0, 1)

@@ -1,10 +1,10 @@
-"""The U-Net of Learning to See in the Dark: a raw mosaic in, an sRGB picture out.
+"""The U-Net of Learning to See in the Dark, from a raw mosaic to an sRGB picture.
 
 Chen, Chen, Xu, Koltun, "Learning to See in the Dark", CVPR 2018, arXiv 1805.01934.
 
-Differs from the authors' program: the channels before the last rearrangement are in PyTorch's order
-(colour, row, column), TensorFlow's depth-to-space has (row, column, colour); the first weights keep
-the variance from layer to layer (He et al.), so that small runs learn colours soon.
+Differs from the authors' program: the channels before the last rearrangement are in the order
+(colour, row, column) of PyTorch instead of TensorFlow's (row, column, colour); the initial weights
+keep the variance from layer to layer (He et al.), so that short runs learn colours soon.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from mindspore.common.initializer import Normal
 
 from ms_restore.networks.layers import LeakyReLU
 
-_LEVELS = 4  # of pooling
-SLOPE = 0.2  # of the leaky ReLU
+_LEVELS = 4  # number of poolings
+SLOPE = 0.2  # of the leaky ReLU for negative values
 _GAIN = (2 / (1 + SLOPE**2)) ** 0.5  # He et al., arXiv 1502.01852: keeps the variance
 
 
 class SID(nn.Cell):
-    """A U-Net of four levels; its last convolution gives the pixels of a block for each position.
+    """A U-Net of four levels, whose last convolution gives the pixels of each packed block.
 
     Args:
-        channels: 4 for a Bayer mosaic packed by 2x2 blocks, 9 for X-Trans packed by 3x3.
-        width: filters at full size, doubled at each level.
-        up_bias: whether the transposed convolutions have a bias, as in a PyTorch port.
+        channels: 4 for a Bayer mosaic packed in 2x2 blocks, 9 for X-Trans packed in 3x3 blocks.
+        width: number of filters at full size, doubled at each level.
+        up_bias: use biases in the transposed convolutions, as a PyTorch port does.
 
     Inputs: y (N, channels, H, W) float32 in [0, 1], linear, amplified by the exposure ratio; H and
         W multiples of 16.
@@ -36,7 +36,7 @@ class SID(nn.Cell):
 
     output_channels = 3
     size_multiple = 2**_LEVELS
-    # two 3x3 convolutions at each level, down and up, and the pixels that pooling ties together
+    # two 3x3 convolutions at each level, down and up, and the pixels that share a pooled one
     receptive_radius = 2 * (2 ** (_LEVELS + 1) - 1) + 2 * (2**_LEVELS - 1) + 2**_LEVELS - 1
 
     def __init__(
@@ -47,15 +47,16 @@ class SID(nn.Cell):
         self.scale = {4: 2, 9: 3}[channels]
         self.floats_per_pixel = 8 * width
         widths = [width * 2**level for level in range(_LEVELS + 1)]
-        self.encoder = nn.CellList([_Pair(a, b) for a, b in zip([channels, *widths], widths)])
+        self.encoder = nn.CellList([_ConvPair(a, b) for a, b in zip([channels, *widths], widths)])
         self.pool = nn.MaxPool2d(2, 2)
         coarser = list(zip(widths[:0:-1], widths[-2::-1]))
-        self.up = nn.CellList([_doubling(a, b, up_bias) for a, b in coarser])
-        self.decoder = nn.CellList([_Pair(a, b) for a, b in coarser])
+        self.up = nn.CellList([_upsampling(a, b, up_bias) for a, b in coarser])
+        self.decoder = nn.CellList([_ConvPair(a, b) for a, b in coarser])
         self.last = _conv(width, self.output_channels * self.scale**2, 1, gain=1.0)
         self.rearrange = nn.PixelShuffle(self.scale)
 
     def construct(self, y: Tensor) -> Tensor:
+        """Return x_hat (N, 3, scale * H, scale * W) for y (N, channels, H, W)."""
         x = self.encoder[0](y)
         skips: tuple[Tensor, ...] = ()
         for level in range(_LEVELS):
@@ -68,8 +69,8 @@ class SID(nn.Cell):
         return self.rearrange(self.last(x))
 
 
-class _Pair(nn.Cell):
-    """Two convolutions, (N, inputs, H, W) to (N, outputs, H, W)."""
+class _ConvPair(nn.Cell):
+    """Two convolutions with activations."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -78,11 +79,12 @@ class _Pair(nn.Cell):
         self.activation = LeakyReLU(SLOPE)
 
     def construct(self, x: Tensor) -> Tensor:
+        """Return (N, outputs, H, W) for x (N, inputs, H, W)."""
         return self.activation(self.conv2(self.activation(self.conv1(x))))
 
 
-def _doubling(inputs: int, outputs: int, bias: bool) -> nn.Conv2dTranspose:
-    """(N, inputs, H, W) to (N, outputs, 2 H, 2 W), each pixel to 2x2 of its own."""
+def _upsampling(inputs: int, outputs: int, bias: bool) -> nn.Conv2dTranspose:
+    """Return a convolution to (N, outputs, 2 H, 2 W), which turns each pixel into 2x2."""
     first = Normal(inputs**-0.5)
     return nn.Conv2dTranspose(
         inputs, outputs, 2, stride=2, pad_mode="valid", has_bias=bias, weight_init=first

@@ -1,1 +1,1 @@
-"""Writing MindRecord sets from images, HDF5, NIfTI volumes, pickles and raw files."""
+"""Preparation of MindRecord sets from images, HDF5 files, NIfTI volumes, pickles and raw files."""

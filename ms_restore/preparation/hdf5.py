@@ -1,7 +1,8 @@
-"""HDF5 files of the common PyTorch port of DnCNN, as what a prepared folder is made of.
+"""HDF5 files of the common PyTorch port of DnCNN, as a source of prepared sets.
 
-One dataset a patch (train.h5) or a whole image (val.h5), named "0", "1", ..., or "0_aug_1": float
-(C, H, W) in [0, 1]. They become uint16, which gives the very same float32 for multiples of 1/255.
+Each dataset in a file is a patch (train.h5) or a whole image (val.h5), named "0", "1", ..., or
+"0_aug_1": float (C, H, W) in [0, 1]. They are stored as uint16, which gives back exactly the same
+float32 for multiples of 1/255.
 """
 
 from __future__ import annotations
@@ -14,27 +15,30 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.data.prepared.tiles import Grid
+from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import sha256
 from ms_restore.images.arrays import from_float
-from ms_restore.preparation.contents import (
-    Inputs,
-    largest_tile,
+from ms_restore.preparation.pieces import (
+    PieceSource,
+    largest_tile_bytes,
     patch_settings,
+    tile_image,
     tile_settings,
-    tiled,
 )
-from ms_restore.preparation.shard_writer import Entry, Loaded, Record
+from ms_restore.preparation.shard_writer import LoadedPiece, ManifestEntry, Record
 
 _SUFFIXES = (".h5", ".hdf5")
 _NAME = re.compile(r"(\d+)(?:_aug_(\d+))?")
-_BLOCK_BYTES = 8 << 20  # of float patches that are read at a time
+_BLOCK_BYTES = 8 << 20  # size of a block of float32 patches, which are read together
 _COLOURS = {1: "gray", 3: "colour"}
 
 
 def find(source: Path) -> Optional[tuple[Path, Optional[Path]]]:
-    """The files to train on and to validate on (if any); None where the source is no HDF5."""
+    """Return the HDF5 file to train on, and the one to validate on or None.
+
+    Returns None where the source is neither an HDF5 file nor a folder that holds train.h5.
+    """
     if source.suffix.lower() in _SUFFIXES and not source.is_dir():
         return source, None
     train, valid = source / "train.h5", source / "val.h5"
@@ -43,8 +47,8 @@ def find(source: Path) -> Optional[tuple[Path, Optional[Path]]]:
     return None
 
 
-class _File(Inputs):
-    """Datasets in the order of their numbers; each is checked when it is read."""
+class _File(PieceSource):
+    """The datasets of a file in the order of their numbers; each is checked when it is read."""
 
     columns = ("x",)
     problems = ()
@@ -53,14 +57,14 @@ class _File(Inputs):
         self.source = source
         self._channels = channels
         self._file = _open(source)
-        self._names = _sorted(source, self._file)
+        self._names = _sorted_names(source, self._file)
 
     @functools.cached_property
     def _sha256(self) -> Optional[str]:
         return sha256(self.source)
 
     def _read(self, name: str) -> np.ndarray:
-        """(C, H, W) float; InputError for anything else."""
+        """Return a dataset as floats (C, H, W); raise InputError for anything else."""
         import h5py
 
         try:
@@ -76,7 +80,7 @@ class _File(Inputs):
                 raise InputError(self._wrong_channels(dataset.shape[0]))
             values = dataset[()]
         except (OSError, RuntimeError, KeyError) as error:
-            raise InputError(f"cannot be read ({_line(error)})") from None
+            raise InputError(f"cannot be read ({_error_line(error)})") from None
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN is neither
             raise InputError(
@@ -88,14 +92,20 @@ class _File(Inputs):
         ours, its = (f"{n} ({_COLOURS.get(n, 'unknown')})" for n in (self._channels, found))
         return f"channels: {its}, but the model takes {ours}; choose a --model for {found}"
 
-    def _named(self, name: str, error: InputError) -> InputError:
+    def _dataset_error(self, name: str, error: InputError) -> InputError:
         return InputError(f"{self.source}: dataset {name!r}: {error}")
 
 
 class HDF5Patches(_File):
-    """Training patches, all of one size; a piece is a block of them.
+    """Square training patches of an HDF5 file, all of the same size; a piece is a block of them.
 
-    Raises InputError where the first is not of ``patch_size``.
+    Args:
+        source: the file.
+        channels: 1 (gray) or 3 (RGB), which every patch must have.
+        patch_size: side of a patch in pixels.
+
+    Raises:
+        InputError: the file cannot be read, or its first patch has another size.
     """
 
     unit = "blocks"
@@ -106,7 +116,7 @@ class HDF5Patches(_File):
         try:
             self._shape = self._read(first).shape
         except InputError as error:
-            raise self._named(first, error) from None
+            raise self._dataset_error(first, error) from None
         _, height, width = self._shape
         if (height, width) != (patch_size, patch_size):
             way_out = f"add --data.patch_size {height}"
@@ -117,7 +127,7 @@ class HDF5Patches(_File):
                 f"{way_out}"
             )
         size = int(np.prod(self._shape))
-        self.largest = 2 * size
+        self.max_record_bytes = 2 * size
         self.settings = patch_settings(patch_size, channels, np.dtype(np.uint16))
         step = max(_BLOCK_BYTES // (4 * size), 1)
         self._blocks = [self._names[at : at + step] for at in range(0, len(self._names), step)]
@@ -125,16 +135,17 @@ class HDF5Patches(_File):
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def identify(self, index: int) -> Entry:
+    def identify(self, index: int) -> ManifestEntry:
+        """Return the manifest entry of a block: its first and last dataset, the file's hash."""
         block = self._blocks[index]
         return {"name": f"{block[0]} to {block[-1]}", "sha256": self._sha256}
 
-    def load(self, index: int) -> Loaded:
-        """InputError names a dataset that does not fit: a file is taken as a whole, or not."""
+    def load(self, index: int) -> LoadedPiece:
+        """Read a block of patches; raise InputError for one that cannot be used."""
         entry, block = self.identify(index), self._blocks[index]
         entry["patches"] = len(block)
-        nbytes = len(block) * self.largest
-        return Loaded(entry, nbytes, nbytes, [[self._record(name) for name in block]])
+        nbytes = len(block) * self.max_record_bytes
+        return LoadedPiece(entry, nbytes, nbytes, [[self._record(name) for name in block]])
 
     def _record(self, name: str) -> Record:
         try:
@@ -145,37 +156,39 @@ class HDF5Patches(_File):
                     "one size (whole images to validate on belong into val.h5 beside train.h5)"
                 )
         except InputError as error:
-            raise self._named(name, error) from None
+            raise self._dataset_error(name, error) from None
         return {"x": _pixels(patch).tobytes()}
 
 
 class HDF5Images(_File):
-    """Whole images of any size, as overlapping tiles; a piece is an image."""
+    """Whole images of an HDF5 file, of any size, as overlapping tiles; a piece is an image."""
 
     unit = "images"
 
-    def __init__(self, source: Path, channels: int, grid: Grid) -> None:
+    def __init__(self, source: Path, channels: int, grid: TileGrid) -> None:
         super().__init__(source, channels)
         self._grid = grid
-        self.largest = largest_tile(grid)
+        self.max_record_bytes = largest_tile_bytes(grid)
         self.settings = tile_settings(grid, 1, False)
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def identify(self, index: int) -> Entry:
+    def identify(self, index: int) -> ManifestEntry:
+        """Return the manifest entry of an image: its dataset's name, the file's hash."""
         return {"name": self._names[index], "sha256": self._sha256}
 
-    def load(self, index: int) -> Loaded:
+    def load(self, index: int) -> LoadedPiece:
+        """Read an image; where it cannot be used, its entry has a ``reason``."""
         entry = self.identify(index)
         try:
-            return tiled(entry, _pixels(self._read(entry["name"])), self._grid)
+            return tile_image(entry, _pixels(self._read(entry["name"])), self._grid)
         except InputError as error:
-            return Loaded({**entry, "reason": str(error)})
+            return LoadedPiece({**entry, "reason": str(error)})
 
 
 def _pixels(values: np.ndarray) -> np.ndarray:
-    """(C, H, W) in [0, 1] as (H, W, C) uint16."""
+    """Return floats (C, H, W) in [0, 1] as (H, W, C) uint16."""
     pixels = from_float(values.astype(np.float64), np.dtype(np.uint16))
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
@@ -193,23 +206,23 @@ def _open(path: Path) -> Any:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise InputError(
-            f"{path}: truncated, damaged or not HDF5 ({_line(error)}); copy or make it again"
+            f"{path}: truncated, damaged or not HDF5 ({_error_line(error)}); copy or make it again"
         ) from None
 
 
-def _sorted(path: Path, file: Iterable[str]) -> list[str]:
-    """The names by number, then by number of augmentation."""
+def _sorted_names(path: Path, file: Iterable[str]) -> list[str]:
+    """Return the datasets' names in the order of their numbers, then of their augmentations."""
     found = {name: _NAME.fullmatch(name) for name in file}
     foreign = [name for name, match in found.items() if match is None]
     if foreign or not found:
         holds = f"it holds {comma_list(map(repr, foreign))}" if foreign else "it is empty"
         raise InputError(
-            f"{path}: another layout than one dataset a patch ({holds}); expected the names "
+            f"{path}: another layout than one dataset for each patch ({holds}); expected the names "
             "'0', '1', ... and '0_aug_1', ..."
         )
     numbers = {name: (int(match[1]), int(match[2] or -1)) for name, match in found.items() if match}
     return sorted(numbers, key=lambda name: (*numbers[name], name))
 
 
-def _line(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     return " ".join(str(error).strip("'\"").split())

@@ -9,29 +9,29 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.data.image_source import count_along
-from ms_restore.data.prepared.tiles import Grid
+from ms_restore.data.image_source import patches_along
+from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
 from ms_restore.images.arrays import to_channels
 from ms_restore.images.reading import read_picture
 from ms_restore.images.resize import imresize, rescaled_size
 from ms_restore.preparation import image_pairs
-from ms_restore.preparation.contents import (
-    Inputs,
-    largest_tile,
-    patch_settings,
-    tile_settings,
-    tiled,
-)
 from ms_restore.preparation.image_pairs import Pair
-from ms_restore.preparation.shard_writer import Entry, Loaded, Record
+from ms_restore.preparation.pieces import (
+    PieceSource,
+    largest_tile_bytes,
+    patch_settings,
+    tile_image,
+    tile_settings,
+)
+from ms_restore.preparation.shard_writer import LoadedPiece, ManifestEntry, Record
 
-_AT_ONCE = 1024  # patches handed to MindSpore's writer, which is slow with few
+_AT_ONCE = 1024  # patches for each call of MindSpore's writer, which is slow with few
 
 
-class _Folder(Inputs):
-    """Images of a folder, each with its low-resolution partner where given."""
+class _Folder(PieceSource):
+    """The images of a folder, each with its low-resolution partner if there is a folder of them."""
 
     unit = "images"
 
@@ -45,14 +45,16 @@ class _Folder(Inputs):
     def __len__(self) -> int:
         return len(self._found)
 
-    def identify(self, index: int) -> Entry:
+    def identify(self, index: int) -> ManifestEntry:
+        """Return the manifest entry of an image: its file's name and hash, and its partner's."""
         pair = self._found[index]
-        entry: Entry = {"name": pair.x.name, "sha256": sha256(pair.x)}
+        entry: ManifestEntry = {"name": pair.x.name, "sha256": sha256(pair.x)}
         if pair.y:
             entry["low_resolution"] = {"name": pair.y.name, "sha256": sha256(pair.y)}
         return entry
 
-    def load(self, index: int) -> Loaded:
+    def load(self, index: int) -> LoadedPiece:
+        """Read an image; where it cannot be used, its entry has a ``reason``."""
         pair, entry = self._found[index], self.identify(index)
         try:
             x, y = self._decode(pair)
@@ -61,7 +63,7 @@ class _Folder(Inputs):
             reason = str(error).replace(f"{pair.x}: ", "")
             partner = f"its partner {pair.y.name}: " if pair.y else ""
             entry["reason"] = reason.replace(f"{pair.y}: ", partner)
-            return Loaded(entry)
+            return LoadedPiece(entry)
 
     def _decode(self, pair: Pair) -> tuple[np.ndarray, Optional[np.ndarray]]:
         if pair.problem:
@@ -69,32 +71,40 @@ class _Folder(Inputs):
         x = read_picture(pair.x).pixels
         y = read_picture(pair.y).pixels if pair.y else None
         low_size = None if y is None else _size(y)
-        problem = image_pairs.unfit(_size(x), low_size, self._scale, self._smallest)
+        problem = image_pairs.size_problem(_size(x), low_size, self._scale, self._smallest)
         if problem:
             raise InputError(problem)
         return x, y
 
     @abc.abstractmethod
-    def _cut(self, entry: Entry, x: np.ndarray, y: Optional[np.ndarray]) -> Loaded:
-        """The records of an image; InputError where it cannot be used."""
+    def _cut(self, entry: ManifestEntry, x: np.ndarray, y: Optional[np.ndarray]) -> LoadedPiece:
+        """Return the image as a piece; raise InputError where it cannot be used."""
 
 
 class ImageTiles(_Folder):
-    """Images as overlapping tiles, x and where there are partners y; see ``records``."""
+    """The images of a folder as overlapping tiles: x, and y where there are partners.
+
+    Args:
+        source: folder of clean images.
+        low: folder of their low-resolution partners, or None.
+        scale: pixels of x for each pixel of y along a side.
+        smallest: the least height and width in pixels.
+        grid: the tiles.
+    """
 
     def __init__(
-        self, source: Path, low: Optional[Path], scale: int, smallest: int, grid: Grid
+        self, source: Path, low: Optional[Path], scale: int, smallest: int, grid: TileGrid
     ) -> None:
         super().__init__(source, low, scale, smallest)
         self._grid = grid
-        self.largest = largest_tile(grid)
+        self.max_record_bytes = largest_tile_bytes(grid)
         self.settings = tile_settings(grid, scale, low is not None)
 
-    def _cut(self, entry: Entry, x: np.ndarray, y: Optional[np.ndarray]) -> Loaded:
-        loaded = tiled(entry, x, self._grid)
+    def _cut(self, entry: ManifestEntry, x: np.ndarray, y: Optional[np.ndarray]) -> LoadedPiece:
+        loaded = tile_image(entry, x, self._grid)
         if y is None:
             return loaded
-        low = tiled(entry["low_resolution"], y, self._grid.lower(self._scale))
+        low = tile_image(entry["low_resolution"], y, self._grid.downscaled(self._scale))
         loaded.pixel_bytes += low.pixel_bytes
         loaded.record_bytes += low.record_bytes
         loaded.records = _paired(loaded.records, low.records)
@@ -102,9 +112,17 @@ class ImageTiles(_Folder):
 
 
 class ImagePatches(_Folder):
-    """Every patch on a grid of each image, at each of the scales: one channel count, one dtype.
+    """The patches on a grid of each image of a folder, at each of the scales.
 
-    The patches of an image lie in one shard, ordered by scale, row, column.
+    All have the same number of channels and the dtype of the first image. The patches of an image
+    are stored in the same shard, ordered by scale, row and column.
+
+    Args:
+        source: folder of images.
+        channels: 1 (gray) or 3 (RGB), to which the images are converted.
+        patch_size: side of a patch in pixels.
+        stride: distance of the patches in pixels.
+        scales: factors by which each image is resized.
     """
 
     def __init__(
@@ -116,31 +134,34 @@ class ImagePatches(_Folder):
         self._stride = stride
         self._scales = scales
         self._dtype = self._first_dtype()
-        self.largest = patch_size**2 * channels * self._dtype.itemsize
+        self.max_record_bytes = patch_size**2 * channels * self._dtype.itemsize
         self.settings = patch_settings(patch_size, channels, self._dtype, stride, scales)
 
     def _first_dtype(self) -> np.dtype:
         for pair in self._found:
             try:
                 return self._decode(pair)[0].dtype
-            except InputError:  # said when its turn comes
+            except InputError:  # reported when the image is loaded
                 continue
         return np.dtype(np.uint8)
 
-    def _cut(self, entry: Entry, x: np.ndarray, y: Optional[np.ndarray]) -> Loaded:
+    def _cut(self, entry: ManifestEntry, x: np.ndarray, y: Optional[np.ndarray]) -> LoadedPiece:
         if x.dtype != self._dtype:
             bits, first = 8 * x.itemsize, 8 * self._dtype.itemsize
             raise InputError(
-                f"{bits} bit, but the first image has {first}; patches are all of one depth"
+                f"{bits} bit, but the first image has {first}; all patches of a set have the same "
+                "bit depth"
             )
         sizes = [rescaled_size(_size(x), scale) for scale in self._scales]
         count = sum(np.prod([self._count(side) for side in size]) for size in sizes)
         entry["patches"] = int(count)
         x = to_channels(x, self._channels)
-        return Loaded(entry, x.nbytes, entry["patches"] * self.largest, self._patches(x, sizes))
+        return LoadedPiece(
+            entry, x.nbytes, entry["patches"] * self.max_record_bytes, self._patches(x, sizes)
+        )
 
     def _count(self, side: int) -> int:
-        return count_along(side, self._patch_size, self._stride)
+        return patches_along(side, self._patch_size, self._stride)
 
     def _patches(self, x: np.ndarray, sizes: list[tuple[int, int]]) -> Iterator[list[Record]]:
         ready: list[Record] = []

@@ -1,4 +1,4 @@
-"""What is prepared: the images of a folder, each with its low-resolution partner where given."""
+"""Pairs of a clean image's file and its low-resolution partner, matched by name."""
 
 from __future__ import annotations
 
@@ -14,17 +14,28 @@ from ms_restore.images.reading import list_pictures
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """The file of a clean image x, that of its low-resolution y, and why it cannot be used."""
+    """A clean image's file x and its low-resolution partner's file y.
+
+    ``problem`` says why the pair cannot be used; None where nothing wrong was found.
+    """
 
     x: Path
     y: Optional[Path] = None
     problem: Optional[str] = None
 
 
-def low_folder(low: Path, part: Optional[str], scale: int) -> Path:
-    """The folder of low-resolution images inside ``low``; ``part`` names a part of a layout.
+def low_resolution_folder(low: Path, part: Optional[str], scale: int) -> Path:
+    """Return the folder of low-resolution images inside ``low``.
 
-    Of DIV2K_train_HR that is DIV2K_train_LR_bicubic/X2, or the folder of the part's own name.
+    Args:
+        low: the folder in which to look.
+        part: name of the subfolder of clean images, such as DIV2K_train_HR, whose partners are
+            in DIV2K_train_LR_bicubic/X2 or in a folder of the same name; None if the clean images
+            are in no subfolder.
+        scale: pixels of a clean image for each pixel of its partner along a side.
+
+    Raises:
+        InputError: there is no folder for the part.
     """
     if part is None:
         inner = low / f"X{scale}"
@@ -39,8 +50,8 @@ def low_folder(low: Path, part: Optional[str], scale: int) -> Path:
     )
 
 
-def unused_low_folder(folder: Path, scale: int) -> Optional[Path]:
-    """DIV2K's low-resolution images that lie beside this folder of clean ones, if any."""
+def unused_low_resolution_folder(folder: Path, scale: int) -> Optional[Path]:
+    """Return the folder of DIV2K's low-resolution images beside that of clean ones, or None."""
     name = folder.name.replace("_HR", "_LR_bicubic")
     beside = folder.parent / name / f"X{scale}"
     return beside if name != folder.name and beside.is_dir() else None
@@ -49,10 +60,16 @@ def unused_low_folder(folder: Path, scale: int) -> Optional[Path]:
 def find(
     folder: Path, low: Optional[Path], scale: int, smallest: int
 ) -> tuple[list[Pair], list[str]]:
-    """The images of a folder sorted by name, and what is wrong with them, a line for each kind.
+    """Return the images of a folder sorted by name, and a line for each kind of problem with them.
 
-    Looks at names and headers only. With ``low``, image ``a.png`` pairs with ``ax2.png`` (the
-    scale) or ``a.png`` there, of 1/scale its size (cropped to a multiple of the scale).
+    Only names and headers are read.
+
+    Args:
+        folder: of the clean images.
+        low: folder of their partners, where ``a.png`` is paired with ``ax2.png`` (2 being the
+            scale) or ``a.png``; None if there are none.
+        scale: a partner has 1/scale of the image's size, rounded down.
+        smallest: the least height and width in pixels.
     """
     paths = list_pictures(folder)
     partners = {path.stem: path for path in list_pictures(low)} if low else {}
@@ -63,7 +80,7 @@ def find(
         if low and y is None:
             problem = f"no partner in {low.name} (such as {path.stem}x{scale}{path.suffix})"
         else:
-            problem = unfit(_size(path), _size(y) if y else None, scale, smallest)
+            problem = size_problem(_size(path), _size(y) if y else None, scale, smallest)
         pairs.append(Pair(path, y, problem))
     lines = []
     bad = [f"{pair.x.name}: {pair.problem}" for pair in pairs if pair.problem]
@@ -81,10 +98,10 @@ def find(
     return pairs, lines
 
 
-def unfit(
+def size_problem(
     x: Optional[tuple[int, int]], y: Optional[tuple[int, int]], scale: int, smallest: int
 ) -> Optional[str]:
-    """Why an image of this (height, width) and its partner cannot be used; None where unknown."""
+    """Return what is wrong with the (height, width) of an image and its partner, or None."""
     if x and min(x) < smallest:
         return f"{x[1]}x{x[0]} pixels, smaller than the {smallest} of a patch"
     if x and y and (x[0] // scale, x[1] // scale) != y:
@@ -96,9 +113,9 @@ def unfit(
 
 
 def _size(path: Path) -> Optional[tuple[int, int]]:
-    """(height, width) by the header; None where it cannot be read, or may not lie upright."""
+    """Return (height, width) from a file's header, or None if unreadable or perhaps rotated."""
     try:
         with PIL.Image.open(path) as file:
             return None if "exif" in file.info else (file.height, file.width)
-    except Exception:  # decoding says what is wrong
+    except Exception:  # decoding reports what is wrong
         return None

@@ -1,9 +1,9 @@
-"""NIfTI volumes of MRI, as what a prepared folder is made of: their slices.
+"""NIfTI volumes of MRI as a source of prepared sets, which hold their slices.
 
 Lehtinen et al. 2018 (arXiv 1803.04189) train on IXI-T1: slices 25 to 124 along the third axis of
-the array as it is stored (left-right, so sagittal), divided by the volume's maximum, zero-padded
-around to 256x256, as 8 bit; the last row and column are dropped, which makes the sides odd. Slices
-whose brightest pixel is no more than 1 of 255 are left out.
+the stored array (left-right, so the slices are sagittal), divided by the volume's maximum,
+zero-padded on all sides to 256x256 and rounded to 8 bit; the last row and column are dropped,
+which makes the sides odd. Slices whose brightest pixel is at most 1 of 255 are left out.
 """
 
 from __future__ import annotations
@@ -16,36 +16,38 @@ from typing import Any, Optional
 import numpy as np
 
 from ms_restore.data.prepared.manifest import VOLUME_SUFFIXES, volume_name
-from ms_restore.data.prepared.tiles import Grid
+from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.data.sources import split_layout
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import sha256
-from ms_restore.preparation.contents import (
-    Inputs,
-    largest_tile,
+from ms_restore.preparation.pieces import (
+    PieceSource,
+    largest_tile_bytes,
     record_bytes,
     slice_record,
     tile_settings,
 )
-from ms_restore.preparation.shard_writer import Entry, Loaded
+from ms_restore.preparation.shard_writer import LoadedPiece, ManifestEntry
 from ms_restore.report.terminal import say
 
 _FIRST, _END = 25, 125
 _SLICE_AXIS = 2
-_BLANK = 1  # of 255
-_TRAINING_SHARE = 5, 6  # of the volumes of one folder
+_BLANK_LEVEL = 1  # of 255: a slice without a brighter pixel is blank
+_TRAINING_SHARE = 5, 6  # 5 of 6 volumes of a folder without subfolders are for training
 
 
 def find(source: Path) -> Optional[tuple[list[Path], list[Path]]]:
-    """The volumes to train on and to validate on; None where the source holds none.
+    """Return the files of the volumes to train on and to validate on.
 
-    Those of ``train`` and ``valid``, or of one folder the first 5 of 6 by name and the others.
+    These are the volumes in the subfolders train and valid, or, in the order of their names, the
+    first 5 of 6 volumes of the folder and the others. Returns None where the source holds no
+    volume. Raises InputError where nothing is left to train or validate on.
     """
     train_folder, valid_folder = split_layout(source)
     if valid_folder is None:
-        paths = _list(source)
+        paths = _list_volumes(source)
         return _split(source, paths) if paths else None
-    train, valid = _list(train_folder), _list(valid_folder)
+    train, valid = _list_volumes(train_folder), _list_volumes(valid_folder)
     if not train and not valid:
         return None
     for folder, paths in ((train_folder, train), (valid_folder, valid)):
@@ -54,7 +56,7 @@ def find(source: Path) -> Optional[tuple[list[Path], list[Path]]]:
     return train, valid
 
 
-def _list(folder: Path) -> list[Path]:
+def _list_volumes(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return [folder] if folder.name.lower().endswith(VOLUME_SUFFIXES) else []
     paths = sorted(path for path in folder.iterdir() if path.name.lower().endswith(VOLUME_SUFFIXES))
@@ -82,45 +84,50 @@ def _split(source: Path, paths: list[Path]) -> tuple[list[Path], list[Path]]:
     return paths[:count], paths[count:]
 
 
-class Volumes(Inputs):
-    """The slices of volumes, ``side`` pixels high and wide; a piece is a volume."""
+class Volumes(PieceSource):
+    """The slices of MRI volumes, ``side`` pixels high and wide; a piece is a volume.
+
+    Raises InputError where nibabel is not installed.
+    """
 
     unit = "volumes"
     columns = ("x", "spectrum")
 
-    def __init__(self, paths: list[Path], side: int, grid: Grid) -> None:
+    def __init__(self, paths: list[Path], side: int, grid: TileGrid) -> None:
         self.source = paths[0].parent
         self._nibabel = _import(self.source)
         self._paths = paths
         self._side = side
         self._grid = grid
         self._reading = threading.Lock()  # so that one volume is in memory at a time
-        self.largest = largest_tile(grid)
+        self.max_record_bytes = largest_tile_bytes(grid)
         self.settings = {**tile_settings(grid, 1, False), "spectra": True}
-        bad = [f"{path.name}: {problem}" for path in paths if (problem := self._problem(path))]
+        bad = [f"{path.name}: {problem}" for path in paths if (problem := self._problem_of(path))]
         count = f"{len(bad)} of {len(paths)} volumes cannot be used"
         self.problems = [f"{self.source}: {count}: {comma_list(bad, 20)}"] if bad else []
 
     def __len__(self) -> int:
         return len(self._paths)
 
-    def identify(self, index: int) -> Entry:
+    def identify(self, index: int) -> ManifestEntry:
+        """Return the manifest entry of a volume: its file's name and hash."""
         path = self._paths[index]
         return {"name": path.name, "sha256": sha256(path)}
 
-    def load(self, index: int) -> Loaded:
+    def load(self, index: int) -> LoadedPiece:
+        """Read a volume; where it cannot be used, its entry has a ``reason``."""
         entry = self.identify(index)
         try:
             with self._reading:
                 numbers, slices = self._slices(self._paths[index])
         except InputError as error:
-            return Loaded({**entry, "reason": str(error)})
+            return LoadedPiece({**entry, "reason": str(error)})
         records = [slice_record(pixels) for pixels in slices]
         entry.update(height=self._side, width=self._side, channels=1, dtype="uint8", slices=numbers)
-        return Loaded(entry, slices.nbytes, sum(map(record_bytes, records)), [records])
+        return LoadedPiece(entry, slices.nbytes, sum(map(record_bytes, records)), [records])
 
     def _slices(self, path: Path) -> tuple[list[int], np.ndarray]:
-        """The numbers of the slices that are not blank, and they (n, side, side, 1) uint8."""
+        """Return the numbers and pixels (n, side, side, 1) uint8 of the slices not blank."""
         volume = self._read(path)
         if not np.isfinite(volume).all():
             bad = np.count_nonzero(~np.isfinite(volume))
@@ -133,36 +140,40 @@ class Volumes(Inputs):
         top, left = ((self._side + 1 - size) // 2 for size in cut.shape[:2])
         inner = pixels[:, top : top + cut.shape[0], left : left + cut.shape[1], 0]
         inner[:] = np.round(255 * cut).transpose(2, 0, 1)
-        kept = np.flatnonzero(pixels.max(axis=(1, 2, 3)) > _BLANK)
+        kept = np.flatnonzero(pixels.max(axis=(1, 2, 3)) > _BLANK_LEVEL)
         if not len(kept):
             raise InputError(f"slices {_FIRST} to {_END - 1} are blank; expected an image in them")
         return [int(_FIRST + k) for k in kept], pixels[kept, :-1, :-1]
 
     def _read(self, path: Path) -> np.ndarray:
         image = self._opened(path)
-        problem = self._unfit(image)
+        problem = self._header_problem(image)
         if problem:
             raise InputError(problem)
         try:
             return np.asarray(image.dataobj, np.float32)
         except (OSError, EOFError, ValueError, zlib.error) as error:
-            raise InputError(f"truncated or damaged ({_line(error)}); copy it again") from None
+            raise InputError(
+                f"truncated or damaged ({_error_line(error)}); copy it again"
+            ) from None
 
     def _opened(self, path: Path) -> Any:
-        """The image, of which only the header is read."""
+        """Return nibabel's image, of which only the header has been read."""
         try:
             return self._nibabel.load(path)
-        except Exception as error:  # nibabel has types of its own for each way to be damaged
-            raise InputError(f"not NIfTI, or damaged ({_line(error)}); copy it again") from None
+        except Exception as error:  # nibabel raises many types for damaged files
+            raise InputError(
+                f"not NIfTI, or damaged ({_error_line(error)}); copy it again"
+            ) from None
 
-    def _problem(self, path: Path) -> Optional[str]:
-        """What the header shows to be wrong."""
+    def _problem_of(self, path: Path) -> Optional[str]:
+        """Return what a volume's header shows to be wrong, or None."""
         try:
-            return self._unfit(self._opened(path))
+            return self._header_problem(self._opened(path))
         except InputError as error:
             return str(error)
 
-    def _unfit(self, image: Any) -> Optional[str]:
+    def _header_problem(self, image: Any) -> Optional[str]:
         shape, most = image.shape, self._side + 1
         if len(shape) != 3:
             return f"{len(shape)}-D {shape}, expected one volume (height, width, slices)"
@@ -185,7 +196,7 @@ class Volumes(Inputs):
 
 
 def _oriented(image: Any) -> bool:
-    """Whether the header says how the axes lie."""
+    """Return whether the header gives the orientation of the axes."""
     codes = (image.header.get(key, 1) for key in ("qform_code", "sform_code"))
     return any(int(code) for code in codes)
 
@@ -200,5 +211,5 @@ def _import(source: Path) -> Any:
     return nibabel
 
 
-def _line(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__

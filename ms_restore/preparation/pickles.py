@@ -1,8 +1,8 @@
-"""Pickles of MRI slices and their spectra, as what a prepared folder is made of.
+"""Pickles of MRI slices and their spectra, as a source of prepared sets.
 
-Users of the model zoo's Noise2Noise hold a pair of arrays: images uint8 (n, S, S), S even, and
-centred spectra complex64 (n, S - 1, S - 1) of the images without their last row and column. The
-spectra are not stored: they are computed on reading.
+The model zoo's Noise2Noise keeps its data as a pair of arrays: images uint8 (n, S, S), S even, and
+centred spectra complex64 (n, S - 1, S - 1) of the images without their last row and column. These
+spectra are only checked: prepared sets hold spectra computed from the images.
 
 Unpickling can run any code, so nothing but NumPy's arrays is admitted.
 """
@@ -17,36 +17,38 @@ from typing import Any, NoReturn, Optional
 
 import numpy as np
 
-from ms_restore.data.prepared.tiles import Grid
+from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import sha256
-from ms_restore.preparation.contents import (
-    Inputs,
-    largest_tile,
+from ms_restore.preparation.pieces import (
+    PieceSource,
+    largest_tile_bytes,
     record_bytes,
     slice_record,
     tile_settings,
 )
-from ms_restore.preparation.shard_writer import Entry, Loaded
+from ms_restore.preparation.shard_writer import LoadedPiece, ManifestEntry
 
 _SUFFIXES = (".pkl", ".pickle")
 _PARTS = ("train", "valid")
 
 
 def find(source: Path) -> Optional[tuple[Path, Optional[Path]]]:
-    """The files to train on and to validate on (if any); None where the source is no pickle.
+    """Return the pickle to train on, and the one to validate on or None.
 
-    A folder holds ``train.pkl`` and ``valid.pkl``, or one ``*_train.pkl`` and one ``*_valid.pkl``.
+    A folder must hold ``train.pkl`` and ``valid.pkl``, or one ``*_train.pkl`` and one
+    ``*_valid.pkl``. Returns None where the source holds no pickles. Raises InputError where
+    several pickles of a folder could be the same part.
     """
     if source.suffix.lower() in _SUFFIXES and not source.is_dir():
         return source, None
     if not source.is_dir():
         return None
-    train, valid = (_of_part(source, part) for part in _PARTS)
+    train, valid = (_file_of_part(source, part) for part in _PARTS)
     return (train, valid) if train and valid else None
 
 
-def _of_part(folder: Path, part: str) -> Optional[Path]:
+def _file_of_part(folder: Path, part: str) -> Optional[Path]:
     found = [
         path
         for path in sorted(folder.iterdir())
@@ -60,18 +62,22 @@ def _of_part(folder: Path, part: str) -> Optional[Path]:
     return found[0] if found else None
 
 
-class PickledSlices(Inputs):
-    """The images of a pickle without their last row and column; a piece is an image."""
+class PickledSlices(PieceSource):
+    """The images of a pickle without their last row and column; a piece is an image.
+
+    Raises InputError where the pickle does not hold images and spectra for slices of ``side``
+    pixels.
+    """
 
     unit = "images"
     columns = ("x", "spectrum")
     problems = ()
 
-    def __init__(self, source: Path, side: int, grid: Grid) -> None:
+    def __init__(self, source: Path, side: int, grid: TileGrid) -> None:
         self.source = source
         self._pixels = _images(source, read_arrays(source), side)
         self._grid = grid
-        self.largest = largest_tile(grid)
+        self.max_record_bytes = largest_tile_bytes(grid)
         self.settings = {**tile_settings(grid, 1, False), "spectra": True}
 
     @functools.cached_property
@@ -81,26 +87,28 @@ class PickledSlices(Inputs):
     def __len__(self) -> int:
         return len(self._pixels)
 
-    def identify(self, index: int) -> Entry:
+    def identify(self, index: int) -> ManifestEntry:
+        """Return the manifest entry of an image: its name from its number, the file's hash."""
         return {"name": f"{self.source.stem}_{index:05}", "sha256": self._sha256}
 
-    def load(self, index: int) -> Loaded:
+    def load(self, index: int) -> LoadedPiece:
+        """Return an image of the pickle, which is in memory, as a piece."""
         pixels = np.ascontiguousarray(self._pixels[index, :-1, :-1, None])
         entry, record = self.identify(index), slice_record(pixels)
         height, width, channels = pixels.shape
         entry.update(height=height, width=width, channels=channels, dtype=str(pixels.dtype))
-        return Loaded(entry, pixels.nbytes, record_bytes(record), [[record]])
+        return LoadedPiece(entry, pixels.nbytes, record_bytes(record), [[record]])
 
 
 def _images(path: Path, content: Any, side: int) -> np.ndarray:
-    """The images; InputError where it is not such a pair of arrays."""
+    """Return the images; raise InputError unless the content is images and spectra."""
     expected = (
         f"expected images uint8 (n, {side + 1}, {side + 1}) and spectra complex64 "
         f"(n, {side}, {side})"
     )
     pair = isinstance(content, (tuple, list)) and len(content) == 2
     if not pair or not all(isinstance(part, np.ndarray) for part in content):
-        raise InputError(f"{path}: holds {_described(content)}; {expected}")
+        raise InputError(f"{path}: holds {_describe(content)}; {expected}")
     images, spectra = content
     shapes = (len(images), side + 1, side + 1), (len(images), side, side)
     fits = (images.dtype, spectra.dtype) == (np.uint8, np.complex64)
@@ -110,7 +118,7 @@ def _images(path: Path, content: Any, side: int) -> np.ndarray:
     return images
 
 
-def _described(content: Any) -> str:
+def _describe(content: Any) -> str:
     if isinstance(content, (tuple, list)):
         inner = (type(part).__name__ for part in content)
         return f"a {type(content).__name__} of {len(content)} ({comma_list(inner)})"
@@ -118,7 +126,11 @@ def _described(content: Any) -> str:
 
 
 def read_arrays(path: Path) -> Any:
-    """What the pickle holds: an array, or a tuple or list of them; InputError for other names."""
+    """Return the content of a pickle: a NumPy array, or a tuple or list of them.
+
+    Raises InputError where the file cannot be read or holds anything else, before any code in it
+    runs.
+    """
     try:
         with path.open("rb") as file:
             content = _ArraysOnly(path, file).load()
@@ -128,7 +140,7 @@ def read_arrays(path: Path) -> Any:
         raise
     except MemoryError:
         raise InputError(f"{path}: does not fit into memory") from None
-    except Exception as error:  # a damaged one can fail in any way
+    except Exception as error:  # a damaged pickle can raise anything
         line = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a pickle, or a damaged one ({line})") from None
     if isinstance(content, (tuple, list)):
@@ -142,13 +154,13 @@ def _unwrapped(part: Any) -> Any:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads arrays, and refuses every other name before it is looked up.
+    """An unpickler that reads arrays and refuses every other class before importing it.
 
-    What makes them is this module's own, so that NumPy never meets a state that it did not write.
+    Arrays are built by classes of this module, so NumPy never gets a state it did not write.
     """
 
     def __init__(self, path: Path, file: Any) -> None:
-        super().__init__(file, encoding="latin1")  # of Python 2, where bytes were text
+        super().__init__(file, encoding="latin1")  # Python 2 pickled bytes as text
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
@@ -169,7 +181,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 class _Kind:
-    """A dtype of numbers, by its name and then its byte order."""
+    """A numeric dtype, built from its name and then its byte order."""
 
     def __init__(self, name: str, *_: Any) -> None:
         if not re.fullmatch(r"[biufc]\d+", name):
@@ -181,7 +193,7 @@ class _Kind:
 
 
 class _Array:
-    """An array, by its state: version, shape, dtype, order, bytes."""
+    """An array, built from its pickled state: version, shape, dtype, order, bytes."""
 
     def __init__(self, *_: Any) -> None:
         self.value: Optional[np.ndarray] = None
@@ -197,12 +209,12 @@ def _from_buffer(data: Any, kind: _Kind, shape: Any, order: Any) -> np.ndarray:
 
 
 def _bytes(text: str, _: str) -> bytes:
-    """How protocol 2 writes bytes."""
+    """Return bytes, which pickle protocol 2 writes as text."""
     return text.encode("latin1")
 
 
 _ADMITTED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): None,  # named beside _reconstruct, not used
+    ("numpy", "ndarray"): None,  # an argument of _reconstruct, which ignores it
     ("numpy", "dtype"): _Kind,
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,

@@ -1,8 +1,8 @@
-"""Raw files as what a prepared folder is made of: packed short exposures, developed long ones.
+"""Raw files as a source of prepared sets: packed short exposures and developed long ones.
 
-Each file is decoded once, also where several short exposures share a long one. A frame is cut into
+Each file is decoded once, even where several short exposures share a long one. A frame is cut into
 tiles that do not overlap, ``TILE`` packed pixels high and wide, so that a crop reads little more
-than itself and nothing is stored twice. A record is a tile in planes (channels, h, w) of uint16.
+than its own pixels and nothing is stored twice. A record is a tile (channels, h, w) of uint16.
 """
 
 from __future__ import annotations
@@ -20,20 +20,27 @@ from ms_restore.errors import InputError, comma_list
 from ms_restore.files import sha256
 from ms_restore.images import raw
 from ms_restore.images.mosaic import Mosaic
-from ms_restore.preparation.contents import Inputs
+from ms_restore.preparation.pieces import PieceSource
 from ms_restore.preparation.scenes import Scene
-from ms_restore.preparation.shard_writer import Entry, Loaded, Record
+from ms_restore.preparation.shard_writer import LoadedPiece, ManifestEntry, Record
 
 TILE = 128
-_AT_ONCE = 3  # frames in memory: one of 24 megapixels takes half a gigabyte to develop
+_AT_ONCE = 3  # frames in memory: developing one of 24 megapixels takes half a gigabyte
 
 
-class RawFrames(Inputs):
-    """The frames of scenes: each long exposure, then the short ones that belong to it."""
+class RawFrames(PieceSource):
+    """The raw frames of scenes: each long exposure, followed by the short ones that belong to it.
+
+    Args:
+        source: folder or list file of the raw files.
+        found: the scenes.
+        mosaic: colour mosaic that the model takes.
+        problems: what is already known to be wrong, a line for each kind of problem.
+    """
 
     columns = ("tile",)
     unit = "raw files"
-    at_once = _AT_ONCE
+    max_in_memory = _AT_ONCE
 
     def __init__(
         self, source: Path, found: list[Scene], mosaic: Mosaic, problems: list[str]
@@ -41,9 +48,9 @@ class RawFrames(Inputs):
         self.source = source
         self._mosaic = mosaic
         self._frames = [(path, scene) for scene in found for path in (scene.long, *scene.shorts)]
-        self.largest = 2 * 3 * (TILE * mosaic.block) ** 2
+        self.max_record_bytes = 2 * 3 * (TILE * mosaic.block) ** 2
         self.settings = {"layout": FRAMES, "mosaic": mosaic.name, "tile": TILE}
-        self._size = functools.lru_cache(maxsize=1)(raw.size)  # of a scene's long exposure
+        self._long_size = functools.lru_cache(maxsize=1)(raw.size)
         self._found = [self._problem(scene, path) for path, scene in self._frames]
         pairs = zip(self._frames, self._found)
         bad = [f"{path.name}: {problem}" for (path, _), problem in pairs if problem]
@@ -56,16 +63,18 @@ class RawFrames(Inputs):
     def __len__(self) -> int:
         return len(self._frames)
 
-    def first(self, limit: int) -> int:
-        """``limit`` is of scenes."""
+    def count_for(self, limit: int) -> int:
+        """Return the number of frames in the first ``limit`` scenes."""
         ends = [number for number, (path, scene) in enumerate(self._frames) if path == scene.long]
         return [*ends, len(self)][min(limit, len(ends))]
 
-    def identify(self, index: int) -> Entry:
+    def identify(self, index: int) -> ManifestEntry:
+        """Return the manifest entry of a frame: its file's name and hash."""
         path, _ = self._frames[index]
         return {"name": path.name, "sha256": sha256(path)}
 
-    def load(self, index: int) -> Loaded:
+    def load(self, index: int) -> LoadedPiece:
+        """Decode a raw file; where it cannot be used, its entry has a ``reason``."""
         path, scene = self._frames[index]
         entry = self.identify(index)
         try:
@@ -74,31 +83,31 @@ class RawFrames(Inputs):
                 raise InputError(problem)
             if path == scene.long:
                 picture, frame = raw.develop(path, self._mosaic)
-                planes = frame.filled(picture, self._mosaic.period).transpose(2, 0, 1)
+                planes = frame.extend(picture, self._mosaic.period).transpose(2, 0, 1)
             else:
                 read = raw.read(path, self._mosaic)
                 planes, frame = read.planes, read.frame
                 entry.update(
                     long=scene.long.name,
-                    ratio=exposures.ratio_of(path, scene.long),
+                    ratio=exposures.exposure_ratio(path, scene.long),
                     ranges=read.ranges,
                     camera=read.camera,
                 )
         except InputError as error:
-            return Loaded({**entry, "reason": str(error).replace(f"{path}: ", "")})
+            return LoadedPiece({**entry, "reason": str(error).replace(f"{path}: ", "")})
         side = TILE * (self._mosaic.block if path == scene.long else 1)
         entry.update(height=planes.shape[1], width=planes.shape[2], frame=list(frame))
         nbytes = planes.nbytes
-        return Loaded(entry, nbytes, nbytes, _tiles(planes, side))
+        return LoadedPiece(entry, nbytes, nbytes, _tiles(planes, side))
 
     def _problem(self, scene: Scene, path: Path) -> Optional[str]:
-        """What the headers show to be wrong with a frame."""
+        """Return what the headers show to be wrong with a frame, or None."""
         try:
             size = raw.size(path)
             if path == scene.long:
                 return None
-            exposures.ratio_of(path, scene.long)
-            target = self._size(scene.long)
+            exposures.exposure_ratio(path, scene.long)
+            target = self._long_size(scene.long)
         except InputError as error:
             return str(error).replace(f"{path}: ", "")
         if size != target:
@@ -110,7 +119,7 @@ class RawFrames(Inputs):
 
 
 def _tiles(planes: np.ndarray, side: int) -> Iterator[list[Record]]:
-    """Row by row."""
+    """Yield the records of a frame's tiles, row by row."""
     for top in range(0, planes.shape[1], side):
         yield [
             {"tile": planes[:, top : top + side, left : left + side].tobytes()}

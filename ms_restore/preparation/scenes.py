@@ -1,8 +1,8 @@
-"""Pairs of raw files as See in the Dark has them: short exposures of a scene and one long one.
+"""Scenes of See in the Dark: raw files of short exposures and the long exposure they share.
 
-Chen et al. 2018 name them ``<part><scene>_<number>_<seconds>s``, part 0 to train, 1 to test, 2 to
-validate, four digits of the scene; in the folders short/ and long/. Their list files have a pair a
-line: ``./Sony/short/00001_00_0.1s.ARW ./Sony/long/00001_00_10s.ARW ISO200 F8``.
+Chen et al. 2018 keep the files in the folders short/ and long/; ``data.exposures`` describes their
+names. Their list files have a pair on each line:
+``./Sony/short/00001_00_0.1s.ARW ./Sony/long/00001_00_10s.ARW ISO200 F8``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 from pathlib import Path
 from typing import Optional
 
-from ms_restore.data.exposures import NAME
+from ms_restore.data.exposures import FILE_NAME
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images import raw
 from ms_restore.report.terminal import say
@@ -22,7 +22,7 @@ _LISTS = {"train": "*train_list.txt", "test": "*test_list.txt", "valid": "*val_l
 
 @dataclasses.dataclass
 class Scene:
-    """A long exposure and the short ones that it is the target of."""
+    """The file of a long exposure, and those of the short exposures whose target it is."""
 
     long: Path
     shorts: list[Path]
@@ -32,21 +32,23 @@ Parts = dict[str, list[Scene]]
 
 
 def find(source: Path) -> Optional[tuple[Parts, list[str]]]:
-    """The scenes of each part that there is (train, valid, test), or of a list file alone ("").
+    """Return the scenes by part, and a line for each kind of problem with them.
 
-    None where the source holds no pairs of raw files. The second: what is wrong, a line each.
+    The parts are those of train, valid and test that are present, or "" for a single list file.
+    Returns None where the source holds no pairs of raw files. Raises InputError where a list file
+    is malformed or names files that are missing, or no pair is found.
     """
     if source.suffix.lower() == ".txt" and source.is_file():
-        return {"": _listed(source)}, []
+        return {"": _read_list(source)}, []
     if (source / "short").is_dir() and (source / "long").is_dir():
-        return _by_name(source)
+        return _find_by_name(source)
     lists = {part: sorted(source.glob(pattern)) for part, pattern in _LISTS.items()}
-    found = {part: _listed(paths[0]) for part, paths in lists.items() if paths}
+    found = {part: _read_list(paths[0]) for part, paths in lists.items() if paths}
     return (found, []) if found else None
 
 
-def _by_name(source: Path) -> tuple[Parts, list[str]]:
-    shorts, longs = _raws(source / "short"), _raws(source / "long")
+def _find_by_name(source: Path) -> tuple[Parts, list[str]]:
+    shorts, longs = _list_raw_files(source / "short"), _list_raw_files(source / "long")
     targets = {_scene(path): path for path in longs}
     scenes: dict[str, Scene] = {}
     unnamed, alone = [], []
@@ -87,19 +89,20 @@ def _by_name(source: Path) -> tuple[Parts, list[str]]:
 
 
 def _scene(path: Path) -> Optional[str]:
-    match = NAME.fullmatch(path.stem)
+    """Return the part and number of a file's scene, such as 00001, or None."""
+    match = FILE_NAME.fullmatch(path.stem)
     return match["part"] + match["scene"] if match else None
 
 
-def _raws(folder: Path) -> list[Path]:
+def _list_raw_files(folder: Path) -> list[Path]:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in raw.SUFFIXES)
     if not paths:
         raise InputError(f"{folder}: no raw file (such as .ARW, .RAF, .DNG) in it")
     return paths
 
 
-def _listed(file: Path) -> list[Scene]:
-    """The pairs of a list file; their paths are relative to its folder."""
+def _read_list(file: Path) -> list[Scene]:
+    """Return the scenes of a list file, whose paths are relative to its folder."""
     scenes: dict[Path, Scene] = {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         words = line.split()

@@ -1,1 +1,1 @@
-"""What a person sees: lines, tables and progress on the terminal, comparison pictures."""
+"""Reports: lines, tables and progress on the terminal, and comparison pictures."""

@@ -1,4 +1,4 @@
-"""What a measured figure depends on beside the code: the machine and the versions."""
+"""The machine and the package versions, on which measured times depend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ms_restore import __version__
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory and free disk in GB, platform."""
+    """Return the processor, the number of cores, memory and free disk in GB, and the platform."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     model = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
@@ -31,7 +31,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of this package and of those that do its work."""
+    """Return the versions of this package, of Python, and of the main dependencies."""
     import mindspore
 
     return {

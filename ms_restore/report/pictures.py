@@ -1,4 +1,4 @@
-"""Comparison pictures: baseline, restored and original side by side, a detail enlarged below."""
+"""Comparison pictures: baseline, restored and original side by side, with an enlarged detail."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from ms_restore.images.writing import write_picture
 
 _PANEL = 480  # width of a panel in pixels
 _DETAIL = 96  # side of the enlarged square in pixels of the image
-_CAPTION = 30
-_GAP = 8
+_CAPTION = 30  # height of a caption in pixels
+_GAP = 8  # between panels, in pixels
 _FRAME = (255, 200, 0)
 
 
 def comparison(path: Path, panels: list[tuple[str, np.ndarray]]) -> None:
-    """Write a picture of (caption, image) panels, images (H, W, 1 or 3) in [0, 1] of one size.
+    """Write a picture that shows images side by side, with a detail of each enlarged below.
 
-    The first panel is the baseline, the second the restored image: the square where these two
-    differ most, for better or worse, is framed and enlarged below.
+    Args:
+        path: file to write.
+        panels: captions and images (H, W, 1 or 3) in [0, 1], all of the same size. The first is
+            the baseline, the second the restored image; the detail is the square in which these
+            two differ most, for better or worse.
     """
     images = [to_channels(from_float(image, np.dtype(np.uint8)), 3) for _, image in panels]
     height, width = images[0].shape[:2]
     side = min(_DETAIL, height, width)
-    top, left = _square_that_differs_most(panels[0][1], panels[1][1], side)
+    top, left = _most_different_square(panels[0][1], panels[1][1], side)
     panel_height = round(height * _PANEL / width)
     full = _CAPTION + panel_height + _GAP + _PANEL
     sheet = PIL.Image.new("RGB", (len(panels) * (_PANEL + _GAP) - _GAP, full), "white")
@@ -53,8 +56,8 @@ def comparison(path: Path, panels: list[tuple[str, np.ndarray]]) -> None:
     write_picture(path, Picture(np.asarray(sheet)))
 
 
-def _square_that_differs_most(a: np.ndarray, b: np.ndarray, side: int) -> tuple[int, int]:
-    """Top and left of the square in which the mean squared difference is largest."""
+def _most_different_square(a: np.ndarray, b: np.ndarray, side: int) -> tuple[int, int]:
+    """Return the top and left of the square with the largest mean squared difference."""
     difference = uniform_filter(np.mean((a - b) ** 2, axis=2), side, mode="constant")
     height, width = difference.shape
     half = side // 2

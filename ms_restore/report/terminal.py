@@ -1,4 +1,4 @@
-"""Lines, tables and the progress bar of training on the terminal."""
+"""Lines, tables and progress bars on the terminal."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-# of several ranks the first one speaks
+# with several ranks, only the first one prints
 console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK_ID", "0") != "0")
 
 
 def say(line: str) -> None:
-    """Print a line, as it is."""
+    """Print a line literally, without markup."""
     console.print(line, markup=False)
 
 
-class _Spoken(logging.Handler):
-    """Shows what the lower floors of the package log, which do not know the terminal."""
+class _TerminalHandler(logging.Handler):
+    """Prints what modules of the package log that do not import this one."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print a log record's message."""
         say(record.getMessage())
 
 
 _log = logging.getLogger("ms_restore")
 if not _log.handlers:
-    _log.addHandler(_Spoken())
+    _log.addHandler(_TerminalHandler())
 
 
 _T = TypeVar("_T")
-_SHOWN_FROM = 8  # work in fewer pieces needs no bar
+_MIN_JOBS = 8  # fewer jobs need no bar
 
 
 def progress(jobs: Sequence[_T], what: str) -> Iterator[_T]:
-    """The jobs, with a bar on a terminal where they are many; it goes away at the end."""
-    shown = console.is_terminal and len(jobs) >= _SHOWN_FROM
+    """Yield the jobs, with a bar on a terminal if they are many, which disappears at the end.
+
+    ``what`` is the bar's caption.
+    """
+    shown = console.is_terminal and len(jobs) >= _MIN_JOBS
     with Progress(console=console, transient=True, disable=not shown) as bar:
         yield from bar.track(jobs, description=what)
 
@@ -49,7 +53,14 @@ def score_table(
     baseline: str,
     groups: Optional[dict[str, dict[str, Any]]] = None,
 ) -> None:
-    """A row an image, a group's mean and the mean: baseline's figures, ours, the gain in PSNR."""
+    """Print a table with the scores of each image, of groups and of all images.
+
+    Args:
+        scores: rows of ``scoring.score``.
+        mean: the means of all images.
+        baseline: name of the baseline.
+        groups: the means of groups of images, by group name.
+    """
     table = Table(title_justify="left")
     table.add_column("image")
     for heading in (f"{baseline} dB", "ours dB", "gain", f"{baseline} SSIM", "ours SSIM"):
@@ -72,7 +83,12 @@ def score_table(
 
 
 class TrainingProgress:
-    """A bar with loss, PSNR and images/s on a terminal; one line at each validation elsewhere."""
+    """Progress of training: a bar on a terminal, and a line at each validation.
+
+    Args:
+        first: step at which the run begins.
+        last: step at which it ends.
+    """
 
     def __init__(self, first: int, last: int) -> None:
         self._psnr = ""
@@ -89,21 +105,29 @@ class TrainingProgress:
             self._bar.start()
 
     def step(self, step: int, loss: float, images_per_second: float) -> None:
+        """Show a step on the bar."""
         if self._bar is not None:
             figures = f"loss {loss:.5f}  {self._psnr}{images_per_second:.0f} images/s"
             self._bar.update(self._task, completed=step, figures=figures)
 
     def validation(self, step: int, loss: float, psnr: float, images_per_second: float) -> None:
+        """Print the line of a validation; ``psnr`` is in dB."""
         self._psnr = f"PSNR {psnr:.2f} dB  "
         say(f"step {step}: loss {loss:.5f}, PSNR {psnr:.2f} dB, {images_per_second:.0f} images/s")
 
     def close(self) -> None:
+        """Stop the bar."""
         if self._bar is not None:
             self._bar.stop()
 
 
 class PreparingProgress:
-    """A bar with the rate on a terminal; nothing elsewhere. Rates in bytes of pixels a second."""
+    """Progress of preparing a set: a bar on a terminal, nothing elsewhere.
+
+    Args:
+        total: number of pieces.
+        done: number of pieces that are already prepared.
+    """
 
     def __init__(self, total: int, done: int) -> None:
         self._bar = Progress(
@@ -124,11 +148,12 @@ class PreparingProgress:
         self._bar.stop()
 
     def advance(self, rate: float) -> None:
+        """Count a piece, and show the rate in bytes of pixels per second."""
         self._bar.update(self._task, advance=1, rate=f"{rate / 1e6:.0f} MB/s")
 
 
 class SolverProgress:
-    """A bar with the misfit and, where it is known, PSNR on a terminal; nothing elsewhere."""
+    """Progress of a solver: a bar on a terminal, nothing elsewhere."""
 
     def __init__(self, iterations: int) -> None:
         self._bar = Progress(
@@ -145,10 +170,12 @@ class SolverProgress:
         self._bar.start()
 
     def update(self, iteration: int, misfit_255: float, psnr: Optional[float]) -> None:
+        """Show an iteration, its misfit of 255 and, if it is known, its PSNR in dB."""
         if psnr is not None:
             self._psnr = f"  PSNR {psnr:.2f} dB"
         figures = f"misfit {misfit_255:.2f}/255{self._psnr}"
         self._bar.update(self._task, completed=iteration, figures=figures)
 
     def close(self) -> None:
+        """Stop the bar."""
         self._bar.stop()

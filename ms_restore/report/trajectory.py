@@ -1,4 +1,4 @@
-"""A solver's way in one picture: the image after some of the iterations, and curves below."""
+"""A picture of a solver's course: the image after some of the iterations, with curves below."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ms_restore.images.picture import Picture
 from ms_restore.images.writing import write_picture
 
 _PANEL = 240  # width of an image in pixels
-_CAPTION = 24
-_GAP = 6
-_CURVE = 140  # height of a curve
+_CAPTION = 24  # height of a caption in pixels
+_GAP = 6  # between images, in pixels
+_CURVE = 140  # height of a curve in pixels
 _COLOURS = ("#1f4e9c", "#b03a2e")
 
 Curve = list[tuple[int, float]]
@@ -31,7 +31,13 @@ class Frame(NamedTuple):
 
 
 def trajectory(path: Path, frames: list[Frame], curves: dict[str, Curve]) -> None:
-    """Write the frames side by side and, below, each curve of (iteration, value) with its name."""
+    """Write a picture with images side by side and, below, curves of the values at iterations.
+
+    Args:
+        path: file to write.
+        frames: the images, all of the same size.
+        curves: points (iteration, value) of each curve, by its name.
+    """
     curves = {name: points for name, points in curves.items() if len(points) > 1}
     height, width = frames[0].image.shape[:2]
     panel_height = max(1, round(height * _PANEL / width))

@@ -1,1 +1,1 @@
-"""Restoration without training for the task: a solver, a degradation operator and a prior."""
+"""Restoration without training for the task, by a solver, a degradation operator and a prior."""

@@ -1,4 +1,4 @@
-"""DMSP: restoration by gradient descent on a data term and a deep mean-shift prior.
+"""DMSP, restoration by gradient descent on a data term and a deep mean-shift prior.
 
 Bigdeli, Jin, Favaro, Zwicker, "Deep Mean-Shift Priors for Image Restoration", NIPS 2017,
 arXiv 1709.03749. With y = A x + noise, a denoiser D trained at sigma_p, and momentum:
@@ -7,12 +7,13 @@ arXiv 1709.03749. With y = A x + noise, a denoiser D trained at sigma_p, and mom
     e = gain (A x - y),  g_d = A^T e                               the data
     v <- momentum v - step (w g_d + (1 - w) g_p),  x <- clip(x + v)
 
-With noise of deviation sigma, w = sigma^-2 / (sigma^-2 + sigma_p^-2). Noise-blind it is estimated
-anew in each iteration: w = l / (l + sigma_p^-2), l = M / (|e|^2 + 2 m sigma_p^2 |k|^2), where m
-counts the values of y, M = gain m those of the blurred image, and k is the kernel.
+With noise of standard deviation sigma, w = sigma^-2 / (sigma^-2 + sigma_p^-2). For unknown noise
+(noise-blind) it is estimated in each iteration: w = l / (l + sigma_p^-2) with
+l = M / (|e|^2 + 2 m sigma_p^2 |k|^2), where m is the number of values of y, M = gain m that of the
+blurred image, and k the kernel.
 
-Differs from the paper: everything is in [0, 1]; where y lacks values, they are filled at first by
-the mean of known neighbours.
+Differs from the paper: images are in [0, 1]; where y lacks values, the first x has the mean of
+known neighbours.
 """
 
 from __future__ import annotations
@@ -30,26 +31,32 @@ from ms_restore.contracts import Engine, LinearOperator, Progress, Solution
 from ms_restore.errors import InputError
 from ms_restore.solvers.priors import DenoiserPrior
 
-LEAST_SIGMA_255 = 12**-0.5  # that of rounding to 8 bit
-_LEAST_ITERATIONS = 20  # until the momentum has built up, updates are small for that alone
-_LOOK_EVERY = 10  # iterations between two looks at the device's figures
+MIN_SIGMA_255 = 12**-0.5  # standard deviation of the error of rounding to 8 bit
+_LEAST_ITERATIONS = 20  # before the momentum has built up, small updates do not mean convergence
+_MONITOR_INTERVAL = 10  # iterations between two transfers of the figures from the device
 
 
 class DMSP:
-    """x_hat = solver(y, operator).x_hat, y and x_hat (N, C, H, W) in [0, 1].
+    """The solver DMSP: ``solver(y, operator, sigma_255=...)`` gives a ``Solution``.
 
     Args:
         prior: the denoiser.
-        prior_sigma_255: the level that the prior must have been trained for; None: any.
-        iterations: of descent.
-        step: of the descent; larger is faster; with momentum 0.9 it swings
-            from 3.8 / gain on (gain: values of the blurred image for each value of y).
+        prior_sigma_255: noise level, on a scale of 0 to 255, that the prior must have been trained
+            for; None accepts any.
+        iterations: number of iterations.
+        step: step size of the descent; larger is faster, but with momentum 0.9 the descent
+            oscillates from 3.8 / gain on, where gain is the number of values of the blurred image
+            for each value of y.
         momentum: share of the last update that is added to the next.
         noise_blind: estimate the noise of y even where it is known.
-        tolerance: ends early when an update is smaller than this share of the image, in the norm;
-            0: never. Not before iteration 20. The prior's noise keeps updates above a few 1e-4.
-        amp_level: O2: the prior computes in float16 (its network is changed for that); for a prior
+        tolerance: stop when the norm of an update is smaller than this share of the image's, but
+            not before iteration 20; 0 never stops early. The prior's noise keeps updates above a
+            few 1e-4.
+        amp_level: "O2" computes the prior in float16, which changes its network; only for a prior
             that MindSpore computes.
+
+    Raises:
+        InputError: the prior was trained for another noise level, or does not support amp_level.
     """
 
     def __init__(
@@ -95,22 +102,26 @@ class DMSP:
         seed: int = 0,
         monitor: Optional[Callable[[Progress], None]] = None,
     ) -> Solution:
-        """Restore a batch.
+        """Restore a batch of images.
 
         Args:
-            y: (N, C, h, w) in [0, 1], noise not clipped.
-            operator: A.
-            sigma_255: deviation of the noise of y on a scale of 0 to 255; None: noise-blind. Below
-                0.29, the noise of rounding to 8 bit, that is taken.
-            seed: of the noise that the prior is asked with.
-            monitor: called after some of the iterations, the first and the last included.
+            y: degraded images (N, C, h, w) in [0, 1], noise not clipped.
+            operator: the degradation A.
+            sigma_255: standard deviation of y's noise on a scale of 0 to 255, at least 0.29 as by
+                rounding to 8 bit; None estimates it.
+            seed: of the noise that is added to the prior's input.
+            monitor: called after the first, the last and every tenth iteration.
+
+        Raises:
+            InputError: ``sigma_255`` is not from 0 to 255, an image is smaller than the kernel, or
+                the solver diverges.
         """
         iteration = self.descent(y, operator, sigma_255=sigma_255, seed=seed)
         times = []
         for number in range(1, self.iterations + 1):
             began = time.perf_counter()
             iteration.advance()
-            if number % _LOOK_EVERY == 0 or number in (1, self.iterations):
+            if number % _MONITOR_INTERVAL == 0 or number in (1, self.iterations):
                 misfit, change = iteration.figures()  # waits for the device
                 if monitor is not None:
                     monitor(Progress(number, misfit, iteration.image))
@@ -126,7 +137,7 @@ class DMSP:
     def descent(
         self, y: np.ndarray, operator: LinearOperator, *, sigma_255: Optional[float], seed: int = 0
     ) -> Descent:
-        """The start of a solution, to be advanced step by step; arguments as of a call."""
+        """Return a descent at its start, for single iterations; arguments are those of a call."""
         if sigma_255 is not None and not 0 <= sigma_255 <= 255:
             raise InputError(f"sigma_255 {sigma_255:g}: expected 0 to 255")
         y = np.ascontiguousarray(y, np.float32)
@@ -135,27 +146,30 @@ class DMSP:
         prior_variance = (self.prior.sigma_255 / 255) ** 2
         weight = None
         if sigma_255 is not None and not self.noise_blind:
-            variance = (max(sigma_255, LEAST_SIGMA_255) / 255) ** 2
+            variance = (max(sigma_255, MIN_SIGMA_255) / 255) ** 2
             weight = prior_variance / (variance + prior_variance)
         gain = operator.gain(y)
         values = y[0].size
-        numbers = _Numbers(
+        constants = _Constants(
             step=self._step,
             momentum=self._momentum,
             gain=gain,
             values=values,
             weight=weight,
             prior_sigma=self.prior.sigma_255 / 255,
-            floor=2 * values * prior_variance * operator.energy,
+            noise_floor=2 * values * prior_variance * operator.energy,
         )
         if self.prior.engine is not None:
-            return _HostDescent(x, y, operator, self._denoise, numbers, seed)
-        return _DeviceDescent(x, y, operator, self._denoise, numbers, seed)
+            return _HostDescent(x, y, operator, self._denoise, constants, seed)
+        return _DeviceDescent(x, y, operator, self._denoise, constants, seed)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Numbers:
-    """What the formulas need besides arrays, see the module; ``weight`` None is noise-blind."""
+class _Constants:
+    """The scalars in the formulas of this module; ``weight`` is w, or None for unknown noise.
+
+    ``values`` is m, and ``noise_floor`` is 2 m sigma_p^2 |k|^2.
+    """
 
     step: float
     momentum: float
@@ -163,32 +177,32 @@ class _Numbers:
     values: int
     weight: Optional[float]
     prior_sigma: float
-    floor: float
+    noise_floor: float
 
 
-class _Formulas:
-    """One iteration, in terms that NumPy and MindSpore share."""
+class _Iteration:
+    """The formulas of an iteration, in operations that NumPy and MindSpore share."""
 
     operator: Any
     denoise: Any
 
-    def _keep(self, numbers: _Numbers) -> None:
-        self.step, self.momentum = numbers.step, numbers.momentum
-        self.gain, self.floor = numbers.gain, numbers.floor
-        self.total = numbers.gain * numbers.values
-        self.precision = numbers.prior_sigma**-2
-        self.blind = numbers.weight is None
-        self.weight = numbers.weight or 0.0
+    def _set_constants(self, constants: _Constants) -> None:
+        self.step, self.momentum = constants.step, constants.momentum
+        self.gain, self.noise_floor = constants.gain, constants.noise_floor
+        self.total = constants.gain * constants.values
+        self.precision = constants.prior_sigma**-2
+        self.blind = constants.weight is None
+        self.weight = constants.weight or 0.0
 
     def updated(self, x: Any, v: Any, y: Any, noise: Any) -> Any:
-        """x, v, |e|^2 of each image (N, 1, 1, 1), and the update's share of the image."""
+        """Return x, v, |e|^2 of each image (N, 1, 1, 1), and the update's squared relative norm."""
         g_p = x - self.denoise(x + noise)
         e = (self.operator.forward(x) - y) * self.gain
         g_d = self.operator.adjoint(e)
         error = (e * e).sum(axis=(1, 2, 3), keepdims=True)
         w = self.weight
         if self.blind:
-            precision = self.total / (error + self.floor)
+            precision = self.total / (error + self.noise_floor)
             w = precision / (precision + self.precision)
         v = v * self.momentum - (g_d * w + g_p * (1.0 - w)) * self.step
         after = (x + v).clip(0.0, 1.0)
@@ -198,29 +212,34 @@ class _Formulas:
 
 
 class Descent:
-    """The state of a solution; ``advance`` is one iteration."""
+    """The state of a descent, which ``advance`` takes one iteration further."""
 
-    def __init__(self, numbers: _Numbers) -> None:
-        self._numbers = numbers
+    def __init__(self, constants: _Constants) -> None:
+        self._constants = constants
         self._x: Any = None
         self._error: Any = None
         self._change: Any = None
 
     def advance(self) -> None:
+        """Compute one iteration."""
         raise NotImplementedError
 
     def image(self) -> np.ndarray:
+        """Return the present x (N, C, H, W), float32 in [0, 1]."""
         raise NotImplementedError
 
     def figures(self) -> tuple[np.ndarray, float]:
-        """The misfit of each image of 255, and the last update's share of the image."""
+        """Return the misfit of each image and the relative norm of the last update.
+
+        The misfit (N,) is the root mean square of A x - y on a scale of 0 to 255.
+        """
         error = np.asarray(self._error, np.float64).reshape(-1)
-        misfit = np.sqrt(error / self._numbers.values) / self._numbers.gain * 255
+        misfit = np.sqrt(error / self._constants.values) / self._constants.gain * 255
         return misfit, float(np.asarray(self._change)) ** 0.5
 
 
-class _HostDescent(Descent, _Formulas):
-    """In NumPy, the prior by an engine."""
+class _HostDescent(Descent, _Iteration):
+    """A descent in NumPy, whose prior an engine computes."""
 
     def __init__(
         self,
@@ -228,18 +247,18 @@ class _HostDescent(Descent, _Formulas):
         y: np.ndarray,
         operator: LinearOperator,
         denoise: Engine,
-        numbers: _Numbers,
+        constants: _Constants,
         seed: int,
     ) -> None:
-        super().__init__(numbers)
-        self._keep(numbers)
+        super().__init__(constants)
+        self._set_constants(constants)
         self.operator, self.denoise = operator, denoise
         self._y, self._x, self._v = y, x, np.zeros_like(x)
         self._rng = np.random.default_rng(seed)
 
     def advance(self) -> None:
         noise = self._rng.standard_normal(self._x.shape, np.float32)
-        noise *= np.float32(self._numbers.prior_sigma)
+        noise *= np.float32(self._constants.prior_sigma)
         self._x, self._v, self._error, self._change = self.updated(self._x, self._v, self._y, noise)
 
     def image(self) -> np.ndarray:
@@ -247,7 +266,7 @@ class _HostDescent(Descent, _Formulas):
 
 
 class _DeviceDescent(Descent):
-    """On the device: noise, prior and data term are one graph, compiled at the first iteration."""
+    """A descent on the device, whose iteration is one graph, compiled when it first runs."""
 
     def __init__(
         self,
@@ -255,12 +274,12 @@ class _DeviceDescent(Descent):
         y: np.ndarray,
         operator: LinearOperator,
         denoise: nn.Cell,
-        numbers: _Numbers,
+        constants: _Constants,
         seed: int,
     ) -> None:
-        super().__init__(numbers)
+        super().__init__(constants)
         cell = operator.cell(*x.shape[-2:])
-        self._iterate = DMSPIteration(cell, denoise, numbers, seed).set_train(False)
+        self._iterate = DMSPIteration(cell, denoise, constants, seed).set_train(False)
         self._y, self._x, self._v = Tensor(y), Tensor(x), Tensor(np.zeros_like(x))
 
     def advance(self) -> None:
@@ -277,18 +296,18 @@ class _DeviceDescent(Descent):
         return self._x.asnumpy()
 
 
-class DMSPIteration(nn.Cell, _Formulas):
-    """(x, v, y) to (x, v, |e|^2, change): a whole iteration as a cell.
+class DMSPIteration(nn.Cell, _Iteration):
+    """An iteration as a cell; its noise is a sequence that begins anew with each new cell."""
 
-    Its noise is a sequence that begins anew with each new cell.
-    """
-
-    def __init__(self, operator: nn.Cell, denoise: nn.Cell, numbers: _Numbers, seed: int) -> None:
+    def __init__(
+        self, operator: nn.Cell, denoise: nn.Cell, constants: _Constants, seed: int
+    ) -> None:
         super().__init__(auto_prefix=False)
-        self._keep(numbers)
+        self._set_constants(constants)
         self.operator, self.denoise = operator, denoise
-        self.normal = ops.StandardNormal(seed, 1)  # two zeros would seed it by the clock
-        self.prior_sigma = numbers.prior_sigma
+        self.normal = ops.StandardNormal(seed, 1)  # with two zeros, the clock would be the seed
+        self.prior_sigma = constants.prior_sigma
 
     def construct(self, x: Tensor, v: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """Return the new x and v (N, C, H, W), |e|^2 (N, 1, 1, 1), and the squared change."""
         return self.updated(x, v, y, self.normal(x.shape) * self.prior_sigma)

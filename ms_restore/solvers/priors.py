@@ -1,4 +1,4 @@
-"""Priors: what a solver knows of natural images, taken from denoisers of the suite."""
+"""Priors of solvers: trained denoisers, which know what natural images look like."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ _WAY_OUT = (
 
 
 class DenoiserPrior:
-    """A trained denoiser of one known noise level.
+    """A denoiser that was trained for a single, known noise level.
 
-    For an optimal denoiser D of deviation sigma, (D(x) - x) / sigma^2 is the gradient of the log of
-    the density of images smoothed by that noise: Alain, Bengio, "What regularized auto-encoders
-    learn from the data-generating distribution", JMLR 2014.
-
-    Raises InputError where the level is unknown or another than the one that is wanted, or the
-    engine takes one size alone.
+    For an optimal denoiser D of noise with standard deviation sigma, (D(x) - x) / sigma^2 is the
+    gradient of the log density of images smoothed by that noise: Alain, Bengio, "What regularized
+    auto-encoders learn from the data-generating distribution", JMLR 2014.
 
     Args:
-        loaded: the denoiser; its recipe says what noise it was trained for. Where MindSpore
-            computes it, a solver computes each iteration as one graph on the device, prior
-            included; else the solver computes in NumPy.
-        sigma_255: the level that is wanted, on a scale of 0 to 255; None: whatever it is.
+        loaded: the denoiser, whose recipe gives its noise level. Where MindSpore computes it, a
+            solver runs each iteration, prior included, as one graph on the device; otherwise it
+            computes in NumPy.
+        sigma_255: the required noise level on a scale of 0 to 255; None accepts any.
+
+    Raises:
+        InputError: the noise level is unknown or not the required one, or the engine takes only
+            one image size.
     """
 
     def __init__(self, loaded: LoadedNetwork, sigma_255: Optional[float] = None) -> None:
@@ -38,33 +39,33 @@ class DenoiserPrior:
         self.recipe = loaded.recipe
         self.channels = loaded.geometry.channels
         self.engine = None if loaded.cell is not None else loaded.engine
-        self.sigma_255 = known_sigma(self.recipe)
+        self.sigma_255 = trained_sigma_255(self.recipe)
         if sigma_255 is not None and sigma_255 != self.sigma_255:
             raise InputError(
                 f"the prior {self.recipe.model} was trained for sigma {self.sigma_255:g}, "
                 f"sigma {sigma_255:g} is asked for; use another checkpoint, or ask for "
-                f"{self.sigma_255:g}"
+                f"sigma {self.sigma_255:g}"
             )
         shape = loaded.engine.shape
         if shape is not None:
             raise InputError(
                 f"the prior {self.recipe.model} was exported for {shape[0]}x{shape[1]} pixels "
-                "(height x width) alone; export it for any size"
+                "(height x width) only; export it for any size"
             )
 
     @property
     def engine_name(self) -> str:
-        """What computes it, as ``--engine`` names it."""
+        """The engine that computes the denoiser, as ``--engine`` names it."""
         return self.loaded.engine.name
 
     def cell(self) -> nn.Cell:
-        """Return the denoiser for the device, of any number of channels."""
+        """Return the denoiser as a cell for images of any number of channels."""
         if self.loaded.cell is None:
             raise ValueError("this prior is computed by an engine; denoise() calls it")
         return _Denoiser(self.loaded.cell, self.channels)
 
     def denoise(self, y: np.ndarray) -> np.ndarray:
-        """Denoise a batch by the engine, any number of channels."""
+        """Denoise a batch (N, C, H, W) float32 by the engine; C is any number of channels."""
         if self.channels == 3:
             return self.loaded.engine(y)
         images, channels, height, width = y.shape
@@ -73,7 +74,7 @@ class DenoiserPrior:
 
 
 class _Denoiser(nn.Cell):
-    """A network for colours as it is; one for gray on every channel by itself."""
+    """A denoiser of any number of channels: a gray network denoises each channel on its own."""
 
     def __init__(self, network: nn.Cell, channels: int) -> None:
         super().__init__(auto_prefix=False)
@@ -81,6 +82,7 @@ class _Denoiser(nn.Cell):
         self._each = channels == 1
 
     def construct(self, y: Tensor) -> Tensor:
+        """Return the denoised images (N, C, H, W) for y (N, C, H, W)."""
         if not self._each:
             return self.network(y)
         images, channels, height, width = y.shape
@@ -88,8 +90,11 @@ class _Denoiser(nn.Cell):
         return self.network(planes).reshape(images, channels, height, width)
 
 
-def known_sigma(recipe: Recipe) -> float:
-    """The one deviation of Gaussian noise, of 255, that the recipe trains for, or InputError."""
+def trained_sigma_255(recipe: Recipe) -> float:
+    """Return the standard deviation of Gaussian noise that a recipe trains for, of 255.
+
+    Raises InputError where the recipe trains for another degradation or a range of noise levels.
+    """
     degradation = recipe.degradation
     if "sigma_255" not in degradation or recipe.network.get("scale", 1) != 1:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The tasks that a solver restores: each an operator, assumed noise, and the output's size."""
+"""The tasks that a solver restores, each with its operator, assumed noise and output size."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.images.reading import read_picture
 
 Task = Literal["deblur", "super_resolve", "demosaic", "inpaint", "denoise"]
-_DEFAULT_KERNEL = "gaussian:1.6"  # of super-resolution, as in the literature
-# Of 255, where neither a level nor noise-blind is asked for: a picture that is not said to be noisy
-# is best restored as if it were a little, or the prior would have no say in 300 iterations. These
-# were good on crops of two embedded training photos, among 0.3 to 6.
+_DEFAULT_KERNEL = "gaussian:1.6"  # for super-resolution, as in the literature
+# Noise level, of 255, where the user gives none: pictures without noise are restored best as if
+# they had a little, for otherwise the prior has hardly any effect in 300 iterations. The levels
+# were chosen from 0.3 to 6 on crops of two embedded training photos.
 _DEFAULT_SIGMA_255 = {"super_resolve": 2.0, "demosaic": 4.0, "inpaint": 4.0}
-_BELONGS = {
+_TASKS_OF_OPTION = {
     "kernel": ("deblur", "super_resolve"),
     "scale": ("super_resolve",),
     "pattern": ("demosaic",),
@@ -28,7 +28,7 @@ _BELONGS = {
 }
 
 
-def operator_of(
+def task_operator(
     task: str,
     *,
     kernel: Optional[str] = None,
@@ -36,13 +36,18 @@ def operator_of(
     pattern: Optional[Pattern] = None,
     mask: Optional[Path] = None,
 ) -> Blur:
-    """The degradation that the task undoes; InputError for what is missing or does not belong.
+    """Return the degradation that a task undoes.
 
     Args:
-        kernel: see ``kernels.load``; of deblurring, and of super-resolution (gaussian:1.6).
-        scale: of super-resolution, 2, 3, 4, ...
-        pattern: of demosaicing (RGGB).
-        mask: picture, white where the image is known, black where it is missing.
+        task: one of ``Task``.
+        kernel: blur kernel, see ``kernels.load``; required for deblurring, and gaussian:1.6 by
+            default for super-resolution.
+        scale: scale of super-resolution: 2, 3, 4, ...
+        pattern: Bayer pattern for demosaicing, RGGB by default.
+        mask: picture for inpainting, white where the image is known and black where it is missing.
+
+    Raises:
+        InputError: the task is unknown, an option is missing, or it belongs to another task.
     """
     tasks = get_args(Task)
     if task not in tasks:
@@ -50,8 +55,9 @@ def operator_of(
         raise InputError(f"task {task!r} is not known{hint}; choose {comma_list(tasks)}")
     given = {"kernel": kernel, "scale": scale, "pattern": pattern, "mask": mask}
     for name, value in given.items():
-        if value is not None and task not in _BELONGS[name]:
-            raise InputError(f"--{name} belongs to {' and '.join(_BELONGS[name])}, not to {task}")
+        if value is not None and task not in _TASKS_OF_OPTION[name]:
+            tasks_of_option = " and ".join(_TASKS_OF_OPTION[name])
+            raise InputError(f"--{name} belongs to {tasks_of_option}, not to {task}")
     if task == "deblur":
         if kernel is None:
             raise InputError(
@@ -71,8 +77,17 @@ def operator_of(
     return Blur()
 
 
-def noise_of(task: str, sigma_255: Optional[float], noise_blind: bool) -> Optional[float]:
-    """The noise's deviation of 255 that the solver is to assume; None: noise-blind."""
+def task_sigma_255(task: str, sigma_255: Optional[float], noise_blind: bool) -> Optional[float]:
+    """Return the noise level that a solver assumes for a task, or None to estimate it.
+
+    Args:
+        task: one of ``Task``.
+        sigma_255: the given standard deviation, on a scale of 0 to 255, or None.
+        noise_blind: whether the noise is to be estimated.
+
+    Raises:
+        InputError: the options exclude each other, or denoising has neither of them.
+    """
     if sigma_255 is not None and noise_blind:
         raise InputError("--sigma_255 and --noise_blind exclude each other; leave one out")
     if sigma_255 is not None and not 0 <= sigma_255 <= 255:
@@ -84,14 +99,14 @@ def noise_of(task: str, sigma_255: Optional[float], noise_blind: bool) -> Option
     return _DEFAULT_SIGMA_255.get(task)
 
 
-def assumed_sigma_255(operator: Blur) -> Optional[float]:
-    """What ``noise_of`` assumes of a picture without noise that this operator degraded."""
+def default_sigma_255(operator: Blur) -> Optional[float]:
+    """Return the noise level, of 255, that ``task_sigma_255`` gives without options."""
     if isinstance(operator, BlurDownsample):
         return _DEFAULT_SIGMA_255["super_resolve"]
     return _DEFAULT_SIGMA_255["demosaic"] if isinstance(operator, BayerMosaic) else 0.0
 
 
-def restored(
+def restore_image(
     solver: Solver,
     y: np.ndarray,
     operator: LinearOperator,
@@ -101,11 +116,22 @@ def restored(
     seed: int = 0,
     monitor: Optional[Callable[[Progress], None]] = None,
 ) -> tuple[np.ndarray, Solution]:
-    """One image: y (h, w, C) in [0, 1] to x_hat (H, W, C), and how it was found.
+    """Restore one image: return x_hat (H, W, C) in [0, 1], and the solution for the batch of it.
 
-    ``whole``: with the half kernel on every side that y tells little of; else ``scale`` times y's
-    size. A gray y with a prior for colours is restored as three equal channels, and their mean
-    taken.
+    A gray image with a prior for colours is restored as three equal channels, which are averaged.
+
+    Args:
+        solver: the solver.
+        y: degraded image (h, w, C) in [0, 1].
+        operator: the degradation.
+        sigma_255: standard deviation of y's noise on a scale of 0 to 255; None estimates it.
+        whole: keep half the kernel's size on every side, of which y shows little; otherwise x_hat
+            is ``scale`` times as large as y.
+        seed: of the solver's random numbers.
+        monitor: see ``Solver``.
+
+    Raises:
+        InputError: the image does not suit the operator, or the solver diverges.
     """
     planes = np.asarray(y, np.float32)
     mosaic = isinstance(operator, BayerMosaic)
@@ -120,14 +146,17 @@ def restored(
         planes = np.repeat(planes, 3, axis=2)
     batch = planes.transpose(2, 0, 1)[None]
     solution = solver(batch, operator, sigma_255=sigma_255, seed=seed, monitor=monitor)
-    x_hat = framed(solution.x_hat, operator, whole)
+    x_hat = crop_result(solution.x_hat, operator, whole)
     if gray:
         x_hat = x_hat.mean(axis=2, keepdims=True)
     return x_hat, solution
 
 
-def framed(x: np.ndarray, operator: LinearOperator, whole: bool) -> np.ndarray:
-    """The first image of (N, C, H, W) as (H, W, C), without half the kernel unless ``whole``."""
+def crop_result(x: np.ndarray, operator: LinearOperator, whole: bool) -> np.ndarray:
+    """Return the first image of x (N, C, H, W) as (H, W, C).
+
+    It is cropped by half the kernel's size on every side unless ``whole``.
+    """
     rows, columns = (0, 0) if whole else operator.half
     height, width = x.shape[2:]
     return x[0, :, rows : height - rows, columns : width - columns].transpose(1, 2, 0)

@@ -88,7 +88,7 @@ def _check_degradation(degradation: Degradation, geometry: Geometry, recipe: Rec
     x = np.random.default_rng(0).integers(0, 256, (2, geometry.output_channels, side, side))
     expected = (2, geometry.channels, small, small)
     try:
-        y = degradation.patches(x.astype(np.uint8), [seeds.of_sample(0, n) for n in range(2)])
+        y = degradation.patches(x.astype(np.uint8), [seeds.sample_rng(0, n) for n in range(2)])
     except InputError:
         raise
     except Exception as error:

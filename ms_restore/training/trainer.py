@@ -186,7 +186,7 @@ class Trainer:
             return
         samples = self._done + (step - self._steps.first) * images_per_step(self._recipe)
         facts = {"step": step, "samples": samples, "best_psnr": self._best}
-        state.save(checkpoint.numbered(self._output, step), facts)
+        state.save(checkpoint.step_path(self._output, step), facts)
         for old in checkpoint.newest(self._output)[self._recipe.train.keep :]:
             old.unlink()
 

@@ -12,7 +12,7 @@ from ms_restore import parallel
 from ms_restore.contracts import Degradation, ImageSource
 from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics.protocols import protocol_named
-from ms_restore.metrics.scoring import trials
+from ms_restore.metrics.scoring import restored_images
 from ms_restore.training.callbacks import Figures, Steps
 
 
@@ -50,7 +50,7 @@ class Scorer:
         """Score the present weights."""
         self._refresh()
         recipe, ranks = self._restorer.recipe, parallel.ranks()
-        shown = trials(self._restorer, self._degradation, self._source, recipe.seed)
+        shown = restored_images(self._restorer, self._degradation, self._source, recipe.seed)
         most = recipe.data.valid_images
         own = None if most is None else len(range(ranks.rank, most, ranks.count))
         protocol = protocol_named(recipe.eval.protocol)

@@ -91,7 +91,7 @@ def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path
     note = "" if data_dir else " (no --data_dir)"
     say(f"{recipe.model} on {source.description}{note}, protocol {name}: {protocol.description}")
     scores = _rows(restorer, degradation, source, protocol, output)
-    mean, groups = scoring.mean(scores), scoring.means(scores, source.groups())
+    mean, groups = scoring.mean_scores(scores), scoring.group_means(scores, source.groups())
     metrics = {
         "model": recipe.model,
         "protocol": name,
@@ -122,7 +122,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """The figures of every image, of all ranks; this rank's comparison pictures are written."""
     recipe, scores = restorer.recipe, []
-    for trial in scoring.trials(restorer, degradation, source, recipe.seed):
+    for trial in scoring.restored_images(restorer, degradation, source, recipe.seed):
         baseline = to_float(degradation.baseline(trial.y))
         row = scoring.score(trial, baseline, protocol, degradation.factor)
         scores.append(row)
@@ -132,4 +132,4 @@ def _rows(
             (f"original: {trial.name}", trial.x),
         ]
         comparison(output / "comparisons" / f"{trial.name}.png", panels)
-    return scoring.gathered(scores, source.names)
+    return scoring.gather_scores(scores, source.names)

@@ -33,7 +33,7 @@ _SMALLEST = 32  # pixels of a side that are left to score
 class _Trial(NamedTuple):
     """An image that is degraded and restored, and how long an iteration took."""
 
-    trial: scoring.Trial
+    trial: scoring.RestoredImage
     start: np.ndarray
     seconds: float
     iterations: int
@@ -59,7 +59,7 @@ def evaluate(
     solver: Solver = registry.build("solver", part, prior_of(prior, part, options))
     name = protocol or recipe.eval.protocol
     scores, times = _scored(recipe, solver, degradations, data_dir, name, folder)
-    mean = scoring.mean(scores)
+    mean = scoring.mean_scores(scores)
     baseline = next(iter(degradations.values())).baseline_name
     metrics = {
         "model": recipe.model,
@@ -166,25 +166,25 @@ def _restored(
 ) -> _Trial:
     """Degrade a clean image and restore it."""
     x = degradation.cropped(image)
-    y = degradation(x, seeds.of_name(seed, label))
+    y = degradation(x, seeds.image_rng(seed, label))
     bar = SolverProgress(solver.iterations)
 
     def monitor(progress: Progress) -> None:
         bar.update(progress.iteration, float(progress.misfit_255[0]), None)
 
     try:
-        x_hat, solution = tasks.restored(
+        x_hat, solution = tasks.restore_image(
             solver,
             y,
             degradation.operator,
-            sigma_255=degradation.sigma_255 or tasks.assumed_sigma_255(degradation.operator),
+            sigma_255=degradation.sigma_255 or tasks.default_sigma_255(degradation.operator),
             seed=seed,
             monitor=monitor,
         )
     finally:
         bar.close()
     rows, columns = degradation.operator.half
-    trial = scoring.Trial(label, _inside(to_float(x), rows, columns), y, x_hat)
+    trial = scoring.RestoredImage(label, _inside(to_float(x), rows, columns), y, x_hat)
     start = _inside(degradation.baseline(y), rows, columns)
     return _Trial(trial, start, solution.seconds_per_iteration, solution.iterations)
 

@@ -17,7 +17,7 @@ from ms_restore.images.reading import decoded_bytes, list_pictures, read_picture
 from ms_restore.images.writing import check_output, write_picture
 from ms_restore.inference import picture_folder
 from ms_restore.inference.engine_selection import EngineOptions, is_exported
-from ms_restore.inference.raw_development import Bits, Developer, takes_raw
+from ms_restore.inference.raw_development import Bits, RawDeveloper, takes_raw
 from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of
@@ -47,7 +47,7 @@ def infer(
 
     Gray, 16 bit and transparency are kept. Large pictures are computed in tiles, with the same
     result; ``engine`` is explained at load_model, ``tile`` and ``self_ensemble`` at Restorer. A
-    model for raw files takes those; ``ratio`` and ``bits`` are explained at Developer.
+    model for raw files takes those; ``ratio`` and ``bits`` are explained at RawDeveloper.
 
     Of a folder, what this checkpoint has written there before is skipped, unless ``overwrite``. A
     picture that cannot be read or restored is reported at the end by InputError, after the others.
@@ -58,7 +58,7 @@ def infer(
     found = Path(checkpoint)
     options = EngineOptions(engine, device_target, device_id, mode)
     restorer = restorer_of(found, model, settings, options, tile, self_ensemble)
-    develop = Developer(restorer, ratio, bits) if takes_raw(restorer.recipe) else None
+    develop = RawDeveloper(restorer, ratio, bits) if takes_raw(restorer.recipe) else None
     if develop is None and (ratio is not None or bits != 8):
         raise InputError(
             f"{restorer.recipe.model} takes pictures: --ratio and --bits are for models of raw "
@@ -71,7 +71,7 @@ def infer(
         path = found if is_exported(found) else checkpoints.locate(found)
         made = [sha256(path), model, settings or {}, self_ensemble, ratio, bits]
         key = json.dumps(made, sort_keys=True)
-        record = picture_folder.Record(Path(output), key)
+        record = picture_folder.ResumeRecord(Path(output), key)
         left = [pair for pair in pairs if overwrite or not record.done(pair)]
     if len(left) < len(pairs):
         say(
@@ -86,8 +86,8 @@ def infer(
 def restore_pictures(
     restorer: Restorer,
     pairs: list[picture_folder.Pair],
-    record: Optional[picture_folder.Record] = None,
-    develop: Optional[Developer] = None,
+    record: Optional[picture_folder.ResumeRecord] = None,
+    develop: Optional[RawDeveloper] = None,
 ) -> None:
     """Restore pictures to files, and report those that could not be, by InputError at the end.
 
@@ -97,7 +97,7 @@ def restore_pictures(
     def compute(pair: picture_folder.Pair, read: Any) -> Picture:
         source, target = pair
         if develop:
-            check_output(target, develop.blank)
+            check_output(target, develop.empty_picture)
             return develop(source, read)
         check_output(target, read)
         try:
@@ -117,14 +117,14 @@ def restore_pictures(
         height, width = size
         say(f"{source} -> {target} ({width}x{height})")
 
-    def weigh(source: Path) -> int:
+    def picture_bytes(source: Path) -> int:
         if develop:
-            return develop.weigh(source)
+            return develop.picture_bytes(source)
         return decoded_bytes(source) * (1 + restorer.scale**2)
 
     before, began = restorer.busy, time.perf_counter()
     read = develop.read if develop else read_picture
-    outcome = picture_folder.run(pairs, read, compute, write, weigh, finished)
+    outcome = picture_folder.run(pairs, read, compute, write, picture_bytes, finished)
     seconds = time.perf_counter() - began
     if len(pairs) > 1:
         busy = (restorer.busy - before) / seconds

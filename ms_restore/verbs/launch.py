@@ -46,9 +46,9 @@ def launch(
     logs = Path(log_dir)
     if rank_table is not None:
         command = [sys.executable, str(_TRAIN), *train_options]
-        ranks = jobs.by_table(Path(rank_table), command, logs, server_id)
+        ranks = jobs.ranks_by_table(Path(rank_table), command, logs, server_id)
     else:
-        ranks = jobs.by_msrun(
+        ranks = jobs.ranks_by_msrun(
             workers or 0,
             [str(_TRAIN), *train_options],
             logs,
@@ -59,7 +59,7 @@ def launch(
         )
     if dry_run:
         for rank in ranks:
-            say(rank.shown())
+            say(rank.shell_line())
         return 0
     say(f"{len(ranks) if rank_table else workers} ranks, logs in {logs}")
     return jobs.run(ranks)

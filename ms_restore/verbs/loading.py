@@ -99,7 +99,7 @@ def load_network(
     """
     path = Path(checkpoint)
     if engine_selection.is_exported(path):
-        options = options._replace(engine=engine_selection.of_file(path, options.engine))
+        options = options._replace(engine=engine_selection.engine_for_file(path, options.engine))
     device = runtime.start(
         options.checked().device(), options.device_id, options.mode, options.seed
     )

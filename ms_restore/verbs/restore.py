@@ -84,8 +84,8 @@ def restore(
 
     Returns the files written.
     """
-    noise = tasks.noise_of(task, sigma_255, noise_blind)
-    operator = tasks.operator_of(
+    noise = tasks.task_sigma_255(task, sigma_255, noise_blind)
+    operator = tasks.task_operator(
         task,
         kernel=kernel,
         scale=scale,
@@ -133,7 +133,7 @@ def _restore_file(
     operator = watcher.operator
     watcher.start(operator.start(y.transpose(2, 0, 1)[None]))
     try:
-        x_hat, solution = tasks.restored(
+        x_hat, solution = tasks.restore_image(
             solver, y, operator, sigma_255=noise, whole=watcher.whole, seed=seed, monitor=watcher
         )
     except InputError as error:
@@ -172,7 +172,7 @@ class _Watcher:
         self._bar.update(progress.iteration, misfit, psnr)
 
     def _keep(self, iteration: int, x: np.ndarray, caption: str) -> Optional[float]:
-        image = tasks.framed(x, self.operator, self.whole)
+        image = tasks.crop_result(x, self.operator, self.whole)
         psnr = None
         if self._truth is not None:
             truth = self._truth

@@ -1,6 +1,6 @@
-"""Writing and reading checkpoints: a MindSpore ``.ckpt`` with the recipe inside.
+"""Writing and reading of checkpoints, which are MindSpore ``.ckpt`` files with the recipe inside.
 
-A plain MindSpore checkpoint of another origin loads too; its recipe is then named by ``--model``.
+A MindSpore checkpoint of another origin can be read too; ``--model`` then names its recipe.
 """
 
 from __future__ import annotations
@@ -23,15 +23,22 @@ from ms_restore.errors import InputError, comma_list
 from ms_restore.files import atomic_write
 from ms_restore.recipe import Recipe
 
-_META = "ms_restore"  # the entry that holds everything but parameters, as JSON
+_META = "ms_restore"  # entry that holds everything but parameters, as JSON
 _TRAINING = "training/"  # prefix of the parameters that only a resumed run needs
 BEST = "best.ckpt"
 
 
 @dataclasses.dataclass
 class Checkpoint:
-    """The network's parameters by name, the recipe (None in a foreign file), facts such as the
-    step, and the state of training (optimizer, loss scale, averages) where the file has it."""
+    """The content of a checkpoint file.
+
+    Attributes:
+        path: of the file.
+        parameters: of the network, by name.
+        recipe: of the model; None in a file of another origin.
+        facts: further values, such as the step.
+        training: state of the optimizer, loss scale and weight averages by name, if there is any.
+    """
 
     path: Path
     parameters: dict[str, ms.Parameter]
@@ -47,17 +54,28 @@ def save(
     facts: Mapping[str, Any],
     training: Optional[dict[str, ms.Parameter]] = None,
 ) -> None:
-    """Write the network's parameters with its recipe; ``facts`` must be JSON."""
+    """Write a checkpoint file, completely or not at all.
+
+    Args:
+        path: of the file.
+        network: its parameters are written.
+        recipe: of the model.
+        facts: further values, such as the step, that JSON can hold.
+        training: state of training, which a resumed run needs.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     meta = {"version": __version__, "recipe": recipe.to_yaml(), "facts": facts}
     content = [{"name": name, "data": data} for name, data in network.parameters_and_names()]
     content += [{"name": _TRAINING + name, "data": d} for name, d in (training or {}).items()]
-    with atomic_write(path) as temporary, _silent():
+    with atomic_write(path) as temporary, _without_mindspore_log():
         ms.save_checkpoint(content, str(temporary), append_dict={_META: json.dumps(meta)})
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Without MindSpore's own account of an error that is then reported in one line."""
+def _without_mindspore_log() -> Iterator[None]:
+    """Suppress MindSpore's log of an error, which is reported in one line instead."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -66,18 +84,22 @@ def _silent() -> Iterator[None]:
         logging.disable(before)
 
 
-def numbered(folder: Path, step: int) -> Path:
-    """The file of a step's checkpoint in a run folder."""
+def step_path(folder: Path, step: int) -> Path:
+    """Return the path of a step's checkpoint in a run folder."""
     return folder / "checkpoints" / f"step_{step:08d}.ckpt"
 
 
 def newest(folder: Path) -> list[Path]:
-    """The checkpoints of a run folder that it can be resumed from, the newest first."""
+    """Return the checkpoints from which a run can be resumed, the newest first."""
     return sorted((folder / "checkpoints").glob("step_*.ckpt"), reverse=True)
 
 
 def locate(path: Path) -> Path:
-    """The checkpoint file that a path means: itself, or the best one of a run folder."""
+    """Return the path of a checkpoint file: the path itself, or the best one of a run folder.
+
+    A run folder without a best checkpoint gives the newest one. Raises InputError where there is
+    none.
+    """
     if path.is_dir():
         for candidate in (path / BEST, *newest(path)):
             if candidate.is_file():
@@ -92,10 +114,13 @@ def locate(path: Path) -> Path:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint file, or the best one of a run folder."""
+    """Read a checkpoint file, or the best one of a run folder.
+
+    Raises InputError where it is missing or no MindSpore checkpoint.
+    """
     path = locate(path)
     try:
-        with _silent():
+        with _without_mindspore_log():
             content = ms.load_checkpoint(str(path))
     except Exception:  # MindSpore raises many types for a file that it cannot parse
         raise InputError(
@@ -115,19 +140,22 @@ def read(path: Path) -> Checkpoint:
 
 
 def _mismatch(network: nn.Cell, checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:
-    """Parameters the checkpoint lacks, those it has too many, and those of another shape."""
-    wanted = {name: tuple(p.shape) for name, p in network.parameters_and_names()}
+    """Return the parameters that are missing from a checkpoint, unknown, and of another shape."""
+    expected = {name: tuple(p.shape) for name, p in network.parameters_and_names()}
     given = {name: tuple(p.shape) for name, p in checkpoint.parameters.items()}
     shapes = [
-        f"{name} {given[name]} instead of {wanted[name]}"
-        for name in wanted
-        if name in given and given[name] != wanted[name]
+        f"{name} {given[name]} instead of {expected[name]}"
+        for name in expected
+        if name in given and given[name] != expected[name]
     ]
-    return [n for n in wanted if n not in given], [n for n in given if n not in wanted], shapes
+    return [n for n in expected if n not in given], [n for n in given if n not in expected], shapes
 
 
 def load_strictly(network: nn.Cell, checkpoint: Checkpoint) -> None:
-    """Load every parameter; InputError unless names and shapes match one to one."""
+    """Load every parameter of a checkpoint into the network.
+
+    Raises InputError unless names and shapes match one to one and all values are finite.
+    """
     missing, unknown, shapes = _mismatch(network, checkpoint)
     faults = [
         f"{word}: {comma_list(names, 3)}"
@@ -149,9 +177,10 @@ def load_strictly(network: nn.Cell, checkpoint: Checkpoint) -> None:
 
 
 def load_pretrained(network: nn.Cell, checkpoint: Checkpoint) -> str:
-    """Load what fits by name and shape, to start anew from it; returns what was loaded and left.
+    """Load the parameters that match by name and shape, to begin training from them.
 
-    InputError if nothing fits.
+    Returns a line for the terminal that says which were loaded and which were not. Raises
+    InputError if none matches.
     """
     missing, unknown, shapes = _mismatch(network, checkpoint)
     left = missing + [text.split(" ")[0] for text in shapes]
@@ -162,7 +191,7 @@ def load_pretrained(network: nn.Cell, checkpoint: Checkpoint) -> str:
     }
     if not fitting:
         raise InputError(
-            f"{checkpoint.path}: no parameter of it fits the network; "
+            f"{checkpoint.path}: none of its parameters fits the network; "
             "training would start from random weights"
         )
     ms.load_param_into_net(network, fitting)

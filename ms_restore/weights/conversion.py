@@ -1,4 +1,4 @@
-"""Weights of other frameworks as checkpoints, and back."""
+"""Conversion of weights from other frameworks to checkpoints, and to PyTorch."""
 
 from __future__ import annotations
 
@@ -18,25 +18,31 @@ from ms_restore.weights import foreign
 from ms_restore.weights.foreign import Arrays
 from ms_restore.weights.layouts import LAYOUTS, Layout
 
-_PARALLEL = "module."  # what PyTorch's DataParallel puts before every name
-_COUNTERS = "num_batches_tracked"  # of batch normalisation; nothing depends on them
+_PARALLEL = "module."  # prefix that PyTorch's DataParallel gives to every name
+_COUNTERS = "num_batches_tracked"  # counters of batch normalisation, which are never used
 
 
 def from_file(
     path: Path, model: Optional[str], settings: Optional[dict[str, Any]]
 ) -> tuple[nn.Cell, Recipe, str]:
-    """The network with the file's weights, its recipe, and the name of the layout.
+    """Return the network with a file's weights, its recipe, and the name of the file's layout.
 
-    InputError where the names are of no known layout, a parameter is missing, left over or of
-    another shape, or the weights are not of ``model``.
+    Args:
+        path: file of another framework, see ``foreign.read``.
+        model: name of the model; None finds the only one whose network the weights fit.
+        settings: changes to the model's recipe.
+
+    Raises:
+        InputError: the file cannot be read, its names are of no known layout, a parameter is
+            missing, left over or of another shape, or the weights do not fit the model.
     """
-    arrays = _plain(foreign.read(path))
-    layout, found = _recognised(path, arrays)
+    arrays = _strip_names(foreign.read(path))
+    layout, found = _recognise_layout(path, arrays)
     recipe = _recipe(path, layout, found, model, settings or {})
     network = registry.build("network", recipe.network)
     entries = layout.entries(recipe.network | found)
     _check_constants(path, layout.constants(found), arrays)
-    faults = _fill(network, entries, arrays)
+    faults = _set_parameters(network, entries, arrays)
     left = set(arrays) - {entry.theirs for entry in entries} - set(layout.constants(found))
     faults += [f"{name} {arrays[name].shape} is left over" for name in sorted(left)]
     if faults:
@@ -46,13 +52,14 @@ def from_file(
     return network, recipe, layout.name
 
 
-def _plain(arrays: Arrays) -> Arrays:
+def _strip_names(arrays: Arrays) -> Arrays:
+    """Return the arrays without a common prefix in their names, and without counters."""
     if all(name.startswith(_PARALLEL) for name in arrays):
         arrays = {name[len(_PARALLEL) :]: array for name, array in arrays.items()}
     return {name: array for name, array in arrays.items() if not name.endswith(_COUNTERS)}
 
 
-def _recognised(path: Path, arrays: Arrays) -> tuple[Layout, dict[str, Any]]:
+def _recognise_layout(path: Path, arrays: Arrays) -> tuple[Layout, dict[str, Any]]:
     for layout in LAYOUTS:
         found = layout.settings(arrays)
         if found is not None:
@@ -70,13 +77,13 @@ def _recipe(
     model: Optional[str],
     settings: dict[str, Any],
 ) -> Recipe:
-    """The recipe of the model, with what the file decides of its network."""
+    """Return the model's recipe, with the network settings that the file decides."""
     candidates = [layout.model] if layout.model else recipes.files()
     shipped = {name: recipes.load(name) for name in candidates}
     fitting = [
         name
         for name, recipe in shipped.items()
-        if recipe.solver is None and not _differing(layout, found, recipe)
+        if recipe.solver is None and not _differences(layout, found, recipe)
     ]
     described = ", ".join(f"{key} {value}" for key, value in found.items())
     if model is None:
@@ -87,13 +94,13 @@ def _recipe(
                 f"name {names} with --model"
             )
         model = fitting[0]
-    differing = _differing(layout, found, recipes.load(model, settings), layout.free)
+    differing = _differences(layout, found, recipes.load(model, settings), layout.decided_by_file)
     if differing:
         fits = f"; {comma_list(fitting, 9)} would fit" if fitting else ""
         raise InputError(
             f"{path}: {layout.name} ({described}), not {model} ({comma_list(differing, 9)}){fits}"
         )
-    decided = {f"network.{key}": found[key] for key in layout.free if key in found}
+    decided = {f"network.{key}": found[key] for key in layout.decided_by_file if key in found}
     clashes = [
         f"{key} {settings[key]} (the file has {value})"
         for key, value in decided.items()
@@ -104,13 +111,13 @@ def _recipe(
     return recipes.load(model, {**settings, **decided})
 
 
-def _differing(
+def _differences(
     layout: Layout,
     found: dict[str, Any],
     recipe: Recipe,
     skipped: tuple[str, ...] = ("batch_norm", "bias"),
 ) -> list[str]:
-    """What the recipe's network has otherwise than the file, but for what is skipped."""
+    """Return the settings in which the recipe's network differs from the file's."""
     network = recipe.network
     if network["name"] != layout.network:
         return [f"network {network['name']}"]
@@ -125,21 +132,21 @@ def _check_constants(path: Path, constants: Arrays, arrays: Arrays) -> None:
     for name, value in constants.items():
         if name in arrays and not np.allclose(arrays[name], value, rtol=1e-3):
             raise InputError(
-                f"{path}: {name} is not the DIV2K mean that this layout is known with; "
+                f"{path}: {name} is not the DIV2K mean that belongs to this layout; "
                 "these weights expect other inputs"
             )
 
 
-def _fill(network: nn.Cell, entries: list[Any], arrays: Arrays) -> list[str]:
-    """Set every parameter; what is missing or of another shape."""
+def _set_parameters(network: nn.Cell, entries: list[Any], arrays: Arrays) -> list[str]:
+    """Set every parameter; return a line for each that is missing or of another shape."""
     parameters = dict(network.parameters_and_names())
     faults = [f"{name} has no counterpart" for name in set(parameters) - {e.ours for e in entries}]
     for entry in entries:
         if entry.theirs not in arrays:
             faults.append(f"{entry.theirs} is missing")
             continue
-        array, wanted = arrays[entry.theirs], tuple(parameters[entry.ours].shape)
-        expected = entry.shape(wanted)
+        array = arrays[entry.theirs]
+        expected = entry.shape(tuple(parameters[entry.ours].shape))
         if array.shape != expected:
             faults.append(f"{entry.theirs} is {array.shape}, expected {expected}")
             continue
@@ -148,15 +155,16 @@ def _fill(network: nn.Cell, entries: list[Any], arrays: Arrays) -> list[str]:
 
 
 def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
-    """Write the network's parameters as .safetensors under PyTorch names; return their layout's.
+    """Write a network's parameters as .safetensors for PyTorch, and return the layout's name.
 
-    DnCNN with batch normalisation as DnCNN-PyTorch names it, without as KAIR, EDSR as EDSR-PyTorch,
-    SID as pytorch-Learning-to-See-in-the-Dark.
+    The names are those of DnCNN-PyTorch (DnCNN with batch normalisation), KAIR (DnCNN without),
+    EDSR-PyTorch or pytorch-Learning-to-See-in-the-Dark. Raises InputError for a network without a
+    known PyTorch layout, and where the package safetensors is not installed.
     """
     try:
         from safetensors.numpy import save_file
     except ImportError:
-        raise InputError(f"{path}: {foreign.needs('safetensors')}") from None
+        raise InputError(f"{path}: {foreign.missing_package('safetensors')}") from None
     settings = dict(recipe.network)
     name = settings["name"]
     if name == "dncnn":
@@ -176,7 +184,7 @@ def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     arrays = {e.theirs: e.to_theirs(parameters[e.ours]) for e in layout.entries(settings)}
     arrays.update(layout.constants(settings))
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    for name in [name for name in arrays if name.endswith(".running_var")]:  # PyTorch asks for it
+    for name in [name for name in arrays if name.endswith(".running_var")]:  # PyTorch requires it
         arrays[name.replace("running_var", _COUNTERS)] = np.array(0, np.int64)
     with atomic_write(path) as temporary:
         save_file(arrays, str(temporary), metadata={"model": recipe.model, "layout": layout.name})

@@ -1,4 +1,4 @@
-"""Weights of other frameworks: files as arrays by name, whatever wraps them."""
+"""Reading of weight files of other frameworks as arrays by name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", 
 
 
 def read(path: Path) -> Arrays:
-    """The arrays of a .pth, .pt, .safetensors, .npz or MatConvNet .mat file.
+    """Return the arrays of a .pth, .pt, .safetensors, .npz or MatConvNet .mat file, by name.
 
-    InputError for a file that is damaged, holds anything but arrays, or holds NaN or infinity.
+    Raises InputError for a file that is missing, damaged, holds anything but arrays, or holds NaN
+    or infinity, and where the package that reads it is not installed.
     """
     readers: dict[str, Callable[[Path], Arrays]] = {
         ".pth": _torch,
@@ -38,7 +39,7 @@ def read(path: Path) -> Arrays:
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken:
         raise InputError(
-            f"{path}: NaN or infinity in {comma_list(broken)}; these weights are of no use"
+            f"{path}: NaN or infinity in {comma_list(broken)}; these weights cannot be used"
         )
     return arrays
 
@@ -68,7 +69,7 @@ def _torch(path: Path) -> Arrays:
 
 
 def _tensors(path: Path, content: Any) -> dict[str, Any]:
-    """The state dict, out of what training scripts wrap it in."""
+    """Return the state dict, unwrapped from the dicts in which training scripts save it."""
     import torch
 
     for _ in range(2):
@@ -89,14 +90,15 @@ def _safetensors(path: Path) -> Arrays:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
     except ImportError:
-        raise InputError(f"{path}: {needs('safetensors')}") from None
+        raise InputError(f"{path}: {missing_package('safetensors')}") from None
     try:
         return {name: np.asarray(x, np.float32) for name, x in load_file(str(path)).items()}
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
 
 
-def needs(package: str) -> str:
+def missing_package(package: str) -> str:
+    """Return the message for a package that is not installed."""
     return f"this format needs the package {package}: pip install 'ms-restore[convert]'"
 
 
@@ -111,9 +113,10 @@ def _npz(path: Path) -> Arrays:
 
 
 def _matconvnet(path: Path) -> Arrays:
-    """The convolutions of a MatConvNet network saved as cell array ``net``: layers.N.weight, bias.
+    """Return the convolutions of a MatConvNet network, saved as cell array ``net``.
 
-    MatConvNet's filters are (width, height, in, out); here (out, in, height, width).
+    They are named layers.N.weight and layers.N.bias. MatConvNet's filters (width, height, in, out)
+    are returned as (out, in, height, width).
     """
     from scipy.io import loadmat
 

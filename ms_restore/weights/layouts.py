@@ -1,9 +1,11 @@
-"""Known layouts of weights: how the parameters of a published network are named, and scaled.
+"""Known layouts of weights: the names and scaling of parameters in published implementations.
 
-A layout is recognised by the names in the file, and tells the network's arguments by their shapes.
-Sources: the public repositories SaoYan/DnCNN-PyTorch, cszn/KAIR, sanghyun-son/EDSR-PyTorch,
-XPixelGroup/BasicSR, siavashBigdeli/DMSP, cchen156/Learning-to-See-in-the-Dark and
-lavi135246/pytorch-Learning-to-See-in-the-Dark, of which only names, ranges and constants are used.
+A layout is recognised by the names in a file, and the shapes give the network's settings. Sources
+of the names, ranges and constants are the public repositories SaoYan/DnCNN-PyTorch, cszn/KAIR,
+sanghyun-son/EDSR-PyTorch, XPixelGroup/BasicSR, siavashBigdeli/DMSP,
+cchen156/Learning-to-See-in-the-Dark and lavi135246/pytorch-Learning-to-See-in-the-Dark.
+
+"Ours" is a parameter of this package's network, "theirs" that of the published implementation.
 """
 
 from __future__ import annotations
@@ -17,20 +19,26 @@ import numpy as np
 
 from ms_restore.weights.foreign import Arrays
 
-_OUR_EPS = 1e-5  # of MindSpore's and PyTorch's batch normalisation
+_OUR_EPS = 1e-5  # epsilon of MindSpore's and PyTorch's batch normalisation
 _KAIR_EPS = 1e-4
-_HWIO = (3, 2, 0, 1)  # TensorFlow's kernels in the order of ours
+_HWIO = (3, 2, 0, 1)  # transposes TensorFlow's kernels to ours
 _DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
 _Recogniser = Callable[[Arrays], Optional[dict[str, Any]]]
 
 
-class Entry(NamedTuple):
-    """A parameter: ours = theirs * factor + offset, channels of ``reversed_axis`` reversed.
+class ParameterMapping(NamedTuple):
+    """How a parameter is converted: ours = theirs * factor + offset, after the steps below.
 
-    Before that, ``axes`` of theirs are put in our order, and number ``taken[n]`` of the first
-    becomes number n.
+    Attributes:
+        ours: name of our parameter.
+        theirs: name of their parameter.
+        factor: of the formula.
+        offset: of the formula.
+        reversed_axis: axis along which the channels are reversed (BGR and RGB), last of the steps.
+        axes: transposition of their array to ours, first of the steps.
+        permutation: index n of the first axis takes their index ``permutation[n]``.
     """
 
     ours: str
@@ -39,23 +47,25 @@ class Entry(NamedTuple):
     offset: float = 0.0
     reversed_axis: Optional[int] = None
     axes: Optional[tuple[int, ...]] = None
-    taken: Optional[tuple[int, ...]] = None
+    permutation: Optional[tuple[int, ...]] = None
 
     def shape(self, ours: tuple[int, ...]) -> tuple[int, ...]:
-        """Theirs, of a parameter that has this shape with us."""
+        """Return the shape of their parameter, given that of ours."""
         return tuple(ours[axis] for axis in np.argsort(self.axes)) if self.axes else ours
 
     def to_ours(self, array: np.ndarray) -> np.ndarray:
+        """Return our parameter, float32, given theirs."""
         if self.axes:
             array = array.transpose(self.axes)
-        if self.taken:
-            array = array[list(self.taken)]
+        if self.permutation:
+            array = array[list(self.permutation)]
         return (self._reversed(array).astype(np.float64) * self.factor + self.offset).astype("f4")
 
     def to_theirs(self, array: np.ndarray) -> np.ndarray:
+        """Return their parameter, float32, given ours; the inverse of ``to_ours``."""
         array = self._reversed((array.astype(np.float64) - self.offset) / self.factor)
-        if self.taken:
-            array = array[np.argsort(self.taken)]
+        if self.permutation:
+            array = array[np.argsort(self.permutation)]
         return (array.transpose(np.argsort(self.axes)) if self.axes else array).astype("f4")
 
     def _reversed(self, array: np.ndarray) -> np.ndarray:
@@ -64,27 +74,31 @@ class Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """One way of naming a network's parameters.
+    """The names and scaling of a network's parameters in one implementation.
 
-    ``settings(arrays)``: the network's arguments, None where the names are not of this layout.
-    ``entries(settings)``: every parameter of such a network.
-    ``constants(settings)``: arrays that the file may have beside them, all with this value.
-    ``free``: arguments that the file decides, whatever the recipe of the model says.
-    ``model``: the only model that has weights of this layout, where that is so.
+    Attributes:
+        name: of the layout.
+        network: name of the network.
+        settings: returns the network's settings, given the arrays of a file; None where their
+            names are not of this layout.
+        entries: returns the conversion of every parameter, given the network's settings.
+        constants: returns further arrays that a file may hold, which must have these values.
+        decided_by_file: settings that a file may have different from the model's recipe.
+        model: the only model with weights of this layout; None if there are several.
     """
 
     name: str
     network: str
     settings: _Recogniser
-    entries: Callable[[dict[str, Any]], list[Entry]]
+    entries: Callable[[dict[str, Any]], list[ParameterMapping]]
     constants: Callable[[dict[str, Any]], Arrays] = lambda settings: {}
-    free: tuple[str, ...] = ()
+    decided_by_file: tuple[str, ...] = ()
     model: Optional[str] = None
 
 
 def _dncnn_settings(prefix: str) -> _Recogniser:
     def settings(arrays: Arrays) -> Optional[dict[str, Any]]:
-        convolutions = _numbered(rf"{prefix}\.(\d+)\.weight", arrays, dimensions=4)
+        convolutions = _layer_numbers(rf"{prefix}\.(\d+)\.weight", arrays, dimensions=4)
         if len(convolutions) < 2:
             return None
         first = arrays[f"{prefix}.{convolutions[0]}.weight"]
@@ -99,8 +113,8 @@ def _dncnn_settings(prefix: str) -> _Recogniser:
     return settings
 
 
-def _dncnn_entries(prefix: str, eps: float) -> Callable[[dict[str, Any]], list[Entry]]:
-    """``prefix``.N counts convolutions, normalisations and ReLUs alike."""
+def _dncnn_entries(prefix: str, eps: float) -> Callable[[dict[str, Any]], list[ParameterMapping]]:
+    """Return the conversion of a sequence of layers, of which ``prefix.N`` also counts ReLUs."""
     norm = {
         "gamma": "weight",
         "beta": "bias",
@@ -108,18 +122,22 @@ def _dncnn_entries(prefix: str, eps: float) -> Callable[[dict[str, Any]], list[E
         "moving_variance": "running_var",
     }
 
-    def entries(settings: dict[str, Any]) -> list[Entry]:
+    def entries(settings: dict[str, Any]) -> list[ParameterMapping]:
         made, number = [], 0
         for name in _dncnn_convolutions(settings["layers"]):
-            made.append(Entry(f"{name}.weight", f"{prefix}.{number}.weight"))
+            made.append(ParameterMapping(f"{name}.weight", f"{prefix}.{number}.weight"))
             if settings["bias"]:
-                made.append(Entry(f"{name}.bias", f"{prefix}.{number}.bias"))
+                made.append(ParameterMapping(f"{name}.bias", f"{prefix}.{number}.bias"))
             number += 1
             if settings["batch_norm"] and name.endswith(".conv"):
                 for ours, theirs in norm.items():
                     offset = eps - _OUR_EPS if theirs == "running_var" else 0.0
                     layer = name[: -len("conv")] + "norm"
-                    made.append(Entry(f"{layer}.{ours}", f"{prefix}.{number}.{theirs}", 1, offset))
+                    made.append(
+                        ParameterMapping(
+                            f"{layer}.{ours}", f"{prefix}.{number}.{theirs}", 1, offset
+                        )
+                    )
                 number += 1
             number += 1
         return made
@@ -136,8 +154,11 @@ def _dae_settings(arrays: Arrays) -> Optional[dict[str, Any]]:
     return {**settings, "batch_norm": False, "bias": True} if settings else None
 
 
-def _dae_entries(settings: dict[str, Any]) -> list[Entry]:
-    """Theirs is y + f(y) on BGR in 0..255, ours y - R(y) on RGB in 0..1: R = -f(255 y) / 255."""
+def _dae_entries(settings: dict[str, Any]) -> list[ParameterMapping]:
+    """Return the conversion from y + f(y) on BGR in [0, 255] to y - R(y) on RGB in [0, 1].
+
+    Hence R(y) = -f(255 y) / 255.
+    """
     made = []
     names = _dncnn_convolutions(settings["layers"])
     for number, name in enumerate(names):
@@ -146,17 +167,19 @@ def _dae_entries(settings: dict[str, Any]) -> list[Entry]:
             factor, axis = 255.0, 1
         elif name == "last":
             factor, axis = -1 / 255, 0
-        made.append(Entry(f"{name}.weight", f"layers.{number}.weight", factor, 0, axis))
+        made.append(ParameterMapping(f"{name}.weight", f"layers.{number}.weight", factor, 0, axis))
         last = name == "last"
         bias = f"layers.{number}.bias"
-        made.append(Entry(f"{name}.bias", bias, factor if last else 1.0, 0, 0 if last else None))
+        made.append(
+            ParameterMapping(f"{name}.bias", bias, factor if last else 1.0, 0, 0 if last else None)
+        )
     return made
 
 
 def _edsr_settings(head: str, block: str, upsample: str) -> _Recogniser:
     def settings(arrays: Arrays) -> Optional[dict[str, Any]]:
-        blocks = _numbered(block, arrays, dimensions=4)
-        stages = _numbered(upsample, arrays, dimensions=4)
+        blocks = _layer_numbers(block, arrays, dimensions=4)
+        stages = _layer_numbers(upsample, arrays, dimensions=4)
         if head not in arrays or not blocks or not stages:
             return None
         first = arrays[head]
@@ -174,17 +197,17 @@ def _edsr_settings(head: str, block: str, upsample: str) -> _Recogniser:
 
 def _edsr_entries(
     head: str, block: tuple[str, str], body_end: str, upsample: str, tail: str
-) -> Callable[[dict[str, Any]], list[Entry]]:
-    """Theirs computes in 0..255: all but the biases is the same in 0..1."""
+) -> Callable[[dict[str, Any]], list[ParameterMapping]]:
+    """Return the conversion from [0, 255] to [0, 1], in which only the biases change."""
 
-    def entries(settings: dict[str, Any]) -> list[Entry]:
+    def entries(settings: dict[str, Any]) -> list[ParameterMapping]:
         names = [("head", head), ("body_end", body_end.format(settings["blocks"])), ("tail", tail)]
         for number in range(settings["blocks"]):
             names += [(f"blocks.{number}.conv{k + 1}", block[k].format(number)) for k in range(2)]
         stages = 2 if settings["scale"] == 4 else 1
         names += [(f"upsample.{2 * k}", f"{upsample}.{2 * k}") for k in range(stages)]
         return [
-            Entry(f"{ours}.{kind}", f"{theirs}.{kind}", factor)
+            ParameterMapping(f"{ours}.{kind}", f"{theirs}.{kind}", factor)
             for ours, theirs in names
             for kind, factor in (("weight", 1.0), ("bias", 1 / 255))
         ]
@@ -193,7 +216,7 @@ def _edsr_entries(
 
 
 def _sid_settings(names: str, last: str, axes: tuple[int, ...]) -> _Recogniser:
-    """``axes`` of a convolution: where its outputs and inputs are."""
+    """Return the recogniser; ``axes`` are those of a convolution's outputs and inputs."""
 
     def settings(arrays: Arrays) -> Optional[dict[str, Any]]:
         first = arrays.get(names.format("1_1"))
@@ -209,39 +232,47 @@ def _sid_settings(names: str, last: str, axes: tuple[int, ...]) -> _Recogniser:
 
 
 def _sid_layers() -> Iterator[tuple[str, str]]:
-    """Our pairs of convolutions, and their number in the authors' program."""
+    """Yield our convolutions' names, and their numbers in the authors' program."""
     for level in range(9):
         ours = f"encoder.{level}" if level < 5 else f"decoder.{level - 5}"
         for k in (1, 2):
             yield f"{ours}.conv{k}", f"{level + 1}_{k}"
 
 
-def _sid_torch_entries(settings: dict[str, Any]) -> list[Entry]:
+def _sid_torch_entries(settings: dict[str, Any]) -> list[ParameterMapping]:
     names = [(ours, f"conv{theirs}") for ours, theirs in _sid_layers()]
     made = [
-        Entry(f"{ours}.{kind}", f"{theirs}.{kind}")
+        ParameterMapping(f"{ours}.{kind}", f"{theirs}.{kind}")
         for ours, theirs in [*names, ("last", "conv10_1")]
         for kind in ("weight", "bias")
     ]
     kinds = ("weight", "bias") if settings["up_bias"] else ("weight",)
     return made + [
-        Entry(f"up.{n}.{kind}", f"upv{n + 6}.{kind}") for n in range(4) for kind in kinds
+        ParameterMapping(f"up.{n}.{kind}", f"upv{n + 6}.{kind}") for n in range(4) for kind in kinds
     ]
 
 
-def _sid_tensorflow_entries(settings: dict[str, Any]) -> list[Entry]:
-    """Height, width, inputs, outputs; depth-to-space takes (row, column, colour), ours the colour
-    first; the transposed convolutions have no names of their own.
+def _sid_tensorflow_entries(settings: dict[str, Any]) -> list[ParameterMapping]:
+    """Return the conversion from TensorFlow, whose kernels are (height, width, inputs, outputs).
+
+    TensorFlow's depth-to-space orders channels by (row, column, colour), ours by (colour, row,
+    column). The transposed convolutions have only TensorFlow's default names.
     """
-    pixels = range(settings["channels"])  # of a block
-    taken = tuple(3 * pixel + colour for colour in range(3) for pixel in pixels)
+    pixels = range(settings["channels"])  # in a block
+    permutation = tuple(3 * pixel + colour for colour in range(3) for pixel in pixels)
     made = []
     for ours, theirs in [*_sid_layers(), ("last", "10")]:
-        order = taken if ours == "last" else None
-        made.append(Entry(f"{ours}.weight", f"g_conv{theirs}/weights", axes=_HWIO, taken=order))
-        made.append(Entry(f"{ours}.bias", f"g_conv{theirs}/biases", taken=order))
+        order = permutation if ours == "last" else None
+        made.append(
+            ParameterMapping(
+                f"{ours}.weight", f"g_conv{theirs}/weights", axes=_HWIO, permutation=order
+            )
+        )
+        made.append(ParameterMapping(f"{ours}.bias", f"g_conv{theirs}/biases", permutation=order))
     names = ["Variable", "Variable_1", "Variable_2", "Variable_3"]
-    return made + [Entry(f"up.{n}.weight", name, axes=_HWIO) for n, name in enumerate(names)]
+    return made + [
+        ParameterMapping(f"up.{n}.weight", name, axes=_HWIO) for n, name in enumerate(names)
+    ]
 
 
 def _mean_shifts(settings: dict[str, Any]) -> Arrays:
@@ -257,37 +288,37 @@ def _mean_shifts(settings: dict[str, Any]) -> Arrays:
     }
 
 
-def _numbered(pattern: str, arrays: Arrays, dimensions: int) -> list[int]:
-    """The numbers in names that match, of arrays with so many dimensions."""
+def _layer_numbers(pattern: str, arrays: Arrays, dimensions: int) -> list[int]:
+    """Return the numbers in the names that match, of arrays with this number of dimensions."""
     found: Iterator[Optional[re.Match[str]]] = (
         re.fullmatch(pattern, name) for name, array in arrays.items() if array.ndim == dimensions
     )
     return sorted(int(match.group(1)) for match in found if match)
 
 
-_SID_FREE = ("channels", "width", "up_bias")
-_DNCNN_FREE = ("layers", "filters", "batch_norm", "bias")
+_SID_DECIDED = ("channels", "width", "up_bias")
+_DNCNN_DECIDED = ("layers", "filters", "batch_norm", "bias")
 LAYOUTS = (
     Layout(
         "DnCNN of DnCNN-PyTorch",
         "dncnn",
         _dncnn_settings("dncnn"),
         _dncnn_entries("dncnn", _OUR_EPS),
-        free=_DNCNN_FREE,
+        decided_by_file=_DNCNN_DECIDED,
     ),
     Layout(
         "DnCNN of KAIR",
         "dncnn",
         _dncnn_settings("model"),
         _dncnn_entries("model", _KAIR_EPS),
-        free=_DNCNN_FREE,
+        decided_by_file=_DNCNN_DECIDED,
     ),
     Layout(
         "DAE of DMSP",
         "dncnn",
         _dae_settings,
         _dae_entries,
-        free=_DNCNN_FREE,
+        decided_by_file=_DNCNN_DECIDED,
         model="dmsp_dae",
     ),
     Layout(
@@ -318,13 +349,13 @@ LAYOUTS = (
         "sid",
         _sid_settings("conv{}.weight", "conv10_1.weight", (0, 1)),
         _sid_torch_entries,
-        free=_SID_FREE,
+        decided_by_file=_SID_DECIDED,
     ),
     Layout(
         "TensorFlow of Learning-to-See-in-the-Dark",
         "sid",
         _sid_settings("g_conv{}/weights", "g_conv10/weights", (3, 2)),
         _sid_tensorflow_entries,
-        free=_SID_FREE,
+        decided_by_file=_SID_DECIDED,
     ),
 )

@@ -6,7 +6,7 @@ import pytest
 
 from ms_restore.data import photos
 from ms_restore.degradations.bicubic import BicubicDownsample
-from ms_restore.images.resize import as_dtype, imresize, mirror, resize_matrix
+from ms_restore.images.resize import imresize, mirror, resize_matrix, round_to_dtype
 from ms_restore.metrics.quality import luma, psnr, ssim
 
 SET5 = Path(__file__).parents[2].parent / "shared/reference/set5"
@@ -204,9 +204,9 @@ def test_halves_are_rounded_up_and_overshoot_is_clipped():
 
 def test_as_dtype():
     values = np.array([-3.0, 0.49, 0.5, 1.5, 2.5, 254.5, 300.0])
-    assert as_dtype(values, np.dtype(np.uint8)).tolist() == [0, 0, 1, 2, 3, 255, 255]
-    assert as_dtype(values, np.dtype(np.uint8)).dtype == np.uint8
-    np.testing.assert_array_equal(as_dtype(values, np.dtype(np.float64)), values)
+    assert round_to_dtype(values, np.dtype(np.uint8)).tolist() == [0, 0, 1, 2, 3, 255, 255]
+    assert round_to_dtype(values, np.dtype(np.uint8)).dtype == np.uint8
+    np.testing.assert_array_equal(round_to_dtype(values, np.dtype(np.float64)), values)
 
 
 # The degradation

@@ -12,7 +12,7 @@ SHADE = 100 / 255
 
 
 def rngs(count):
-    return [seeds.of_sample(0, sample) for sample in range(count)]
+    return [seeds.sample_rng(0, sample) for sample in range(count)]
 
 
 def flat(count=60, channels=3, side=64):
@@ -82,9 +82,9 @@ def test_input_and_target_are_independent(every):
 def test_evaluation_is_a_function_of_the_name(every):
     degradation, x = every
     image = x[0].transpose(1, 2, 0)
-    first = degradation(image, seeds.of_name(0, "slice"))
-    np.testing.assert_array_equal(first, degradation(image, seeds.of_name(0, "slice")))
-    assert (first != degradation(image, seeds.of_name(0, "other"))).any()
+    first = degradation(image, seeds.image_rng(0, "slice"))
+    np.testing.assert_array_equal(first, degradation(image, seeds.image_rng(0, "slice")))
+    assert (first != degradation(image, seeds.image_rng(0, "other"))).any()
     assert first.shape[:2] == image.shape[:2]
 
 

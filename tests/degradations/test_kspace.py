@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ms_restore.degradations import kspace
-from ms_restore.degradations.kspace import Undersampled, mask, probability
+from ms_restore.degradations.kspace import Undersampled, draw_mask, sampling_probability
 
 
 def slices(count=4, side=65):
@@ -14,7 +14,7 @@ def rngs(count):
 
 
 def test_probability_falls_from_1_to_that_of_the_edge():
-    p = probability(255, 255, 0.025)
+    p = sampling_probability(255, 255, 0.025)
     assert p[0, 0] == 1
     r = 100 / 127.5
     assert p[0, 100] == p[100, 0] == p[0, -100] == pytest.approx(0.025**r, rel=1e-5)
@@ -23,8 +23,8 @@ def test_probability_falls_from_1_to_that_of_the_edge():
 
 
 def test_masks_are_symmetric_with_that_mean():
-    p = probability(255, 255, 0.025)
-    masks = np.array([mask(p, rng) for rng in rngs(60)])
+    p = sampling_probability(255, 255, 0.025)
+    masks = np.array([draw_mask(p, rng) for rng in rngs(60)])
     opposite = np.roll(masks[:, ::-1, ::-1], 1, axis=(1, 2))
     assert (masks == opposite).all()
     assert masks.mean() == pytest.approx(0.105, abs=0.001)
@@ -39,7 +39,7 @@ def test_measured_frequencies_are_those_of_x_and_the_others_0(side):
     x = slices(side=side)
     y = Undersampled(p_at_edge=0.1).patches(x, rngs(4))
     assert y.shape == (4, 2, side, side)
-    p = probability(side, side, 0.1)
+    p = sampling_probability(side, side, 0.1)
     known = y[:, 1] > 0
     np.testing.assert_array_equal(y[:, 1][known], np.broadcast_to(p, known.shape)[known])
     found, clean = np.fft.fft2(y[:, 0]), np.fft.fft2(x[:, 0] / 255)
@@ -86,11 +86,11 @@ def test_spectra_come_back_from_bytes_and_move_as_their_images_roll():
         x = rng.integers(0, 256, (3, height, width, 1), np.uint8)
         moves = rng.integers(-40, 41, (3, 2))
         rolled = [np.roll(image, move, axis=(0, 1)) for image, move in zip(x, moves)]
-        spectra = np.stack([kspace.stored(image) for image in x])
+        spectra = np.stack([kspace.half_spectrum(image) for image in x])
         assert spectra.dtype == np.complex64
-        assert spectra[0].nbytes == kspace.stored_bytes(height, width)
+        assert spectra[0].nbytes == kspace.spectrum_bytes(height, width)
         data = spectra[0].ravel().view(np.uint8)
-        np.testing.assert_array_equal(kspace.read(data, height, width), spectra[0])
-        found = kspace.moved(spectra, list(moves), (height, width))
-        wanted = np.stack([kspace.stored(image) for image in rolled])
+        np.testing.assert_array_equal(kspace.spectrum_from_bytes(data, height, width), spectra[0])
+        found = kspace.shift_spectra(spectra, list(moves), (height, width))
+        wanted = np.stack([kspace.half_spectrum(image) for image in rolled])
         np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())

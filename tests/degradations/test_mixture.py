@@ -22,7 +22,7 @@ def photo():
 
 
 def _rngs(count):
-    return [seeds.of_sample(0, sample) for sample in range(count)]
+    return [seeds.sample_rng(0, sample) for sample in range(count)]
 
 
 @pytest.mark.parametrize("quality", [5, 40, 95])
@@ -100,8 +100,8 @@ def test_the_mixture_makes_all_three(photo):
 def test_the_mixture_of_a_whole_image(photo):
     degradation = _mixture()
     names = [f"image{number}" for number in range(12)]
-    made = [degradation(photo, seeds.of_name(0, name)) for name in names]
-    again = [degradation(photo, seeds.of_name(0, name)) for name in names]
+    made = [degradation(photo, seeds.image_rng(0, name)) for name in names]
+    again = [degradation(photo, seeds.image_rng(0, name)) for name in names]
     assert all((y == other).all() for y, other in zip(made, again))
     assert {y.shape for y in made} == {photo.shape}
     assert len({y.tobytes() for y in made}) > 6

@@ -3,12 +3,12 @@ import pytest
 from scipy import stats
 
 from ms_restore import recipe, seeds
-from ms_restore.degradations.noise import Gaussian, Poisson, poisson_of_levels
+from ms_restore.degradations.noise import Gaussian, Poisson, poisson_from_levels
 from ms_restore.errors import InputError
 
 
 def _rngs(count):
-    return [seeds.of_sample(0, sample) for sample in range(count)]
+    return [seeds.sample_rng(0, sample) for sample in range(count)]
 
 
 def test_an_image_gets_noise_of_that_deviation_neither_clipped_nor_rounded():
@@ -55,11 +55,11 @@ def test_evaluation_sigma():
 
 
 def test_evaluation_noise_is_a_function_of_seed_and_name():
-    draw = seeds.of_name(3, "kodim01").standard_normal(4)
-    assert (draw == seeds.of_name(3, "kodim01").standard_normal(4)).all()
-    assert (draw != seeds.of_name(4, "kodim01").standard_normal(4)).all()
-    assert (draw != seeds.of_name(3, "kodim10").standard_normal(4)).all()
-    assert seeds.of_name(0, "日本").standard_normal() != seeds.of_name(0, "").standard_normal()
+    draw = seeds.image_rng(3, "kodim01").standard_normal(4)
+    assert (draw == seeds.image_rng(3, "kodim01").standard_normal(4)).all()
+    assert (draw != seeds.image_rng(4, "kodim01").standard_normal(4)).all()
+    assert (draw != seeds.image_rng(3, "kodim10").standard_normal(4)).all()
+    assert seeds.image_rng(0, "日本").standard_normal() != seeds.image_rng(0, "").standard_normal()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_numbers_by_table_are_distributed_as_poissons(photons):
     """Every count as often as it should be, by chi squared; black stays black."""
     means = np.arange(256) * (photons / 255)
     levels = np.repeat(np.array([0, 1, 130, 255], np.uint8), 200_000).reshape(4, 400, 500)
-    numbers = poisson_of_levels(levels, means, np.random.default_rng(3))
+    numbers = poisson_from_levels(levels, means, np.random.default_rng(3))
     assert numbers.shape == levels.shape
     assert not numbers[0].any()
     for row, level in zip(numbers[1:], (1, 130, 255)):

@@ -14,7 +14,7 @@ from ms_restore.errors import InputError
 SIZES = [(24, 31), (33, 26)]
 _RNG = np.random.default_rng(3)
 # Without symmetry, or a flipped kernel would pass; blurred with in each of the two ways.
-SMALL, LARGE = (kernels.normalised(_RNG.random(shape)) for shape in ((3, 5), (13, 11)))
+SMALL, LARGE = (kernels.normalise(_RNG.random(shape)) for shape in ((3, 5), (13, 11)))
 
 
 def _mask(height, width):
@@ -134,7 +134,7 @@ def test_gains_and_energy():
 def test_what_does_not_fit():
     with pytest.raises(InputError, match=r"kernel is 11x11 .* larger than the image of 10x20"):
         Blur(np.ones((11, 11))).forward(np.ones((1, 3, 10, 20)))
-    with pytest.raises(InputError, match=r"mask is 8x6, the image 9x6 .* of one size"):
+    with pytest.raises(InputError, match=r"mask is 8x6, the image 9x6 .* the same size"):
         Mask(np.ones((6, 8))).forward(np.ones((1, 3, 6, 9)))
     with pytest.raises(InputError, match="with at least one"):
         Mask(np.zeros((6, 8)))

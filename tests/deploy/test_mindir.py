@@ -125,7 +125,7 @@ def test_noise2noise(model, shape, tmp_path):
     assert x_hat.shape == (*size, 3 if model == "noise2noise_gaussian" else 1)
     np.testing.assert_allclose(restorer(y), np.clip(x_hat, 0, 1), atol=1e-5)
     if model == "noise2noise_mri":
-        with pytest.raises(InputError, match="takes images of 31x31 alone, this one is 30x31"):
+        with pytest.raises(InputError, match="takes only images of 31x31, this one is 30x31"):
             restorer(y[:, :-1])
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ms_restore.errors import InputError
-from ms_restore.images.mosaic import BAYER, KINDS, X_TRANS, Frame
+from ms_restore.images.mosaic import BAYER, KINDS, X_TRANS, VisibleArea
 
 MOSAICS = list(KINDS.values())
 
@@ -56,11 +56,11 @@ def test_every_phase_is_brought_to_the_same(mosaic):
     whole = np.tile(mosaic.pattern, (4, 4))
     for top, left in np.ndindex(mosaic.period, mosaic.period):
         colours = whole[top : top + 13, left : left + 11]
-        frame = Frame.of(mosaic, colours, *colours.shape)
-        filled = frame.filled(colours, mosaic.period)
+        frame = VisibleArea.of(mosaic, colours, *colours.shape)
+        filled = frame.extend(colours, mosaic.period)
         assert not any(side % mosaic.period for side in filled.shape)
         np.testing.assert_array_equal(filled, whole[: filled.shape[0], : filled.shape[1]])
-        np.testing.assert_array_equal(frame.cut(filled[:, :, None])[:, :, 0], colours)
+        np.testing.assert_array_equal(frame.crop(filled[:, :, None])[:, :, 0], colours)
 
 
 def test_another_pattern_is_refused():
@@ -74,7 +74,7 @@ def test_another_pattern_is_refused():
 @pytest.mark.parametrize("blocks", [(4, 6), (5, 3)])
 def test_demosaicing_gives_flat_colours_back(mosaic, blocks):
     planes = np.array([[0.2, 0.5, 0.9][colour] for colour, _ in mosaic.order], np.float32)
-    rgb = mosaic.demosaiced(np.broadcast_to(planes[:, None, None], (len(planes), *blocks)))
+    rgb = mosaic.demosaic(np.broadcast_to(planes[:, None, None], (len(planes), *blocks)))
     assert rgb.shape == (mosaic.block * blocks[0], mosaic.block * blocks[1], 3)
     np.testing.assert_allclose(rgb, np.broadcast_to([0.2, 0.5, 0.9], rgb.shape), atol=1e-6)
 
@@ -83,7 +83,7 @@ def test_demosaicing_weighs_by_a_tent():
     """One green pixel is lit: 1 of 1 + 4/4 at its place, 1/2 of 4/2 at its red neighbour's."""
     mosaic = np.zeros((8, 8), np.float32)
     mosaic[4, 5] = 1
-    rgb = BAYER.demosaiced(BAYER.pack(mosaic))
+    rgb = BAYER.demosaic(BAYER.pack(mosaic))
     assert rgb[4, 5].tolist() == [0, 0.5, 0]
     assert rgb[4, 4].tolist() == [0, 0.25, 0]
     assert rgb[4, 3].tolist() == [0, 0, 0]

@@ -33,7 +33,7 @@ def test_the_mosaic_of_a_file(order, bits, tmp_path):
     read = raw.read(tmp_path / "a.dng", BAYER)
     tiles = [side // 2 for side in mosaic.shape]
     above = np.maximum(mosaic - np.tile(BLACK, tiles), 0)
-    whole = read.frame.cut(BAYER.unpack(read.planes)[:, :, None])[:, :, 0]
+    whole = read.frame.crop(BAYER.unpack(read.planes)[:, :, None])[:, :, 0]
     np.testing.assert_array_equal(whole, above)
     colours = np.tile(pattern, tiles)
     blacks = np.tile(BLACK, tiles)
@@ -51,7 +51,7 @@ def test_xtrans_in_any_phase(shift, tmp_path):
     mosaic = _values(16383, 96, 102)
     dng.write(tmp_path / "a.dng", mosaic, pattern, black=[[1022]])
     read = raw.read(tmp_path / "a.dng", X_TRANS)
-    whole = read.frame.cut(X_TRANS.unpack(read.planes)[:, :, None])[:, :, 0]
+    whole = read.frame.crop(X_TRANS.unpack(read.planes)[:, :, None])[:, :, 0]
     np.testing.assert_array_equal(whole, np.maximum(mosaic - 1022, 0))
     assert read.ranges == 9 * [16383 - 1022]
 
@@ -59,7 +59,7 @@ def test_xtrans_in_any_phase(shift, tmp_path):
 def test_each_colour_of_xtrans_loses_its_own_black_level(tmp_path, monkeypatch):
     """A DNG has one for all, so they are changed on the way."""
     blacks = [100, 200, 400]
-    opened = raw._opened
+    opened = raw._open_raw
 
     class Changed:
         black_level_per_channel = blacks
@@ -75,7 +75,7 @@ def test_each_colour_of_xtrans_loses_its_own_black_level(tmp_path, monkeypatch):
         with opened(path) as found:
             yield Changed(found)
 
-    monkeypatch.setattr(raw, "_opened", changed)
+    monkeypatch.setattr(raw, "_open_raw", changed)
     pattern = np.roll(X_TRANS.pattern, (1, 2), axis=(0, 1))
     dng.write(tmp_path / "a.dng", np.full((96, 102), 1000), pattern)
     read = raw.read(tmp_path / "a.dng", X_TRANS)
@@ -86,7 +86,7 @@ def test_each_colour_of_xtrans_loses_its_own_black_level(tmp_path, monkeypatch):
 
 def test_amplified_to_the_exposure_and_cut_at_white():
     planes = np.array([0, 50, 100, 200], np.uint16).reshape(1, 1, 4)
-    y = raw.amplified(planes, [1000], 10)
+    y = raw.amplify(planes, [1000], 10)
     np.testing.assert_allclose(y.ravel(), [0, 0.5, 1, 1])
     assert y.dtype == np.float32
 

@@ -24,7 +24,7 @@ def _pairs(count):
 def _run(pairs, read=lambda path: path, compute=lambda pair, x: x, write=None, **options):
     told = []
     given = {
-        "weigh": lambda path: 1,
+        "picture_bytes": lambda path: 1,
         "finished": lambda pair, told_of: told.append((pair, told_of)),
         **options,
     }
@@ -69,7 +69,9 @@ def test_pictures_in_flight_are_bounded(size, most):
         with lock:
             flying -= 1
 
-    outcome, _ = _run(_pairs(20), read, write=write, weigh=lambda path: size, most=most)
+    outcome, _ = _run(
+        _pairs(20), read, write=write, picture_bytes=lambda path: size, max_bytes=most
+    )
     assert len(outcome.written) == 20
     assert peak == max(1, most // size)
 
@@ -80,7 +82,7 @@ def test_a_long_folder_starts_at_once():
     def compute(pair, x):
         at_first.append(len(weighed))
 
-    _run(_pairs(100), compute=compute, weigh=lambda path: weighed.append(path) or 1)
+    _run(_pairs(100), compute=compute, picture_bytes=lambda path: weighed.append(path) or 1)
     assert len(weighed) == 100
     assert at_first[0] < 10
 
@@ -96,7 +98,7 @@ def test_a_picture_that_cannot_be_read_or_computed_is_left_out():
             raise InputError("in5: has colours")
         return x
 
-    outcome, _ = _run(_pairs(8), read, compute, weigh=lambda path: 10, most=10)
+    outcome, _ = _run(_pairs(8), read, compute, picture_bytes=lambda path: 10, max_bytes=10)
     assert outcome.problems == ["in3: damaged", "in5: has colours"]
     assert len(outcome.written) == 6
 

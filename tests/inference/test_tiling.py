@@ -10,7 +10,7 @@ from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.mindspore_engine import MindSporeEngine
 from ms_restore.inference.restorer import Restorer
 from ms_restore.inference.self_ensemble import SelfEnsemble
-from ms_restore.inference.tiling import Budget, spans
+from ms_restore.inference.tiling import MemoryBudget, spans
 from tests.conftest import reduced
 
 
@@ -46,7 +46,7 @@ def test_windows_bound_memory_and_compute_little(radius, multiple, size):
     """Less than square windows of the same area, which leave as much of each side."""
     floats = 400
     height, width = (-(-side // multiple) * multiple for side in size)
-    window = Budget(radius, floats, multiple).window(height, width)
+    window = MemoryBudget(radius, floats, multiple).window(height, width)
     assert window[0] * window[1] * floats * 4 <= 640 << 20
     assert window[0] % multiple == window[1] % multiple == 0
 
@@ -63,10 +63,10 @@ def test_windows_bound_memory_and_compute_little(radius, multiple, size):
 
 def test_what_fits_is_computed_in_one_piece(monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=16 << 30))
-    assert Budget(36, 768).window(800, 800) == (800, 800)
-    assert Budget(300, 768, 32).window(2048, 2048) == (672, 672)  # a core, whatever it takes
+    assert MemoryBudget(36, 768).window(800, 800) == (800, 800)
+    assert MemoryBudget(300, 768, 32).window(2048, 2048) == (672, 672)  # a core, whatever it takes
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=4 << 30))
-    assert Budget(36, 768).window(800, 800) != (800, 800)
+    assert MemoryBudget(36, 768).window(800, 800) != (800, 800)
 
 
 def _networks():
@@ -130,6 +130,8 @@ def test_a_tile_without_room_for_its_context(run):
 
 class Shift:
     """An engine that is not symmetric: the image moved right by one, enlarged twice."""
+
+    name, shape = "shift", None
 
     def __call__(self, y):
         return np.roll(y, 1, axis=3).repeat(2, axis=2).repeat(2, axis=3)

@@ -49,7 +49,7 @@ def table(path, *servers):
 )
 def test_environment_of_every_rank(tmp_path, servers, own):
     path = table(tmp_path / "a table.json", *servers)
-    ranks = jobs.by_table(path, [sys.executable, "-c", SHOW], tmp_path / "logs")
+    ranks = jobs.ranks_by_table(path, [sys.executable, "-c", SHOW], tmp_path / "logs")
     assert jobs.run(ranks) == 0
     size = sum(len(devices) for _, devices in servers)
     assert sorted(log.name for log in (tmp_path / "logs").iterdir()) == sorted(
@@ -72,7 +72,7 @@ def test_the_first_rank_that_fails_ends_the_others_and_is_named(tmp_path, capsys
         "time.sleep(100)"
     )
     began = time.monotonic()
-    ranks = jobs.by_table(path, [sys.executable, "-c", code], tmp_path / "logs")
+    ranks = jobs.ranks_by_table(path, [sys.executable, "-c", code], tmp_path / "logs")
     assert jobs.run(ranks) == 7
     assert time.monotonic() - began < 60  # the others did not run out
     said = capsys.readouterr().out
@@ -84,7 +84,7 @@ def test_the_first_rank_that_fails_ends_the_others_and_is_named(tmp_path, capsys
 def test_a_killed_rank_is_named(tmp_path, capsys):
     path = table(tmp_path / "table.json", ("127.0.0.1", [0]))
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    assert jobs.run(jobs.by_table(path, [sys.executable, "-c", code], tmp_path)) == 137
+    assert jobs.run(jobs.ranks_by_table(path, [sys.executable, "-c", code], tmp_path)) == 137
     assert "rank 0 failed (killed by SIGKILL)" in capsys.readouterr().out
 
 
@@ -101,7 +101,7 @@ def test_a_signal_ends_all_ranks_which_save_first(tmp_path, number):
     )
     starter = (
         "import sys; from pathlib import Path; from ms_restore.launch import jobs\n"
-        f"ranks = jobs.by_table(Path(r'{path}'), [sys.executable, '-c', sys.argv[1]], "
+        f"ranks = jobs.ranks_by_table(Path(r'{path}'), [sys.executable, '-c', sys.argv[1]], "
         f"Path(r'{tmp_path}'))\n"
         "sys.exit(jobs.run(ranks))"
     )
@@ -136,7 +136,7 @@ def _changed(tmp_path, change):
         (lambda t: t["server_list"][0]["device"][1].update(rank_id="5"), "rank_id 0, 5, expected"),
         (
             lambda t: t["server_list"][0]["device"][1].update(device_id="0"),
-            "device 0 of 127.0.0.1 is there twice",
+            "device 0 of 127.0.0.1 is listed twice",
         ),
         (lambda t: t["server_list"][0].update(server_id="10.1.2.3"), "not in the rank table"),
     ],
@@ -144,7 +144,7 @@ def _changed(tmp_path, change):
 def test_bad_tables(tmp_path, change, message):
     path = _changed(tmp_path, change)
     with pytest.raises(InputError, match=message) as caught:
-        rank_table.here(rank_table.read(path))
+        rank_table.server_devices(rank_table.read(path))
     assert all("\n" not in problem for problem in caught.value.problems)
 
 
@@ -162,7 +162,7 @@ def test_a_table_is_written_from_the_drivers_addresses(tmp_path):
         "".join(f"address_{n}=192.98.1.{n}\nnetmask_{n}=255.255.0.0\n" for n in range(8))
     )
     path = rank_table.write(tmp_path / "table.json", "2-4,7", "127.0.0.1", hccn)
-    devices = rank_table.here(rank_table.read(path))
+    devices = rank_table.server_devices(rank_table.read(path))
     assert [(d.rank, d.device) for d in devices] == [(0, 2), (1, 3), (2, 4), (3, 7)]
     entry = json.loads(path.read_text())["server_list"][0]["device"][3]
     assert entry == {"device_id": "7", "device_ip": "192.98.1.7", "rank_id": "3"}
@@ -170,7 +170,7 @@ def test_a_table_is_written_from_the_drivers_addresses(tmp_path):
         rank_table.write(tmp_path / "table.json", "7-8", None, hccn)
     with pytest.raises(InputError, match="expected such as 0-7"):
         rank_table.write(tmp_path / "table.json", "all", None, hccn)
-    with pytest.raises(InputError, match="a device is there twice"):
+    with pytest.raises(InputError, match="a device is listed twice"):
         rank_table.write(tmp_path / "table.json", "1,1", None, hccn)
     with pytest.raises(InputError, match="cannot be read .* Ascend's driver"):
         rank_table.write(tmp_path / "table.json", "0", None, tmp_path / "absent")
@@ -182,10 +182,12 @@ def test_msruns_port_and_hosts(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port} is in use"):
-            jobs.by_msrun(2, ["train.py"], tmp_path, master_port=port)
+            jobs.ranks_by_msrun(2, ["train.py"], tmp_path, master_port=port)
     with pytest.raises(InputError, match="0 workers, 1 nodes"):
-        jobs.by_msrun(0, ["train.py"], tmp_path)
-    (rank,) = jobs.by_msrun(4, ["train.py"], tmp_path, nodes=2, node_rank=1, master_addr="10.0.0.1")
+        jobs.ranks_by_msrun(0, ["train.py"], tmp_path)
+    (rank,) = jobs.ranks_by_msrun(
+        4, ["train.py"], tmp_path, nodes=2, node_rank=1, master_addr="10.0.0.1"
+    )
     assert "--worker_num=8" in rank.command
     assert "--local_worker_num=4" in rank.command
     assert "--node_rank=1" in rank.command

@@ -144,7 +144,7 @@ def test_a_set_from_hdf5_is_for_any_stride_and_scales(train, tmp_path):
 @pytest.fixture
 def broken(train, tmp_path, monkeypatch):
     """A preparation that stopped after the first of three shards."""
-    finish = shard_writer.Shard.finish
+    finish = shard_writer.ShardWriter.finish
 
     def fail(shard):
         if shard.number == 1:
@@ -152,7 +152,7 @@ def broken(train, tmp_path, monkeypatch):
         return finish(shard)
 
     with monkeypatch.context() as patched:
-        patched.setattr(shard_writer.Shard, "finish", fail)
+        patched.setattr(shard_writer.ShardWriter, "finish", fail)
         with pytest.raises(InputError, match="to go on"):
             prepare(train, tmp_path / "broken", **SETTINGS, shard_bytes=5000)
     return tmp_path / "broken"
@@ -238,8 +238,8 @@ def odd(kind, folder):
         ("truncated", r"truncated\.h5: truncated, damaged or not HDF5 .*; copy or make it again"),
         ("foreign", r"foreign\.h5: truncated, damaged or not HDF5"),
         ("empty", r"empty\.h5: another layout .*it is empty.*expected the names '0', '1'"),
-        ("names", "another layout than one dataset a patch .*it holds 'label'"),
-        ("table", "another layout than one dataset a patch .*it holds 'data'"),
+        ("names", "another layout than one dataset for each patch .*it holds 'label'"),
+        ("table", "another layout than one dataset for each patch .*it holds 'data'"),
         ("group", "dataset '2': a group, expected floats"),
         ("integers", r"dataset '2': uint8 of shape \(1, 16, 16\), expected floats"),
         ("flat", r"dataset '2': float32 of shape \(16, 16\), expected floats \(C, H, W\)"),
@@ -270,7 +270,7 @@ def test_bad_input_is_one_line(kind, expected, tmp_path, capsys):
 
 
 def test_model_without_a_grid(train, tmp_path):
-    with pytest.raises(InputError, match="for a model with data.stride, which tiny has not"):
+    with pytest.raises(InputError, match="for a model with data.stride, which tiny does not set"):
         prepare(train, tmp_path / "set", **SETTINGS | {"stride": None})
 
 

@@ -57,7 +57,7 @@ def prepared(request, layout, tmp_path_factory):
 @pytest.fixture(params=["in memory", "streamed"])
 def memory(request, monkeypatch):
     """Where the patches are read from; chunks and blocks are small, so that there are many."""
-    monkeypatch.setattr(prepared_manifest, "_CHUNK_ALIKE", 11)
+    monkeypatch.setattr(prepared_manifest, "_CHUNK_SAME_SIZE", 11)
     monkeypatch.setattr(prepared_manifest, "_BATCH", 4)
     monkeypatch.setattr(sources, "_CACHE_BYTES", 0 if request.param == "streamed" else 1 << 30)
     return request.param
@@ -158,7 +158,7 @@ def test_any_number_of_patches_written_at_once(layout, tmp_path, monkeypatch, at
 @pytest.fixture
 def broken(layout, tmp_path, monkeypatch):
     """A preparation that stopped after the first shard."""
-    output, finish = tmp_path / "broken", shard_writer.Shard.finish
+    output, finish = tmp_path / "broken", shard_writer.ShardWriter.finish
 
     def fail(shard):
         if shard.number == 1:
@@ -166,7 +166,7 @@ def broken(layout, tmp_path, monkeypatch):
         return finish(shard)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shard_writer.Shard, "finish", fail)
+        patch.setattr(shard_writer.ShardWriter, "finish", fail)
         with pytest.raises(InputError, match="cannot be written .No space left.*to go on"):
             prepare(layout / "train", output, **SETTINGS)
     return output
@@ -365,9 +365,9 @@ def test_damaged_shard_is_found(copied):
     [
         ({"count": 5}, "contradict each other"),
         ({"records": 5}, "contradict each other"),
-        ({"dtype": "float32"}, "not as prepare wrote it"),
-        ({"patch_size": "24"}, "not as prepare wrote it"),
-        ({"channels": 2}, "a record has not the size that manifest.json says"),
+        ({"dtype": "float32"}, "manifest.json: malformed"),
+        ({"patch_size": "24"}, "manifest.json: malformed"),
+        ({"channels": 2}, "a record does not have the size given in manifest.json"),
     ],
 )
 def test_manifest_that_does_not_match(copied, memory, change, expected):

@@ -119,7 +119,7 @@ def test_train_and_valid(tmp_path):
 
 def test_interrupted_and_begun_again(ixi, tmp_path, monkeypatch):
     small = {**SETTINGS, "shard_bytes": 1_000_000}  # two volumes a shard
-    finish = shard_writer.Shard.finish
+    finish = shard_writer.ShardWriter.finish
 
     def fail(shard):
         if shard.number == 1:
@@ -127,7 +127,7 @@ def test_interrupted_and_begun_again(ixi, tmp_path, monkeypatch):
         return finish(shard)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shard_writer.Shard, "finish", fail)
+        patch.setattr(shard_writer.ShardWriter, "finish", fail)
         with pytest.raises(InputError, match="cannot be written .No space left.*to go on"):
             prepare(ixi, tmp_path / "broken", **small)
     kept = (tmp_path / "broken" / "train" / "00000.mindrecord").stat().st_ino

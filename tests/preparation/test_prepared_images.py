@@ -106,7 +106,7 @@ def broken(source, tmp_path, monkeypatch):
 
     folder = fill(tmp_path / "images", 12)
     output = tmp_path / "set"
-    finish = shard_writer.Shard.finish
+    finish = shard_writer.ShardWriter.finish
 
     def fail(shard):
         if shard.number == 2:
@@ -114,7 +114,7 @@ def broken(source, tmp_path, monkeypatch):
         return finish(shard)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shard_writer.Shard, "finish", fail)
+        patch.setattr(shard_writer.ShardWriter, "finish", fail)
         with pytest.raises(InputError, match="set: cannot be written .No space left.*to go on"):
             prepare(folder, output, **SETTINGS)
     return folder, output

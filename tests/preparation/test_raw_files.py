@@ -74,7 +74,7 @@ def test_no_record_is_larger_than_was_said(files):
     found, _ = scenes.find(files)
     frames = RawFrames(files, found["train"], BAYER, [])
     records = [row for index in range(3) for rows in frames.load(index).records for row in rows]
-    assert max(len(row["tile"]) for row in records) == frames.largest
+    assert max(len(row["tile"]) for row in records) == frames.max_record_bytes
 
 
 def test_whole_frames_are_what_librawpy_decodes(files, prepared):
@@ -83,9 +83,9 @@ def test_whole_frames_are_what_librawpy_decodes(files, prepared):
     for index, (scene, ratio) in enumerate(itertools.product(["10003", "10034"], [100, 250])):
         short = raw.read(files / "short" / f"{source.names[index]}.dng", BAYER)
         picture, frame = raw.develop(files / "long" / f"{scene}_00_10s.dng", BAYER)
-        np.testing.assert_array_equal(source[index], frame.filled(picture, 2))
+        np.testing.assert_array_equal(source[index], frame.extend(picture, 2))
         assert source[index].dtype == np.uint16
-        np.testing.assert_array_equal(source.degraded(index), short.amplified(ratio))
+        np.testing.assert_array_equal(source.degraded(index), short.amplify(ratio))
 
 
 def test_xtrans_from_the_file_to_a_crop(tmp_path):
@@ -98,9 +98,9 @@ def test_xtrans_from_the_file_to_a_crop(tmp_path):
     source = _source(tmp_path / "out" / "train")
     picture, frame = raw.develop(tmp_path / "sid" / "long" / "00001_00_10s.dng", X_TRANS)
     assert source.sizes == [(624, 552)]
-    np.testing.assert_array_equal(frame.cut(source[0]), picture)
+    np.testing.assert_array_equal(frame.crop(source[0]), picture)
     short = raw.read(tmp_path / "sid" / "short" / "00001_00_0.1s.dng", X_TRANS)
-    np.testing.assert_array_equal(source.degraded(0), short.amplified(100))
+    np.testing.assert_array_equal(source.degraded(0), short.amplify(100))
     fuji = registry.build("degradation", recipe.load("sid_fuji").degradation)
     batches = training_batches(
         source, fuji, patch_size=PATCH, batch_size=1, augment="none", seed=3, steps=4

@@ -14,14 +14,14 @@ dng = pytest.importorskip("tests.fixtures.dng")
 @pytest.mark.parametrize(("short", "ratio"), [("0.1s", 100), ("0.04s", 250), ("0.01s", 300)])
 def test_ratios_are_limited(short, ratio):
     names = f"00001_00_{short}.ARW", "00001_00_10s.ARW"
-    assert exposures.ratio_of(*map(Path, names)) == pytest.approx(ratio)
+    assert exposures.exposure_ratio(*map(Path, names)) == pytest.approx(ratio)
 
 
 def test_an_exposure_of_nothing_is_read_from_the_header(tmp_path):
     pytest.importorskip("rawpy")
     path = tmp_path / "00001_00_0s.dng"
     dng.write(path, np.full((64, 64), 99), dng.ORDERS["RGGB"], exposure=0.25)
-    assert exposures.seconds_of(path) == pytest.approx(0.25)
+    assert exposures.exposure_seconds(path) == pytest.approx(0.25)
 
 
 def _names(found):

@@ -17,7 +17,7 @@ from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.verbs.loading import network_of
 
 KERNEL = kernels.load("motion:7:30")
-KERNEL = kernels.normalised(KERNEL * np.arange(1, 1 + KERNEL.shape[1]))  # without symmetry
+KERNEL = kernels.normalise(KERNEL * np.arange(1, 1 + KERNEL.shape[1]))  # without symmetry
 ENGINES = ["mindspore", "onnxruntime"]
 
 

@@ -6,7 +6,7 @@ from ms_restore import registry
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.mindspore_engine import MindSporeEngine
-from ms_restore.solvers.priors import DenoiserPrior, known_sigma
+from ms_restore.solvers.priors import DenoiserPrior, trained_sigma_255
 from ms_restore.verbs.loading import network_of
 
 
@@ -15,7 +15,7 @@ from ms_restore.verbs.loading import network_of
     [("dmsp_dae", 11), ("dmsp_dae_quickstart", 11), ("dncnn_s15", 15), ("dncnn_s50", 50)],
 )
 def test_denoisers_of_a_known_level(model, sigma):
-    assert known_sigma(recipes.load(model)) == sigma
+    assert trained_sigma_255(recipes.load(model)) == sigma
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_denoisers_of_a_known_level(model, sigma):
 )
 def test_those_without_say_the_way_out(model, expected):
     with pytest.raises(InputError, match=expected) as caught:
-        known_sigma(recipes.load(model))
+        trained_sigma_255(recipes.load(model))
     assert "checkpoint of dmsp_dae or dncnn_s15" in str(caught.value)
 
 

@@ -20,20 +20,20 @@ def test_operators_of_the_tasks(tmp_path):
     mask = np.full((6, 8), 255, np.uint8)
     mask[2, 3] = 0
     PIL.Image.fromarray(mask).save(tmp_path / "mask.png")
-    blur = tasks.operator_of("deblur", kernel="motion:5:0")
+    blur = tasks.task_operator("deblur", kernel="motion:5:0")
     assert isinstance(blur, Blur)
     assert blur.kernel.shape == (1, 5)
-    larger = tasks.operator_of("super_resolve", scale=3)
+    larger = tasks.task_operator("super_resolve", scale=3)
     assert isinstance(larger, BlurDownsample)
     assert (larger.scale, larger.kernel.shape) == (3, (11, 11))
-    mosaic = tasks.operator_of("demosaic", pattern="BGGR")
+    mosaic = tasks.task_operator("demosaic", pattern="BGGR")
     assert isinstance(mosaic, BayerMosaic)
     assert mosaic.pattern == "BGGR"
-    holes = tasks.operator_of("inpaint", mask=tmp_path / "mask.png")
+    holes = tasks.task_operator("inpaint", mask=tmp_path / "mask.png")
     assert isinstance(holes, Mask)
     assert holes.mask.sum() == 47
     assert holes.mask[2, 3] == 0
-    assert tasks.operator_of("denoise").kernel.size == 1
+    assert tasks.task_operator("denoise").kernel.size == 1
 
 
 @pytest.mark.parametrize(
@@ -51,20 +51,20 @@ def test_operators_of_the_tasks(tmp_path):
 )
 def test_options_that_do_not_fit_the_task(task, options, expected):
     with pytest.raises(InputError, match=expected):
-        tasks.operator_of(task, **options)
+        tasks.task_operator(task, **options)
 
 
 def test_noise_that_is_assumed():
-    assert tasks.noise_of("deblur", 2.55, False) == 2.55
-    assert tasks.noise_of("deblur", None, False) is None
-    assert tasks.noise_of("demosaic", None, True) is None
-    assert tasks.noise_of("demosaic", None, False) > 0
+    assert tasks.task_sigma_255("deblur", 2.55, False) == 2.55
+    assert tasks.task_sigma_255("deblur", None, False) is None
+    assert tasks.task_sigma_255("demosaic", None, True) is None
+    assert tasks.task_sigma_255("demosaic", None, False) > 0
     with pytest.raises(InputError, match="exclude each other"):
-        tasks.noise_of("deblur", 2.55, True)
+        tasks.task_sigma_255("deblur", 2.55, True)
     with pytest.raises(InputError, match="sigma_255 -3: expected 0 to 255"):
-        tasks.noise_of("deblur", -3.0, False)
+        tasks.task_sigma_255("deblur", -3.0, False)
     with pytest.raises(InputError, match="denoise needs the noise"):
-        tasks.noise_of("denoise", None, False)
+        tasks.task_sigma_255("denoise", None, False)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_noise_that_is_assumed():
 )
 def test_sizes_and_channels(solver, operator, channels, whole, expected):
     y = np.random.default_rng(0).random((20, 26, channels), np.float32)
-    x_hat, solution = tasks.restored(solver, y, operator, sigma_255=5, whole=whole)
+    x_hat, solution = tasks.restore_image(solver, y, operator, sigma_255=5, whole=whole)
     assert x_hat.shape == expected
     assert solution.iterations == 4
 
@@ -87,8 +87,8 @@ def test_sizes_and_channels(solver, operator, channels, whole, expected):
 def test_images_that_do_not_fit_the_operator(solver):
     rgb = np.zeros((10, 12, 3), np.float32)
     with pytest.raises(InputError, match=r"mosaic of one channel, this image has 3"):
-        tasks.restored(solver, rgb, BayerMosaic(), sigma_255=5)
+        tasks.restore_image(solver, rgb, BayerMosaic(), sigma_255=5)
     with pytest.raises(InputError, match=r"kernel is 11x11 .* larger than the image of 10x12"):
-        tasks.restored(solver, rgb, Blur(np.ones((11, 11))), sigma_255=5)
+        tasks.restore_image(solver, rgb, Blur(np.ones((11, 11))), sigma_255=5)
     with pytest.raises(InputError, match=r"mask is 5x5, the image 12x10"):
-        tasks.restored(solver, rgb, Mask(np.ones((5, 5))), sigma_255=5)
+        tasks.restore_image(solver, rgb, Mask(np.ones((5, 5))), sigma_255=5)

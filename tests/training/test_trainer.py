@@ -146,7 +146,7 @@ def test_pretrained_weights_are_taken_over(tiny, pictures, run, tmp_path, capsys
 
 
 def test_pretrained_weights_of_which_nothing_fits(tiny, pictures, run, tmp_path):
-    with pytest.raises(InputError, match="no parameter of it fits the network"):
+    with pytest.raises(InputError, match="none of its parameters fits the network"):
         api.train(
             tiny,
             data_dir=pictures,

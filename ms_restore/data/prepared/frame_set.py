@@ -1,7 +1,7 @@
 """Prepared raw frames: pairs of a packed short exposure and the developed long one, in tiles.
 
-What a record holds is told at ``raw_frames``. The manifest's ``layout`` is "frames"; an entry with
-``ratio`` is a short exposure, ``long`` its target's name.
+``preparation.raw_files`` says what a record holds. The manifest's ``layout`` is "frames"; an entry
+with ``ratio`` is a short exposure, and its ``long`` names the long exposure that is its target.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ms_restore.contracts import PatchLocation, PatchRequest, StoredPatch
-from ms_restore.data.exposures import MISALIGNED
+from ms_restore.data.exposures import MISALIGNED_SCENES
 from ms_restore.data.image_source import CutSource, Tile, cut_patch
 from ms_restore.data.prepared.manifest import (
     Shards,
-    as_written,
-    check_unpaired,
-    contradiction,
+    check_stored_degraded,
+    inconsistent_manifest,
+    manifest_errors,
     read_manifest,
 )
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.mosaic import KINDS
-from ms_restore.images.raw import amplified
+from ms_restore.images.raw import amplify
 
 _COLOURS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class _Stored:
-    """A frame: its planes (channels, height, width), cut into squares of ``side``, from the record
-    ``first`` on, row by row.
+class _StoredFrame:
+    """A stored frame (channels, height, width), whose tiles follow each other row by row.
+
+    ``side`` is the side of a tile in pixels, ``first`` the number of the first tile's record.
     """
 
     name: str
@@ -54,7 +55,7 @@ class _Stored:
         return -(-self.height // self.side) * self.columns
 
     def records(self, top: int, left: int, height: int, width: int) -> list[int]:
-        """Those that a window touches, row by row."""
+        """Return the numbers of the records whose tiles overlap a window, row by row."""
         rows = range(top // self.side, -(-(top + height) // self.side))
         columns = range(left // self.side, -(-(left + width) // self.side))
         return [self.first + row * self.columns + column for row in rows for column in columns]
@@ -62,7 +63,10 @@ class _Stored:
     def cut(
         self, rows: Iterator[list[np.ndarray]], top: int, left: int, height: int, width: int
     ) -> np.ndarray:
-        """The window (channels, height, width), joined of its records, which are taken."""
+        """Return the window (channels, height, width) uint16, joined from the next ``rows``.
+
+        ``rows`` yields the records of the window, in the order of ``records``.
+        """
         window = np.empty((self.channels, height, width), np.uint16)
         for number in self.records(top, left, height, width):
             row, column = (step * self.side for step in divmod(number - self.first, self.columns))
@@ -78,10 +82,10 @@ class _Stored:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Short:
-    """A short exposure; see ``RawFrame``."""
+class _ShortExposure:
+    """A short exposure, its exposure ratio, and the ranges that ``RawFrame`` describes."""
 
-    stored: _Stored
+    stored: _StoredFrame
     ratio: float
     ranges: list[int]
 
@@ -89,37 +93,42 @@ class _Short:
 _Window = tuple[int, int, int, int]  # top, left, height, width
 
 
-class _Cut(NamedTuple):
-    """A training patch: what is read of the long exposure (x) and of the short one (y)."""
+class _PatchWindows(NamedTuple):
+    """The windows of a training patch in the long exposure (x) and in the short one (y)."""
 
     location: PatchLocation
-    short: _Short
-    x: tuple[_Stored, _Window]
-    y: tuple[_Stored, _Window]
+    short: _ShortExposure
+    x: tuple[_StoredFrame, _Window]
+    y: tuple[_StoredFrame, _Window]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Scene:
-    long: _Stored
-    shorts: list[_Short]
+    """A long exposure and the short exposures whose target it is."""
+
+    long: _StoredFrame
+    shorts: list[_ShortExposure]
 
 
 class PreparedFrames:
-    """A prepared folder of raw frames whose manifest and files were checked against each other.
+    """A prepared folder of raw frames, whose files have been checked against its manifest.
 
-    Its scenes are in the manifest's order; short exposures whose long one was left out are not
-    among them. InputError as of ``PreparedSet``.
+    The scenes are in the manifest's order; short exposures without their long one are ignored.
+
+    Raises:
+        InputError: the manifest cannot be read or contradicts itself, a shard is missing or
+            damaged, or no short exposure has its long one.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         manifest = read_manifest(folder)
-        with as_written(folder):
+        with manifest_errors(folder):
             self.mosaic = next(m for m in KINDS.values() if m.name == manifest["mosaic"])
             self.shards = Shards(folder, manifest, ["tile"])
             self.scenes, count = self._read(manifest)
         if count != len(self.shards):
-            raise contradiction(folder)
+            raise inconsistent_manifest(folder)
         if not self.scenes:
             raise InputError(f"{folder}: no short exposure has its long one; prepare again")
         self.shards.check()
@@ -128,18 +137,18 @@ class PreparedFrames:
         return len(self.scenes)
 
     def _read(self, manifest: dict[str, Any]) -> tuple[list[_Scene], int]:
-        """The scenes, and how many records there are."""
+        """Return the scenes, and the number of records of all frames."""
         first, longs = 0, {}
-        shorts: dict[str, list[_Short]] = collections.defaultdict(list)
+        shorts: dict[str, list[_ShortExposure]] = collections.defaultdict(list)
         for entry in itertools.chain.from_iterable(s["images"] for s in manifest["shards"]):
             is_short = "ratio" in entry
             channels = self.mosaic.channels if is_short else _COLOURS
             side = manifest["tile"] * (1 if is_short else self.mosaic.block)
             size = entry["height"], entry["width"]
-            stored = _Stored(entry["name"], channels, *size, side, first)
+            stored = _StoredFrame(entry["name"], channels, *size, side, first)
             first += stored.count
             if is_short:
-                found = _Short(stored, float(entry["ratio"]), list(entry["ranges"]))
+                found = _ShortExposure(stored, float(entry["ratio"]), list(entry["ranges"]))
                 shorts[entry["long"]].append(found)
             else:
                 longs[entry["name"]] = stored
@@ -148,12 +157,20 @@ class PreparedFrames:
 
 
 class FrameSource(CutSource):
-    """Developed long exposures, (H, W, 3) uint16; ``degraded`` gives the short ones.
+    """An ``ImageSource`` of developed long exposures, (H, W, 3) uint16, streamed from files.
 
-    An item is a pair. With ``by_scene`` it is a scene, of which ``patches`` takes one of the short
-    exposures at random, as Chen et al. train. Nothing is held in memory.
+    ``degraded`` gives the short exposures.
 
-    InputError for frames with a side below ``smallest`` pixels.
+    Args:
+        prepared: the set.
+        indices: of the scenes to serve.
+        smallest: the least height and width in pixels.
+        by_scene: an image of this source is a scene, and ``patches`` takes one of its short
+            exposures at random, as Chen et al. train; otherwise it is a pair of a short and a
+            long exposure.
+
+    Raises:
+        InputError: a frame has a side below ``smallest`` pixels.
     """
 
     streamed = True
@@ -185,35 +202,35 @@ class FrameSource(CutSource):
         return self._whole(self._items[index].long).transpose(1, 2, 0)
 
     def degraded(self, index: int) -> np.ndarray:
-        """(h, w, channels) float32, amplified."""
+        """Return the amplified short exposure (h, w, channels), float32 up to 1."""
         short = self._items[index].shorts[0]
-        return amplified(self._whole(short.stored), short.ranges, short.ratio).transpose(1, 2, 0)
+        return amplify(self._whole(short.stored), short.ranges, short.ratio).transpose(1, 2, 0)
 
     def groups(self) -> dict[str, list[str]]:
-        """Names by exposure ratio, and without the scenes that the authors found misaligned."""
+        """Return names by exposure ratio, and all without the scenes known to be misaligned."""
         found: dict[str, list[str]] = collections.defaultdict(list)
         for name, item in zip(self.names, self._items):
             found[f"x{item.shorts[0].ratio:.0f}"].append(name)
-        aligned = [name for name in self.names if not name.startswith(MISALIGNED)]
+        aligned = [name for name in self.names if not name.startswith(MISALIGNED_SCENES)]
         by_ratio = dict(sorted(found.items(), key=lambda item: float(item[0][1:])))
         return {**by_ratio, "aligned": aligned} if len(aligned) < len(self) else by_ratio
 
     def check(self, request: PatchRequest) -> None:
-        """Raise InputError where the model takes no such frames."""
+        """Raise InputError unless the frames have the mosaic that the model takes."""
         mosaic = self._prepared.mosaic
         if request.scale != mosaic.block or request.margin:
             raise InputError(
                 f"{self._prepared.folder} holds raw frames of {mosaic.name}, which this model does "
                 "not take: sid_sony is for Bayer, sid_fuji for X-Trans"
             )
-        check_unpaired(self.description, request)
+        check_stored_degraded(self.description, request)
 
     def patches(
         self, locations: Iterable[PatchLocation], request: PatchRequest
     ) -> Iterator[tuple[PatchLocation, StoredPatch]]:
-        """Yield the patches at these locations, in their order."""
+        """Yield the patches at these locations, in the same order."""
         side = request.patch_size
-        cuts, ahead = itertools.tee(self._cut(location, side) for location in locations)
+        cuts, ahead = itertools.tee(self._windows(location, side) for location in locations)
         numbers = (
             number
             for cut in ahead
@@ -223,7 +240,7 @@ class FrameSource(CutSource):
         rows = self._prepared.shards.read(numbers)
         for cut in cuts:
             x = cut.x[0].cut(rows, *cut.x[1])
-            y = amplified(cut.y[0].cut(rows, *cut.y[1]), cut.short.ranges, cut.short.ratio)
+            y = amplify(cut.y[0].cut(rows, *cut.y[1]), cut.short.ranges, cut.short.ratio)
             patch = cut_patch(
                 cut.location,
                 self.sizes[cut.location.image],
@@ -233,13 +250,17 @@ class FrameSource(CutSource):
             )
             yield cut.location, patch
 
-    def _cut(self, location: PatchLocation, side: int) -> _Cut:
+    def _windows(self, location: PatchLocation, side: int) -> _PatchWindows:
+        """Return what to read for a patch, with a short exposure drawn at random."""
         item = self._items[location.image]
         short = item.shorts[int(location.rng.integers(len(item.shorts)))]
         window = (location.top, location.left, side, side)
         top, left, low, _ = (value // self._prepared.mosaic.block for value in window)
-        return _Cut(location, short, (item.long, window), (short.stored, (top, left, low, low)))
+        return _PatchWindows(
+            location, short, (item.long, window), (short.stored, (top, left, low, low))
+        )
 
-    def _whole(self, stored: _Stored) -> np.ndarray:
+    def _whole(self, stored: _StoredFrame) -> np.ndarray:
+        """Return a whole frame (channels, height, width) uint16."""
         window = (0, 0, stored.height, stored.width)
         return stored.cut(self._prepared.shards.read(stored.records(*window)), *window)

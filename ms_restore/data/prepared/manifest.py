@@ -1,4 +1,4 @@
-"""What every prepared folder has: manifest.json, and shards that are checked when it is opened."""
+"""The manifest of a prepared folder, and its shards, which are checked when it is opened."""
 
 from __future__ import annotations
 
@@ -17,62 +17,73 @@ from ms_restore.errors import InputError
 from ms_restore.files import sha256
 
 FORMAT = 1
-PATCHES = "patches"  # the ``layout`` of a set of training patches
-FRAMES = "frames"  # that of a set of raw frames; one of tiles of images names none
+PATCHES = "patches"  # the manifest's ``layout`` for training patches
+FRAMES = "frames"  # the manifest's ``layout`` for raw frames; for tiles of images it has none
 MANIFEST = "manifest.json"
-HEADER_BYTES = 1 << 20  # of a shard; holds its list of pages
-UNFINISHED = "unfinished"  # subfolder of a set that is being prepared
+HEADER_BYTES = 1 << 20  # size of a shard's header, which holds its list of pages
+UNFINISHED = "unfinished"  # subfolder in which an unfinished preparation keeps its files
 SUFFIX = ".mindrecord"
 VOLUME_SUFFIXES = (".nii.gz", ".nii")
 DTYPES = {"uint8": np.uint8, "uint16": np.uint16}
-_CHUNK = 4096  # records that one pass over the files reads, in any order
-_CHUNK_ALIKE = 16384  # of small records, of which opening takes longer than reading
-_BATCH = 128  # records of one size that are handed over at a time
+_CHUNK = 4096  # records read each time the files are opened
+_CHUNK_SAME_SIZE = 16384  # the same for small records, where opening takes longer than reading
+_BATCH = 128  # records of the same size that MindSpore hands over at a time
 
 
 @contextlib.contextmanager
-def as_written(folder: Path) -> Iterator[None]:
-    """InputError where the manifest lacks something, or has it in another form."""
+def manifest_errors(folder: Path) -> Iterator[None]:
+    """Turn errors about missing or malformed entries of the manifest into InputError."""
     try:
         yield
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise InputError(
-            f"{folder / MANIFEST}: not as prepare wrote it ({error!r}); prepare again"
-        ) from None
+        raise InputError(f"{folder / MANIFEST}: malformed ({error!r}); prepare again") from None
 
 
 def volume_name(file: str) -> str:
-    """A volume file's name without its suffix."""
+    """Return the name of an MRI volume's file without its suffix .nii or .nii.gz."""
     for suffix in VOLUME_SUFFIXES:
         if file.lower().endswith(suffix):
             return file[: -len(suffix)]
     return file
 
 
-def slice_names(entry: dict[str, Any]) -> list[str]:
-    """The names of the images that an entry of the manifest stands for: its own, or of slices."""
+def entry_image_names(entry: dict[str, Any]) -> list[str]:
+    """Return the names of the images in an entry of the manifest: its own, or its slices'."""
     if "slices" not in entry:
         return [entry["name"]]
     return [f"{volume_name(entry['name'])}_z{number:03}" for number in entry["slices"]]
 
 
-def contradiction(folder: Path) -> InputError:
+def inconsistent_manifest(folder: Path) -> InputError:
+    """Return the error for a manifest whose counts contradict each other."""
     return InputError(f"{folder / MANIFEST}: its counts contradict each other; prepare again")
 
 
-def check_unpaired(source: str, request: PatchRequest) -> None:
-    """Raise InputError where degraded images are stored, but others would have to be made."""
+def check_stored_degraded(source: str, request: PatchRequest) -> None:
+    """Raise InputError if a request cannot be met with the stored degraded images.
+
+    ``source`` describes where they are stored.
+    """
     if request.changed_by:
         raise InputError(
-            f"{source} has degraded images of its own, but {request.changed_by} needs such that "
-            "are made on reading; prepare the clean images alone"
+            f"{source} has degraded images of its own, but {request.changed_by} needs degraded "
+            "images that are made on reading; prepare the clean images alone"
         )
 
 
 class Shards:
-    """The MindRecord files of a prepared folder, as its manifest has them; item n is record n."""
+    """The MindRecord files of a prepared folder, whose records are numbered through.
+
+    Args:
+        folder: that prepare wrote.
+        manifest: of the folder.
+        columns: of a record, to read.
+
+    Raises:
+        InputError: the manifest's counts of records contradict each other.
+    """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], columns: list[str]) -> None:
         self._shards = [_Shard(**{f: s[f] for f in _Shard._fields}) for s in manifest["shards"]]
@@ -80,33 +91,34 @@ class Shards:
         self._columns = columns
         self.files = [str(folder / shard.file) for shard in self._shards]
         if len(self) != manifest["records"]:
-            raise contradiction(folder)
+            raise inconsistent_manifest(folder)
 
     def __len__(self) -> int:
         return sum(shard.records for shard in self._shards)
 
     def check(self) -> None:
-        """InputError for shards that are missing, of another size, not MindRecord, or hold another
-        number of records than the manifest says.
+        """Raise InputError unless every shard is a MindRecord file as the manifest describes it.
+
+        Sizes, hashes of headers and indices, and numbers of records are compared.
         """
         for shard in self._shards:
             _check_shard(self._folder, shard)
 
-    def read(self, numbers: Iterable[int], alike: bool = False) -> Iterator[list[np.ndarray]]:
-        """The records of these numbers as flat uint8 arrays, one for each column.
+    def read(self, numbers: Iterable[int], same_size: bool = False) -> Iterator[list[np.ndarray]]:
+        """Yield the records with these numbers, each as a flat uint8 array for every column.
 
-        The files are read in C++ threads ahead of what is asked for; faster where all records are
-        ``alike``, of one size.
+        MindSpore's threads read ahead. ``same_size`` says that all records have the same size,
+        which makes reading faster.
         """
         numbers = iter(numbers)
-        chunk_size = _CHUNK_ALIKE if alike else _CHUNK
-        most = min(chunk_size, len(self))  # a sampler takes no more than there are records
-        chunks = iter(lambda: list(itertools.islice(numbers, most)), [])
+        chunk_size = _CHUNK_SAME_SIZE if same_size else _CHUNK
+        limit = min(chunk_size, len(self))  # a sampler takes at most as many as all records
+        chunks = iter(lambda: list(itertools.islice(numbers, limit)), [])
         try:
-            passes = (self._pass(chunk, alike) for chunk in chunks)
-            current = next(passes, None)
+            readers = (self._read_chunk(chunk, same_size) for chunk in chunks)
+            current = next(readers, None)
             while current is not None:
-                following = next(passes, None)  # opens its files and begins to read
+                following = next(readers, None)  # opens its files and begins to read
                 yield from current
                 current = following
         except RuntimeError as error:
@@ -114,7 +126,7 @@ class Shards:
                 f"{self._folder}: cannot be read ({_reason(error)}); prepare again"
             ) from None
 
-    def _pass(self, numbers: list[int], alike: bool) -> Iterator[list[np.ndarray]]:
+    def _read_chunk(self, numbers: list[int], same_size: bool) -> Iterator[list[np.ndarray]]:
         from mindspore import dataset
 
         rows = dataset.MindDataset(
@@ -123,15 +135,16 @@ class Shards:
             sampler=dataset.SubsetSampler(numbers),
             num_parallel_workers=min(2, os.cpu_count() or 1),
         )
-        if alike:
+        if same_size:
             rows = rows.batch(_BATCH)
         read = rows.create_tuple_iterator(num_epochs=1, output_numpy=True, do_copy=False)
-        return _flat(read, alike)
+        return _rows_as_bytes(read, same_size)
 
 
-def _flat(rows: Iterable[list[np.ndarray]], alike: bool) -> Iterator[list[np.ndarray]]:
+def _rows_as_bytes(rows: Iterable[list[np.ndarray]], same_size: bool) -> Iterator[list[np.ndarray]]:
+    """Yield each record as flat uint8 arrays; records of the same size come in batches."""
     for row in rows:
-        if alike:
+        if same_size:
             columns = [np.asarray(column).view(np.uint8).reshape(len(column), -1) for column in row]
             yield from map(list, zip(*columns))
         else:
@@ -139,7 +152,7 @@ def _flat(rows: Iterable[list[np.ndarray]], alike: bool) -> Iterator[list[np.nda
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether the folder holds a prepared set; InputError where it holds part of one."""
+    """Return whether the folder holds a prepared set; raise InputError if that is incomplete."""
     if (folder / MANIFEST).is_file():
         return True
     if (folder / UNFINISHED).is_dir():
@@ -155,12 +168,15 @@ def is_prepared(folder: Path) -> bool:
 
 
 def layout_of(folder: Path) -> Optional[str]:
-    """PATCHES, FRAMES or None, of a prepared folder."""
+    """Return the layout of a prepared folder: PATCHES, FRAMES, or None for tiles of images."""
     return read_manifest(folder).get("layout")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a prepared folder; InputError if it is not one of this format."""
+    """Return the manifest of a prepared folder.
+
+    Raises InputError where it cannot be read or has another format version.
+    """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -177,7 +193,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 class _Shard(NamedTuple):
-    """What the manifest says of a shard, as far as it is checked when the set is opened."""
+    """The manifest's fields for a shard that are checked when the set is opened."""
 
     file: str
     bytes: int
@@ -188,7 +204,7 @@ class _Shard(NamedTuple):
 
 
 def _check_shard(folder: Path, shard: _Shard) -> None:
-    """InputError for a shard that MindSpore could not read; a damaged header would abort it."""
+    """Raise InputError for a damaged shard; MindSpore would abort on a damaged header."""
     from mindspore import dataset
 
     path = folder / shard.file
@@ -218,7 +234,7 @@ def _check_shard(folder: Path, shard: _Shard) -> None:
 
 
 def _reason(error: RuntimeError) -> str:
-    """The line of a MindSpore error that says what is wrong."""
+    """Return the line of a MindSpore error that says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines()]
     lines = [line for line in lines if line and not line.startswith(("-", "Exception thrown"))]
     return lines[0].removeprefix("[ERROR] ") if lines else "unknown error"

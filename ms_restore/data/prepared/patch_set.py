@@ -1,7 +1,8 @@
 """Prepared training patches: records of one size, in memory or streamed through MindDataset.
 
 Record n is patch n, its raw pixels in row-major order (H, W, C). The manifest's ``layout`` is
-"patches"; it says how the patches were cut, as far as prepare has done that itself.
+"patches"; its ``stride`` and ``scales`` say how prepare cut the patches, and are null where the
+patches came already cut.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from ms_restore.data.prepared.manifest import (
     DTYPES,
     MANIFEST,
     Shards,
-    as_written,
-    contradiction,
+    inconsistent_manifest,
+    manifest_errors,
     read_manifest,
 )
 from ms_restore.errors import InputError
 from ms_restore.images.resize import mirror
 
-_SETTINGS = {  # of the manifest, and what they are in a recipe
+_SETTINGS = {  # keys of the manifest, and the recipe's names for them
     "channels": "network.channels",
     "patch_size": "data.patch_size",
     "stride": "data.stride",
@@ -35,8 +36,8 @@ _SETTINGS = {  # of the manifest, and what they are in a recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class WantedPatches:
-    """Of which patches a set must be: the recipe's settings of these names."""
+class ExpectedPatches:
+    """Which patches a prepared set must hold, as the recipe's settings of the same names."""
 
     channels: int
     patch_size: int
@@ -45,19 +46,25 @@ class WantedPatches:
 
 
 class PatchSource:
-    """A ``TrainingSource`` of patches, each (H, W, C) uint8 or uint16.
+    """A ``TrainingSource`` of prepared patches, each (H, W, C) uint8 or uint16.
 
-    They are held as one array where they fit into ``memory`` bytes, else ``streamed`` from the
-    files.
+    Args:
+        folder: that prepare wrote.
+        memory: patches that fit into this many bytes are held in memory; more are streamed from
+            the files.
+        expected: what the patches must be; None accepts any.
 
-    Raises InputError for a manifest that cannot be read, for shards that do not match it, and where
-    the patches are not as ``wanted``.
+    Raises:
+        InputError: the manifest cannot be read, the shards do not match it, or the patches are not
+            the expected ones.
     """
 
-    def __init__(self, folder: Path, memory: int, wanted: Optional[WantedPatches] = None) -> None:
+    def __init__(
+        self, folder: Path, memory: int, expected: Optional[ExpectedPatches] = None
+    ) -> None:
         self._folder = folder
         manifest = read_manifest(folder)
-        with as_written(folder):
+        with manifest_errors(folder):
             self._cut = {key: manifest[key] for key in _SETTINGS}
             side = manifest["patch_size"]
             self._shape = (side, side, manifest["channels"])
@@ -67,65 +74,67 @@ class PatchSource:
             images = [image for shard in manifest["shards"] for image in shard["images"]]
             self._shards = Shards(folder, manifest, ["x"])
             if len(images) != manifest["count"] or not images or len(self) != _patches(images):
-                raise contradiction(folder)
-        if wanted is not None:
-            self._check(dataclasses.asdict(wanted) | {"scales": list(wanted.scales)})
+                raise inconsistent_manifest(folder)
+        if expected is not None:
+            self._check(dataclasses.asdict(expected) | {"scales": list(expected.scales)})
         self._shards.check()
         self.description = f"{len(self):,} patches of {folder} (MindRecord)"
         self.streamed = nbytes > memory
         if not self.streamed:
-            self._held = np.empty((len(self), *self._shape), self._dtype)
-            for patch, row in zip(self._held, self._from_files(range(len(self)))):
+            self._in_memory = np.empty((len(self), *self._shape), self._dtype)
+            for patch, row in zip(self._in_memory, self._from_files(range(len(self)))):
                 patch[:] = row
 
     def __len__(self) -> int:
         return len(self._shards)
 
     def check(self, request: PatchRequest) -> None:
-        """Raise InputError where the set was prepared for other patches than these."""
+        """Raise InputError unless the set was prepared for patches of this size and stride."""
         self._check({"patch_size": request.patch_size, "stride": request.stride})
 
     def patch_counts(self, request: PatchRequest) -> Sequence[int]:
-        """Return 1 for each patch: they are the images of this source."""
+        """Return 1 for each patch, since the patches are the images of this source."""
         return [1] * len(self)
 
     def size(self, image: int) -> Size:
-        """Return a patch's height and width."""
+        """Return the height and width of a patch in pixels."""
         return self._shape[0], self._shape[1]
 
     def patches(
         self, locations: Iterable[PatchLocation], request: PatchRequest
     ) -> Iterator[tuple[PatchLocation, StoredPatch]]:
-        """Yield these patches; they end where they end, so a margin is mirrored."""
+        """Yield the patches at these locations; a margin mirrors the patch at its borders."""
         locations, ahead = itertools.tee(locations)
         side, margin = self._shape[0], request.margin
         around = mirror(np.arange(-margin, side + margin), side)
-        for location, x in zip(locations, self.read(place.image for place in ahead)):
+        for location, x in zip(locations, self.read(later.image for later in ahead)):
             yield location, StoredPatch(x[around[:, None], around] if margin else x)
 
     def read(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
-        """Yield the patches of these numbers; from files they are read ahead."""
-        return self._from_files(numbers) if self.streamed else (self._held[n] for n in numbers)
+        """Yield the patches with these numbers; files are read ahead."""
+        return self._from_files(numbers) if self.streamed else (self._in_memory[n] for n in numbers)
 
     def _from_files(self, numbers: Iterable[int]) -> Iterator[np.ndarray]:
-        for (row,) in self._shards.read(numbers, alike=True):
+        for (row,) in self._shards.read(numbers, same_size=True):
             try:
                 yield row.view(self._dtype).reshape(self._shape)
             except ValueError:
                 raise InputError(
-                    f"{self._folder}: a record has not the size that {MANIFEST} says; prepare again"
+                    f"{self._folder}: a record does not have the size given in {MANIFEST}; "
+                    "prepare again"
                 ) from None
 
-    def _check(self, wanted: dict[str, object]) -> None:
+    def _check(self, expected: dict[str, object]) -> None:
+        """Raise InputError unless the manifest's settings are the expected ones."""
         again = f"prepare again for this model (the set was prepared for {self._model})"
-        if wanted["stride"] is None:
+        if expected["stride"] is None:
             raise InputError(
                 f"{self._folder} holds patches on a grid, which are trained on with data.stride, "
                 f"but that is not set; add --data.stride {self._cut['stride'] or 1}, or {again}"
             )
         other = {
             key: value
-            for key, value in wanted.items()
+            for key, value in expected.items()
             if self._cut[key] is not None and value != self._cut[key]
         }
         if other:

@@ -10,12 +10,12 @@ import pytest
 from ms_restore.data import sources
 from ms_restore.data.prepared import manifest as prepared_manifest
 from ms_restore.data.prepared.image_set import PreparedSet, RecordSource
-from ms_restore.data.prepared.tiles import Grid
+from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.data.sampling import as_dataset
 from ms_restore.degradations.bicubic import BicubicDownsample
 from ms_restore.errors import InputError
 from ms_restore.images.reading import read_picture
-from ms_restore.metrics.scoring import trials
+from ms_restore.metrics.scoring import restored_images
 from ms_restore.preparation.selection import prepare
 from tests.fixtures.opening import open_evaluation, open_training, training_batches
 from tests.fixtures.pictures import noise, write
@@ -166,7 +166,7 @@ def test_stream_reads_tiles_not_images(prepared, memory, monkeypatch):
     monkeypatch.setattr(PreparedSet, "read", counting)
     read(batches(stored, scale, steps=5))
     assert len(taken) == (20 if memory else 0)
-    assert not taken or max(taken) <= 6 * Grid(24, 6, 384).largest() ** 2
+    assert not taken or max(taken) <= 6 * TileGrid(24, 6, 384).largest_side() ** 2
 
 
 # Whole images
@@ -242,7 +242,7 @@ def test_stored_pairs_leave_x_as_it_is(folder, paired, memory):
 
 def test_stored_pairs_are_scored(paired, memory):
     stored = open_evaluation(str(paired), 3, 12)
-    shown = list(trials(lambda y: y, BicubicDownsample(scale=2), stored, 0))
+    shown = list(restored_images(lambda y: y, BicubicDownsample(scale=2), stored, 0))
     assert len(shown) == 6
     for index, trial in enumerate(shown):
         np.testing.assert_array_equal(trial.y, stored.degraded(index))
@@ -252,7 +252,7 @@ def test_stored_pairs_are_scored(paired, memory):
 def test_stored_pairs_of_another_scale_are_refused(paired):
     stored = open_evaluation(str(paired), 3, 12)
     with pytest.raises(InputError, match="low-resolution a .* not 1/3 .*prepare the images"):
-        next(trials(lambda y: y, BicubicDownsample(scale=3), stored, 0))
+        next(restored_images(lambda y: y, BicubicDownsample(scale=3), stored, 0))
 
 
 # What does not fit
@@ -335,8 +335,8 @@ def test_shards_that_changed_places(copied):
         (lambda m: json.dumps(m | {"format": 2}), "format 2, expected 1"),
         (lambda m: json.dumps(m | {"count": 5}), "contradict each other"),
         (lambda m: json.dumps(m | {"stride": 96}), "contradict each other"),
-        (lambda m: json.dumps(m | {"stride": 0}), "not as prepare wrote it"),
-        (lambda m: json.dumps({k: m[k] for k in m if k != "shards"}), "not as prepare wrote it"),
+        (lambda m: json.dumps(m | {"stride": 0}), "manifest.json: malformed"),
+        (lambda m: json.dumps({k: m[k] for k in m if k != "shards"}), "manifest.json: malformed"),
     ],
 )
 def test_manifest_that_does_not_match(copied, change, expected):
@@ -357,6 +357,6 @@ def test_records_of_other_sizes_than_the_manifest_says(copied, memory):
         for image in shard["images"]:
             image["width"] -= 1
     path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="a record has not the size that the manifest says"):
+    with pytest.raises(InputError, match="a record does not have the size given in the manifest"):
         source, _ = open_training(str(copied), None, 3, 24, 12)
         source[0]

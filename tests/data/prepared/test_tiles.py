@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from ms_restore.data.image_source import Tile
-from ms_restore.data.prepared.tiles import Grid
+from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.images.resize import mirror
 from tests.fixtures.pictures import noise
 
 
-@pytest.mark.parametrize("grid", [Grid(24, 4, 48), Grid(24, 6, 24), Grid(12, 30, 12)])
+@pytest.mark.parametrize("grid", [TileGrid(24, 4, 48), TileGrid(24, 6, 24), TileGrid(12, 30, 12)])
 def test_every_patch_with_its_margin_lies_in_one_tile(grid):
     """Exhaustive: every length, every start, the margin mirrored at the ends."""
     for length in range(grid.patch, 6 * grid.stride):
@@ -20,12 +20,12 @@ def test_every_patch_with_its_margin_lies_in_one_tile(grid):
             needed = mirror(needed, length)
             assert first <= needed.min()
             assert needed.max() < end
-            assert end - first <= grid.largest()
+            assert end - first <= grid.largest_side()
 
 
 @pytest.mark.parametrize("length", [1, 23, 24, 71, 72, 73, 119, 120, 121, 500])
 def test_tiles_cover_the_side(length):
-    spans = Grid(24, 4, 48).spans(length)
+    spans = TileGrid(24, 4, 48).spans(length)
     assert spans[0][0] == 0
     assert spans[-1][1] == length
     assert all(later[0] <= earlier[1] for earlier, later in zip(spans, spans[1:]))
