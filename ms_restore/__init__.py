@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ms_restore.runtime import prepare_environment
+from ms_restore.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ms_restore.api import (
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         train,
     )
 
-__version__ = "0.2.0"
 __all__ = [
     "benchmark",
     "convert",

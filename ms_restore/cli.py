@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Optional
 
-from ms_restore import __version__
 from ms_restore.errors import InputError, did_you_mean
 from ms_restore.inference.engine_selection import ENGINES
+from ms_restore.version import __version__
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
-from ms_restore import __version__
 from ms_restore.contracts import Engine
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write, sha256
+from ms_restore.version import __version__
 
 if TYPE_CHECKING:
     from mindspore import nn

@@ -21,7 +21,6 @@ from typing import Any, Optional
 
 from mindspore.mindrecord.common.exceptions import MindRecordException
 
-from ms_restore import __version__
 from ms_restore.data.prepared.manifest import (
     FORMAT,
     MANIFEST,
@@ -43,6 +42,7 @@ from ms_restore.preparation.shard_writer import (
     write_json,
 )
 from ms_restore.report.terminal import PreparingProgress, say
+from ms_restore.version import __version__
 
 _LEAST_FREE = 64 << 20  # with fewer free bytes, a failed write is blamed on a full disk
 _OWN_FILES = re.compile(rf"{re.escape(MANIFEST)}|{UNFINISHED}|\d{{5}}{re.escape(SUFFIX)}(\.db)?")

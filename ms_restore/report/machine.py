@@ -13,7 +13,7 @@ import numpy as np
 import PIL
 import psutil
 
-from ms_restore import __version__
+from ms_restore.version import __version__
 
 
 def machine() -> dict[str, Any]:

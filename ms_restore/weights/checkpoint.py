@@ -17,11 +17,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from ms_restore import __version__
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import atomic_write
 from ms_restore.recipe import Recipe
+from ms_restore.version import __version__
 
 _META = "ms_restore"  # entry that holds everything but parameters, as JSON
 _TRAINING = "training/"  # prefix of the parameters that only a resumed run needs
