@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import logging
 import sys
 import typing
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ import pydantic
 from ms_restore.contracts import Degradation, Geometry
 from ms_restore.errors import InputError, comma_list, did_you_mean
 
+_LOG = logging.getLogger(__name__)
 Kind = Literal["network", "degradation", "loss", "optimizer", "schedule", "solver", "protocol"]
 PartSettings = dict[str, Any]
 """A part as a recipe has it: its name and its settings."""
@@ -117,6 +119,8 @@ def _imported(kind: Kind, name: str) -> Any:
     module, _, attribute = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # last, so that it hides nothing that is installed
+    if module == _module_of_script():
+        module = "__main__"  # which would run again if it were imported
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -128,9 +132,23 @@ def _imported(kind: Kind, name: str) -> Any:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{kind} {name}: its module cannot be imported ({reason})") from None
     if attribute not in vars(found):
+        if module == "__main__":
+            raise InputError(
+                f"{kind} {name}: it was defined in a session that has ended; put it into a module "
+                "of its own and train again"
+            )
         hint = did_you_mean(attribute, vars(found))
         raise InputError(f"{kind} {name}: the module {module} has no {attribute}{hint}")
     return vars(found)[attribute]
+
+
+def _module_of_script() -> str:
+    """The name under which another process finds what the running script defines."""
+    main = sys.modules["__main__"]
+    if main.__spec__ is not None:
+        return main.__spec__.name
+    file = vars(main).get("__file__")
+    return Path(file).stem if file else "__main__"
 
 
 def _check_class(kind: Kind, name: str, target: Any) -> None:
@@ -303,7 +321,17 @@ def settings_of(kind: Kind, part: object) -> object:
 
 def _name_of(kind: Kind, target: Any) -> str:
     registered = {path: name for name, path in REGISTRY[kind].items()}
-    path = f"{target.__module__}:{target.__qualname__}"
+    module = target.__module__
+    if module == "__main__":
+        module = _module_of_script()
+        _LOG.warning(
+            "note: %s is defined in the script itself, which is imported again where a checkpoint "
+            'is loaded; keep the rest of the script under if __name__ == "__main__", or put %s '
+            "into a module of its own",
+            target.__qualname__,
+            target.__qualname__,
+        )
+    path = f"{module}:{target.__qualname__}"
     if path in registered:
         return registered[path]
     if "." in target.__qualname__:

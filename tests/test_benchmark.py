@@ -3,9 +3,13 @@
 import json
 import time
 
+import pytest
+
 from ms_restore import recipe, runtime
 from ms_restore.data.sampling import TrainingBatches
 from ms_restore.verbs import benchmark
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_model_is_measured(command_line, tiny, tmp_path):

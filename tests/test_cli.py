@@ -11,6 +11,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parents[1]
 
 

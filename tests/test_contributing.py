@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parents[1]
 GUIDES = ["A network", "A degradation", "A loss", "A schedule", "An optimizer", "A solver"]
 ROW = re.compile(r"^\| `([^`]+)` \| (.+) \|$", re.MULTILINE)

@@ -118,4 +118,4 @@ def test_prepared_slices_and_frames(old):
     data = DataSettings(dir=str(old / "frames" / "train"), valid_dir=str(old / "frames" / "train"))
     frames, _ = sources.open_training(data, 3, 12)
     assert frames.names == ["00001_00_0.1s"]
-    assert frames[0].shape == (140, 132, 3)
+    assert frames[0].shape == (140, 134, 3)

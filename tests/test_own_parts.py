@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def trained(tmp_path_factory):
     done = subprocess.run(
         [sys.executable, "train_my_network.py", "--steps", "8", "--output_dir", str(folder)],
         cwd=EXAMPLES,
-        env={**__import__("os").environ, "PYTHONPATH": str(TOP)},
+        env={**os.environ, "PYTHONPATH": str(TOP)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -41,6 +42,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_checkpoint_names_the_classes_and_their_settings(trained):
     saved = recipes.parse((trained / "recipe.yaml").read_text())
     assert saved.network == {"name": "my_parts.networks:GatedNet", "width": 16, "blocks": 2}
@@ -48,6 +50,7 @@ def test_the_checkpoint_names_the_classes_and_their_settings(trained):
     assert saved.train.loss == {"name": "my_parts.losses:Charbonnier", "eps": 1e-3}
 
 
+@pytest.mark.slow
 def test_a_picture_is_restored_in_one_piece_and_tiles_are_refused(trained, tmp_path):
     PIL.Image.fromarray(photos.load("chelsea")[:61, :75]).save(tmp_path / "in.png")
     restorer = ms_restore.load_model(trained)
@@ -59,6 +62,7 @@ def test_a_picture_is_restored_in_one_piece_and_tiles_are_refused(trained, tmp_p
         ms_restore.load_model(trained, tile=64)
 
 
+@pytest.mark.slow
 def test_a_picture_too_large_for_the_memory_is_refused(trained, monkeypatch):
     import psutil
 
@@ -72,6 +76,7 @@ def test_a_picture_too_large_for_the_memory_is_refused(trained, monkeypatch):
     assert ms_restore.load_model(trained, tile=0)(y).shape == y.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file_format", ["MINDIR", "ONNX"])
 def test_it_is_exported_as_ours_are(trained, tmp_path, file_format):
     path = ms_restore.export(trained, tmp_path / "net", file_format=file_format)
@@ -80,6 +85,7 @@ def test_it_is_exported_as_ours_are(trained, tmp_path, file_format):
     np.testing.assert_allclose(ms_restore.load_model(path)(y), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_example_trains_and_resumes(tmp_path, command_line):
     """In the example's folder, whose modules are found there."""
     options = [word for key, value in QUICK.items() for word in (f"--{key}", value)]
@@ -174,6 +180,50 @@ def test_restore_takes_the_solver_of_a_recipe(smoother, tmp_path, capsys):
         )
 
 
+SCRIPT = """
+import ms_restore
+from mindspore import nn
+
+
+class Mine(nn.Cell):
+    def __init__(self, *, width: int = 4):
+        super().__init__()
+        self.width = width
+        self.body = nn.SequentialCell(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Conv2d(width, 3, 3))
+
+    def construct(self, y):
+        return y - self.body(y)
+
+
+run = ms_restore.train(
+    Mine(width=5), degradation="gaussian", steps=2, output_dir="run",
+    settings={"data.patch_size": 16, "train.batch_size": 1, "data.valid_images": 1},
+)
+print(ms_restore.load_model(run, engine="mindspore").recipe.network)
+"""
+
+
+@pytest.mark.slow
+def test_a_network_of_the_script_itself(tmp_path, command_line):
+    """It is not run again to find the class; the line that says what follows is printed."""
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-800:]
+    assert done.stdout.count("note: Mine is defined in the script itself") == 1
+    assert done.stdout.splitlines()[-1] == "{'name': 'mine:Mine', 'width': 5}"
+    (tmp_path / "mine.py").write_text(SCRIPT.split("run = ")[0])
+    there = ["infer", "--checkpoint", tmp_path / "run", "--input", TOP / "README.md"]
+    found = command_line(*there, "--output", tmp_path / "o.png", cwd=tmp_path)
+    assert "README.md: not an image" in found.stderr
+
+
 OWN = "tests.fixtures.own_parts"
 
 
@@ -256,6 +306,7 @@ def test_a_network_without_a_degradation_and_one_that_cannot_be_named(tmp_path):
         ms_restore.train(own_parts.Smaller(), output_dir=tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ms_restore.__all__)
 def test_every_name_is_a_function_twice(name):
     """Also after every module of the package was imported."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parents[1]
 RECIPES = sorted(path.relative_to(TOP) for path in TOP.glob("models/*/*.yaml"))
 CARDS = sorted(path.relative_to(TOP) for path in TOP.glob("[md][oa][dt]*/*/README.md"))

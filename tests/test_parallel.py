@@ -17,6 +17,8 @@ from ms_restore.launch.jobs import _workers
 from ms_restore.metrics import scoring as evaluation
 from ms_restore.weights import checkpoint
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parents[1]
 WORKER = Path(__file__).parent / "fixtures" / "rank_worker.py"
 

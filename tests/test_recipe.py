@@ -67,6 +67,7 @@ def test_every_shipped_recipe_makes_its_batches(model):
     assert len(valid) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", distinct_steps())
 def test_every_kind_of_step_trains(model, tmp_path):
     """At reduced size: the recipe's own parts, put together."""

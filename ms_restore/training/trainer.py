@@ -43,6 +43,10 @@ class Run:
     steps: int
     psnr: float
 
+    def __fspath__(self) -> str:
+        """Let a run stand for its folder wherever a path is taken."""
+        return str(self.folder)
+
 
 class Stopped(SystemExit):
     """A run that a signal ended; the exit code is the shell's for that signal."""

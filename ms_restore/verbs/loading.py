@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -25,7 +26,8 @@ from ms_restore.report.terminal import say
 from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.weights import checkpoint as checkpoints
 
-PathLike = Union[str, Path]
+PathLike = Union[str, "os.PathLike[str]"]
+"""A path as text or as an object, also a ``Run``, which stands for its folder."""
 Settings = dict[str, Any]
 
 

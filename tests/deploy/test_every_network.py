@@ -19,6 +19,8 @@ from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
 from tests.conftest import REDUCED
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is optional")
 
 _CLEAN = """

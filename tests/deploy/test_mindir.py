@@ -12,6 +12,8 @@ from ms_restore.networks.edsr import EDSR
 from ms_restore.verbs.export import shape_for
 from tests.conftest import reduced
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("size", [(5, 7), (32, 32), (41, 50)])
 def test_the_file_equals_the_checkpoint_at_any_size(run, tmp_path, size):

@@ -78,6 +78,7 @@ def _networks():
 MODELS = _networks()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_tiled_equals_untiled(model):
     """At reduced width and depth, float32, on an odd-sized image."""

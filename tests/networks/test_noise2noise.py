@@ -4,8 +4,6 @@ import pytest
 
 from ms_restore import recipe, registry
 from ms_restore.networks.noise2noise import Noise2Noise
-from ms_restore.training.losses import MSE
-from ms_restore.training.step import NetworkWithLoss
 
 
 def _image(channels=3, height=64, width=32, count=2):
@@ -34,15 +32,6 @@ def test_first_weights():
         gain = 1 if parameter.name.startswith("last") else 2**0.5
         expected = gain / np.sqrt(9 * values.shape[1])
         assert values.std() == pytest.approx(expected, rel=0.1), parameter.name
-
-
-def test_every_parameter_gets_a_finite_gradient():
-    network = Noise2Noise(width=6).set_train()
-    loss = NetworkWithLoss(network, MSE())
-    _, gradients = ms.value_and_grad(loss, None, network.trainable_params())(_image(), _image())
-    for parameter, gradient in zip(network.trainable_params(), gradients):
-        assert np.isfinite(gradient.asnumpy()).all(), parameter.name
-        assert np.abs(gradient.asnumpy()).max() > 0, parameter.name
 
 
 def test_receptive_radius():

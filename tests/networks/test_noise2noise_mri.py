@@ -7,6 +7,8 @@ from ms_restore.networks.noise2noise_mri import MeasuredFrequencies, Noise2Noise
 from ms_restore.training.losses import MSE
 from ms_restore.training.step import NetworkWithLoss
 
+pytestmark = pytest.mark.slow
+
 SIDE = 31
 
 
@@ -95,8 +97,8 @@ def test_the_unet_alone_computes_in_float16():
     assert 1e-6 < np.abs(ends[1] - ends[0]).max() < 1e-2
 
 
-@pytest.mark.parametrize("amp_level", ["O0", "O2"])
-def test_every_parameter_gets_a_finite_gradient(amp_level):
+def test_every_parameter_gets_a_finite_gradient_in_float16():
+    """In float32: tests/test_contracts.py."""
     x, y = measured()
     network = Noise2NoiseMRI(side=SIDE, width=6).set_train()
     loss = NetworkWithLoss(network, MSE(), amp_level)

@@ -330,6 +330,7 @@ def test_another_sensor_than_the_models(prepared):
         training_batches(source, fuji, patch_size=96, batch_size=1, augment="none", seed=0, steps=1)
 
 
+@pytest.mark.slow
 def test_trained_and_scored_by_ratio(prepared, tmp_path, capsys):
     """From raw files to a table: PSNR and SSIM of each image, each ratio, and the aligned ones."""
     small = {"network.width": 2, "data.patch_size": 64, "train.warm_up": 0}

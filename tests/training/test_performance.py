@@ -5,6 +5,8 @@ import pytest
 from ms_restore import api
 from ms_restore.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_performance_run_measures_and_leaves_nothing_else(tiny, tmp_path):
     figures = api.performance(tiny, output_dir=tmp_path, max_steps=9, device_target="CPU")

@@ -15,6 +15,8 @@ from ms_restore import api
 from ms_restore.errors import InputError
 from ms_restore.weights import checkpoint
 
+pytestmark = pytest.mark.slow
+
 TOP = Path(__file__).parents[2]
 EVERYTHING = {
     "train.amp_level": "O2",

@@ -8,6 +8,8 @@ from ms_restore import api, recipe
 from ms_restore.errors import InputError
 from ms_restore.weights import checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 def _last(run):
     return checkpoint.newest(run.folder)[0]
