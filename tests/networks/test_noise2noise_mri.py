@@ -101,7 +101,7 @@ def test_every_parameter_gets_a_finite_gradient_in_float16():
     """In float32: tests/test_contracts.py."""
     x, y = measured()
     network = Noise2NoiseMRI(side=SIDE, width=6).set_train()
-    loss = NetworkWithLoss(network, MSE(), amp_level)
+    loss = NetworkWithLoss(network, MSE(), "O2")
 
     def scaled(y, x):
         return loss(y, x) * 1024.0  # as in training, so that float16 holds them
