@@ -1,4 +1,4 @@
-"""EngineOptions several ranks: started together, ended together, the first that fails is named."""
+"""Several ranks: started together, ended together, the first that fails is named."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +17,6 @@ from typing import Any, Optional
 
 import psutil
 
-from ms_restore.errors import InputError
-from ms_restore.launch import rank_table
 from ms_restore.report.terminal import say
 
 _POLL = 0.2  # seconds between two looks at the ranks
@@ -30,41 +26,33 @@ _SAVING = 600.0  # seconds that ranks have to save when the user ends the job
 
 @dataclasses.dataclass
 class Rank:
-    """A process to be started; ``environment`` comes on top of this one's.
+    """A process to be started; ``environment`` comes on top of this one's, None takes away.
 
-    ``msrun``: it is no rank itself but starts some, whose logs are worker_N.log beside its own.
+    ``msrun``: no rank, but what starts ``count`` of them, with logs worker_N.log beside its own.
     """
 
     number: int
     command: list[str]
-    environment: dict[str, str]
+    environment: dict[str, Optional[str]]
     log: Path
     msrun: bool = False
+    count: int = 1
 
     def shown(self) -> str:
-        words = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
-        return f"{' '.join(words)} {shlex.join(self.command)} > {shlex.quote(str(self.log))} 2>&1"
+        """Return the line for a shell that starts the same."""
+        words = [f"-u {key}" for key, value in self.environment.items() if value is None]
+        words += [
+            f"{key}={shlex.quote(value)}"
+            for key, value in self.environment.items()
+            if value is not None
+        ]
+        started = f"env {' '.join(words)} {shlex.join(self.command)}"
+        return f"{started} > {shlex.quote(str(self.log))} 2>&1"
 
-
-def by_table(
-    path: Path, command: list[str], logs: Path, server: Optional[str] = None
-) -> list[Rank]:
-    """The ranks of this server, as the table has them."""
-    devices = rank_table.read(path)
-    return [
-        Rank(
-            device.rank,
-            command,
-            {
-                "RANK_TABLE_FILE": str(path.resolve()),
-                "RANK_SIZE": str(len(devices)),
-                "RANK_ID": str(device.rank),
-                "DEVICE_ID": str(device.device),
-            },
-            logs / f"rank_{device.rank}.log",
-        )
-        for device in rank_table.here(devices, server)
-    ]
+    def whole_environment(self) -> dict[str, str]:
+        """Return the variables that the process starts with."""
+        both = {**os.environ, **self.environment}
+        return {key: value for key, value in both.items() if value is not None}
 
 
 def run(ranks: list[Rank]) -> int:
@@ -83,7 +71,7 @@ def run(ranks: list[Rank]) -> int:
                 processes.append(
                     subprocess.Popen(
                         rank.command,
-                        env={**os.environ, **rank.environment},
+                        env=rank.whole_environment(),
                         stdout=log,
                         stderr=subprocess.STDOUT,
                         start_new_session=True,  # Ctrl-C comes through this process alone
@@ -207,47 +195,3 @@ def _meaning(code: int) -> str:
 def _last_lines(log: Path, count: int = 3) -> list[str]:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if line.strip()][-count:]
-
-
-def by_msrun(
-    workers: int,
-    command: list[str],
-    logs: Path,
-    *,
-    nodes: int = 1,
-    node_rank: int = 0,
-    master_addr: str = "127.0.0.1",
-    master_port: int = 8118,
-) -> list[Rank]:
-    """msrun as the one process to watch; it starts ``workers`` ranks on each of ``nodes`` hosts."""
-    if workers < 1 or nodes < 1 or not 0 <= node_rank < nodes:
-        raise InputError(
-            f"{workers} workers, {nodes} nodes, node_rank {node_rank}: expected at least 1 of each "
-            "and a node_rank below the number of nodes"
-        )
-    if node_rank == 0 and not _free(master_port):
-        raise InputError(
-            f"port {master_port} is in use (another job?); choose another with --master_port"
-        )
-    msrun = [
-        str(Path(sys.executable).with_name("msrun")),
-        f"--worker_num={workers * nodes}",
-        f"--local_worker_num={workers}",
-        f"--master_addr={master_addr}",
-        f"--master_port={master_port}",
-        f"--node_rank={node_rank}",
-        f"--log_dir={logs}",
-        "--join=True",
-    ]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return [Rank(0, [*msrun, *command], {"PATH": path}, logs / "msrun.log", msrun=True)]
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind(("", port))
-        except OSError:
-            return False
-    return True

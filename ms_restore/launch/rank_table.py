@@ -89,6 +89,14 @@ def here(devices: list[Device], server: Optional[str] = None) -> list[Device]:
     return own
 
 
+def servers(devices: list[Device]) -> dict[str, list[Device]]:
+    """Return the devices of every server, the server of rank 0 first."""
+    found: dict[str, list[Device]] = {}
+    for device in devices:
+        found.setdefault(device.server, []).append(device)
+    return found
+
+
 def addresses() -> set[str]:
     """This machine's names and addresses."""
     names = {"localhost", "127.0.0.1", socket.gethostname()}
