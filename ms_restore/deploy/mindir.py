@@ -45,7 +45,7 @@ def read(path: Path) -> tuple[Metadata, MindIREngine]:
 
 
 def read_lite(
-    path: Path, device_target: Optional[str] = None, device_id: int = 0
+    path: Path, device_target: Optional[str] = None, device_id: Optional[int] = None
 ) -> tuple[Metadata, LiteEngine]:
     """Read a MINDIR, or what converter_lite made of one, for MindSpore Lite.
 

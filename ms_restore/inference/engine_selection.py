@@ -21,7 +21,7 @@ class EngineOptions(NamedTuple):
 
     engine: str = "auto"
     device_target: Optional[str] = None
-    device_id: int = 0
+    device_id: Optional[int] = None
     mode: str = "graph"
     seed: int = 0
 

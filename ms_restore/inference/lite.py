@@ -39,7 +39,7 @@ class LiteEngine:
         path: Path,
         shape: Optional[tuple[int, int]] = None,
         device_target: Optional[str] = None,
-        device_id: int = 0,
+        device_id: Optional[int] = None,
     ) -> None:
         try:
             import mindspore_lite

@@ -36,7 +36,7 @@ def load_model(
     tile: Optional[int] = None,
     self_ensemble: bool = False,
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     mode: str = "graph",
 ) -> Restorer:
     """Load a checkpoint (a file, a run folder, or an exported .mindir, .onnx, .ms) as a restorer.
@@ -52,7 +52,7 @@ def load_model(
         tile: side of the windows that a large picture is computed in, see Restorer.
         self_ensemble: average over the eight flips and rotations.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
-        device_id: which device.
+        device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
     """
     options = EngineOptions(engine, device_target, device_id, mode)
@@ -100,7 +100,11 @@ def load_network(
     if engine_selection.is_exported(path):
         options = options._replace(engine=engine_selection.of_file(path, options.engine))
     device = runtime.start(
-        options.checked().device(), options.device_id, options.mode, options.seed
+        options.checked().device(),
+        options.device_id,
+        options.mode,
+        options.seed,
+        recipes.runtime_of(settings),
     )
     if engine_selection.is_exported(path):
         metadata, engine = _reader(options)(path)

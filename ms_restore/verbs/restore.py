@@ -48,7 +48,7 @@ def restore(
     model: Optional[str] = None,
     engine: str = "auto",
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     mode: str = "graph",
     seed: int = 0,
     settings: Optional[Settings] = None,
@@ -76,7 +76,7 @@ def restore(
         engine: what computes the prior, see load_model; by mindspore, each iteration is one graph
             on the device.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
-        device_id: which device.
+        device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
         seed: of the solver's noise.
         settings: of the solver, such as ``{"solver.iterations": 100}``; with "solver.name" another
