@@ -82,7 +82,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--resume", metavar="RUN_DIR", help="run folder to go on with")
     train.add_argument("--allow_changes", action="store_true", help="resume with other settings")
     train.add_argument("--performance", action="store_true", help="only measure images/s")
-    train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard,mindinsight")
+    train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard (,mindinsight: old)")
     train.add_argument("--seed", type=int, help="seed of weights, data order and noise")
 
     prepare = verb("prepare", "write images as MindRecord, for faster training", _prepare)

@@ -64,7 +64,8 @@ def train(
         resume: run folder to go on with, from its last checkpoint, bit for bit as if it had
             never stopped; ``model`` may then be left out.
         allow_changes: resume although settings differ from those the run was made with.
-        logger: comma-separated list of jsonl (always written), tensorboard, mindinsight.
+        logger: comma-separated list of jsonl (always written), tensorboard, and mindinsight,
+            which is out of date.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
         device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
