@@ -7,13 +7,14 @@ from typing import NamedTuple, Optional
 
 from ms_restore.errors import InputError, did_you_mean
 
-ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "lite")
+ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "lite", "om")
 _OF_FILE = {  # the first is the customary one
     ".mindir": ("mindir", "lite"),
     ".onnx": ("onnxruntime",),
-    ".ms": ("lite",),
+    ".om": ("om",),
+    ".ms": (),
 }
-_HOST = ("onnxruntime", "lite")  # they do not use the device that MindSpore has
+_HOST = ("onnxruntime", "lite", "om")  # they do not use the device that MindSpore has
 
 
 class EngineOptions(NamedTuple):
@@ -35,6 +36,11 @@ class EngineOptions(NamedTuple):
                 f"engine onnxruntime computes on the CPU, not on {self.device_target}; "
                 "leave --engine or --device_target out"
             )
+        if self.engine == "om" and self.device_target not in (None, "Ascend"):
+            raise InputError(
+                f"engine om computes on an Ascend or Atlas, not on {self.device_target}; "
+                "leave --engine or --device_target out"
+            )
         return self
 
     def device(self) -> Optional[str]:
@@ -47,9 +53,23 @@ def is_exported(path: Path) -> bool:
     return path.suffix in _OF_FILE
 
 
+def check_checkpoint(path: Path, engine: str) -> None:
+    """Raise InputError for an engine that takes no checkpoint."""
+    if engine == "om":
+        raise InputError(
+            f"{path}: engine om takes .om files alone; export the checkpoint (--file_format ONNX) "
+            "and convert that by scripts/convert_om.sh"
+        )
+
+
 def of_file(path: Path, engine: str) -> str:
     """The engine for an exported file; InputError where the one that is asked for takes no such."""
     takes = _OF_FILE[path.suffix]
+    if not takes:
+        raise InputError(
+            f"{path}: MindSpore Lite takes no {path.suffix} file from Python, MINDIR alone; "
+            "convert the .mindir with --saveType=MINDIR, as scripts/run_infer_310.sh does"
+        )
     if engine == "auto":
         return takes[0]
     if engine not in takes:

@@ -39,16 +39,16 @@ def load_model(
     device_id: Optional[int] = None,
     mode: str = "graph",
 ) -> Restorer:
-    """Load a checkpoint (a file, a run folder, or an exported .mindir, .onnx, .ms) as a restorer.
+    """Load a checkpoint (a file, a run folder, or an exported .mindir, .onnx, .om) as a restorer.
 
     ``x_hat = restorer(y)``, see Restorer.
 
     Args:
         checkpoint: the file or run folder.
         model: needed for a checkpoint that carries no recipe.
-        engine: what computes: mindspore, mindir, onnxruntime or lite; auto takes the fastest that
-            is there: ONNX Runtime on CPUs where the extra onnx is installed, else MindSpore. What
-            an engine needs is exported when it is first used, and kept beside the checkpoint.
+        engine: what computes: mindspore, mindir, onnxruntime, lite or om; auto takes the fastest
+            that is there: ONNX Runtime on CPUs where the extra onnx is installed, else MindSpore.
+            What an engine needs is exported when it is first used, and kept beside the checkpoint.
         tile: side of the windows that a large picture is computed in, see Restorer.
         self_ensemble: average over the eight flips and rotations.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
@@ -99,6 +99,8 @@ def load_network(
     path = Path(checkpoint)
     if engine_selection.is_exported(path):
         options = options._replace(engine=engine_selection.of_file(path, options.engine))
+    else:
+        engine_selection.check_checkpoint(path, options.engine)
     device = runtime.start(
         options.checked().device(),
         options.device_id,
@@ -136,8 +138,12 @@ def _reader(options: EngineOptions) -> export_cache.Reader:
     def read_lite(path: Path) -> tuple[Metadata, Engine]:
         return mindir.read_lite(path, options.device_target, options.device_id)
 
+    def read_om(path: Path) -> tuple[Metadata, Engine]:
+        return mindir.read_om(path, options.device_id)
+
     readers: dict[str, export_cache.Reader] = {
         "lite": read_lite,
+        "om": read_om,
         "mindir": mindir.read,
         "onnxruntime": onnx.read,
     }
