@@ -15,7 +15,10 @@ from ms_restore.errors import InputError, comma_list
 
 DEVICE_FOLDER = Path("/dev")  # Ascend's driver makes davinci0, davinci1, ... here
 INSTALL = "https://www.mindspore.cn/install"
-_SOURCE = "source /usr/local/Ascend/ascend-toolkit/set_env.sh (of CANN, where it is installed)"
+SET_ENV = (  # where CANN puts it by default: from 8.5 on, and before
+    Path("/usr/local/Ascend/cann/set_env.sh"),
+    Path("/usr/local/Ascend/ascend-toolkit/set_env.sh"),
+)
 _FITTING = ("8.2", "8.3", "8.5", "9.0", "9.1")  # what the wheel of MindSpore 2.10 lists
 
 
@@ -85,7 +88,7 @@ def check(folder: Path = DEVICE_FOLDER, environment: Mapping[str, str] = os.envi
     if not is_loaded():
         raise InputError(
             f"this machine has an Ascend ({folder}/davinci*), but MindSpore's plugin did not load "
-            f"({load_error()}); run: {_SOURCE}, or compute on the CPU with --device_target CPU"
+            f"({load_error()}); run: {source_line()}, or compute on the CPU with --device_target CPU"
         )
 
 
@@ -97,6 +100,14 @@ def automatic_target(
         check(folder, environment)
         return "Ascend"
     return "CPU"
+
+
+def source_line(places: tuple[Path, ...] = SET_ENV) -> str:
+    """Return the line for a shell that makes CANN known, as far as its place is known."""
+    found = [path for path in places if path.is_file()]
+    if found:
+        return f"source {found[0]}"
+    return f"source {places[0]} (before CANN 8.5: {places[1]}), wherever CANN is installed"
 
 
 def load_error() -> str:

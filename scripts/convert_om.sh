@@ -36,5 +36,5 @@ else
     flags+=(--input_format=NCHW --input_shape="y:1,$channels,-1,-1" --dynamic_image_size="$5")
 fi
 command -v atc >/dev/null ||
-    fail "atc is not on PATH; install CANN (https://www.hiascend.com/software/cann) and source its set_env.sh"
+    fail "atc is not on PATH; install CANN (https://www.hiascend.com/software/cann) and source its set_env.sh (in /usr/local/Ascend/cann, before CANN 8.5 in /usr/local/Ascend/ascend-toolkit)"
 exec atc "${flags[@]}"

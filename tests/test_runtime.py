@@ -133,6 +133,17 @@ def test_an_ascend_without_set_env_is_not_left_for_the_cpu(device_folder):
     assert runtime.start("CPU", device_folder=device_folder) == "CPU"
 
 
+def test_the_line_that_makes_cann_known(tmp_path):
+    """CANN 8.5 moved its set_env.sh; the line names the one that is there."""
+    places = tuple(tmp_path / name for name in ("cann.sh", "toolkit.sh"))
+    both = f"source {places[0]} (before CANN 8.5: {places[1]}), wherever CANN is installed"
+    assert ascend.source_line(places) == both
+    places[1].touch()
+    assert ascend.source_line(places) == f"source {places[1]}"
+    places[0].touch()
+    assert ascend.source_line(places) == f"source {places[0]}"
+
+
 @pytest.mark.usefixtures("no_plugin")
 def test_a_machine_without_an_ascend(tmp_path):
     assert runtime.start(None, device_folder=tmp_path) == "CPU"

@@ -16,9 +16,8 @@ from ms_restore.contracts import Size
 from ms_restore.errors import InputError
 
 _NEEDED = (
-    "engine om needs pyACL (the Python module acl), which comes with CANN: run source "
-    "/usr/local/Ascend/ascend-toolkit/set_env.sh (where CANN is installed) in this shell, or use "
-    "another --engine"
+    "engine om needs pyACL (the Python module acl), which comes with CANN; run: {}, or use another "
+    "--engine"
 )
 _HUGE_FIRST = 0  # ACL_MEM_MALLOC_HUGE_FIRST
 _TO_DEVICE, _TO_HOST = 1, 2  # ACL_MEMCPY_HOST_TO_DEVICE, ACL_MEMCPY_DEVICE_TO_HOST
@@ -42,7 +41,7 @@ class OMEngine:
         try:
             import acl
         except ImportError:
-            raise InputError(_NEEDED) from None
+            raise InputError(_NEEDED.format(ascend.source_line())) from None
         self._acl: Any = acl
         self._path = path
         device = ascend.device_id(device_id)

@@ -181,4 +181,4 @@ def test_without_pyacl_one_line_says_how_to_get_it(om, tmp_path, capsys, monkeyp
         main(["infer", "--checkpoint", str(om), "--input", str(tmp_path), "--output", "out"])
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "engine om needs pyACL (the Python module acl), which comes with CANN: run" in line
+    assert "engine om needs pyACL (the Python module acl), which comes with CANN; run: " in line

@@ -154,6 +154,29 @@ def test_bad_tables(tmp_path, change, message):
     assert all("\n" not in problem for problem in caught.value.problems)
 
 
+def _groups(path, status="completed"):
+    """A table as ModelArts writes it: two servers, a folder for RANK_TABLE_FILE."""
+    instances = [
+        {"devices": [{"device_id": str(d), "device_ip": f"192.1.{n}.{d}"} for d in (4, 5)]}
+        | {"pod_name": f"job-{n}", "server_id": server}
+        for n, server in enumerate(("10.9.8.7", "127.0.0.1"))
+    ]
+    group = {"device_count": "4", "group_name": "job", "instance_count": "2"}
+    table = {"group_count": "1", "group_list": [{**group, "instance_list": instances}]}
+    (path / "jobstart_hccl.json").write_text(json.dumps({**table, "status": status}))
+    return path
+
+
+def test_the_table_of_modelarts(tmp_path):
+    devices = rank_table.here(rank_table.read(_groups(tmp_path)))
+    assert [(d.rank, d.device) for d in devices] == [(2, 4), (3, 5)]
+    with pytest.raises(InputError, match="status 'initializing'; start again when it is 'compl"):
+        rank_table.read(_groups(tmp_path, "initializing"))
+    (tmp_path / "jobstart_hccl.json").write_text('{"group_list": [{}], "status": "completed"}')
+    with pytest.raises(InputError, match="not of the layout group_list, instance_list"):
+        rank_table.read(tmp_path)
+
+
 def test_no_table_and_no_json(tmp_path):
     with pytest.raises(InputError, match="absent.json: cannot be read"):
         rank_table.read(tmp_path / "absent.json")
