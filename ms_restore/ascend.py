@@ -88,7 +88,8 @@ def check(folder: Path = DEVICE_FOLDER, environment: Mapping[str, str] = os.envi
     if not is_loaded():
         raise InputError(
             f"this machine has an Ascend ({folder}/davinci*), but MindSpore's plugin did not load "
-            f"({load_error()}); run: {source_line()}, or compute on the CPU with --device_target CPU"
+            f"({load_error()}); run: {source_line()}, or compute on the CPU with --device_target "
+            "CPU"
         )
 
 

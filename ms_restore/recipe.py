@@ -262,7 +262,7 @@ def runtime_of(overrides: Optional[dict[str, Any]]) -> RuntimeSettings:
     try:
         return pydantic.TypeAdapter(RuntimeSettings).validate_python(found)
     except pydantic.ValidationError as error:
-        problems = registry.describe(error, prefix, lambda _: _known_keys(("runtime",)))
+        problems = registry.describe(error, "runtime", lambda _: _known_keys(("runtime",)))
         raise InputError(*problems) from None
 
 

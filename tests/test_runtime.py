@@ -153,6 +153,19 @@ def test_a_machine_without_an_ascend(tmp_path):
     assert "\n" not in str(said.value)
 
 
+@pytest.mark.usefixtures("no_plugin")
+@pytest.mark.parametrize("verb", ["train --model edsr_quickstart", "eval --checkpoint {run}"])
+def test_no_ascend_at_the_command_line(verb, run, in_process, tmp_path):
+    if ascend.devices():
+        pytest.skip("there is one")
+    words = verb.format(run=run.folder).split()
+    done = in_process(*words, "--output_dir", tmp_path / "out", "--device_target", "Ascend")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "there is no Ascend device on this machine" in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_mindspore_without_the_plugin(device_folder, monkeypatch):
     monkeypatch.setattr(ms, "__file__", str(device_folder / "__init__.py"))
     with pytest.raises(InputError, match=r"has no plugin for Ascend; install the wheel"):

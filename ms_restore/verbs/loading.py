@@ -125,11 +125,19 @@ def load_network(
     return LoadedNetwork.of(*network_of(path, model, settings))
 
 
-def prior_of(checkpoint: PathLike, solver: dict[str, Any], options: EngineOptions) -> DenoiserPrior:
-    """Load a checkpoint's denoiser as the prior of the solver that a recipe names."""
+def prior_of(
+    checkpoint: PathLike,
+    solver: dict[str, Any],
+    options: EngineOptions,
+    settings: Optional[Settings] = None,
+) -> DenoiserPrior:
+    """Load a checkpoint's denoiser as the prior of the solver that a recipe names.
+
+    ``settings``: recipe keys of the section ``runtime``.
+    """
     if options.engine == "auto" and solver.get("amp_level", "O0") != "O0":
         options = options._replace(engine="mindspore")  # which alone computes in float16
-    return DenoiserPrior(load_network(checkpoint, options=options))
+    return DenoiserPrior(load_network(checkpoint, settings=settings, options=options))
 
 
 def _reader(options: EngineOptions) -> export_cache.Reader:
