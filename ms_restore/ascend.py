@@ -28,6 +28,17 @@ def devices(folder: Path = DEVICE_FOLDER) -> list[int]:
     return sorted(int(name.group(1)) for name in names if name)
 
 
+def logical(numbers: list[int], folder: Path = DEVICE_FOLDER) -> list[int]:
+    """Return the numbers, in ascending order, by which CANN knows these devices of a rank table.
+
+    A table has the driver's numbers, CANN's own count what is there from 0. They differ in a
+    container that was given some of a server's devices, and are the same on the server itself.
+    """
+    there = devices(folder)
+    known = all(number in there for number in numbers)
+    return sorted(there.index(number) if known else number for number in numbers)
+
+
 def visible(environment: Mapping[str, str] = os.environ) -> Optional[list[int]]:
     """Return the devices that ASCEND_RT_VISIBLE_DEVICES leaves this process; None: all.
 

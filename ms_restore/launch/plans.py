@@ -50,6 +50,7 @@ def of_table(
     options: MsrunOptions = MsrunOptions(),
     master_addr: Optional[str] = None,
     mindspore: Optional[str] = None,
+    device_folder: Path = ascend.DEVICE_FOLDER,
 ) -> list[Rank]:
     """Return what this server starts of a job whose devices a rank table names.
 
@@ -61,12 +62,16 @@ def of_table(
         options: of msrun.
         master_addr: where msrun's scheduler is; none: the first server of the table.
         mindspore: its version, which decides what is started; none: that installed.
+        device_folder: where the driver's devices are.
     """
     devices = rank_table.read(path)
     own = rank_table.here(devices, server)
     version = mindspore or mindspore_version()
     if not parallel.reads_rank_tables(version):
-        return _msrun_of_table(path, devices, own, train, logs, options, master_addr)
+        (rank,) = _msrun_of_table(path, devices, own, train, logs, options, master_addr)
+        numbers = ascend.logical([device.device for device in own], device_folder)
+        rank.environment["ASCEND_RT_VISIBLE_DEVICES"] = ",".join(map(str, numbers))
+        return [rank]
     if options.words():
         name = options.words()[0].partition("=")[0]
         raise InputError(
@@ -106,8 +111,7 @@ def _msrun_of_table(
             "numbers the ranks of several servers only where each has as many"
         )
     names = list(servers)
-    numbers = sorted(device.device for device in own)  # CANN takes them in ascending order alone
-    ranks = of_workers(
+    return of_workers(
         len(own),
         train,
         logs,
@@ -116,8 +120,6 @@ def _msrun_of_table(
         master_addr=master_addr or names[0],
         options=options,
     )
-    ranks[0].environment["ASCEND_RT_VISIBLE_DEVICES"] = ",".join(map(str, numbers))
-    return ranks
 
 
 def of_workers(
@@ -132,7 +134,8 @@ def of_workers(
 ) -> list[Rank]:
     """Return msrun as the one process to watch; it starts ``workers`` ranks on each of the hosts.
 
-    RANK_TABLE_FILE, which hosted machines set, is taken away: MindSpore would read it.
+    What hosted machines set is taken away: MindSpore would read RANK_TABLE_FILE, and DEVICE_ID is
+    for msrun to give to each rank.
     """
     if workers < 1 or nodes < 1 or not 0 <= node_rank < nodes:
         raise InputError(
@@ -161,7 +164,8 @@ def of_workers(
         *train,
     ]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    environment: dict[str, Optional[str]] = {"RANK_TABLE_FILE": None, "PATH": path}
+    environment: dict[str, Optional[str]] = {"RANK_TABLE_FILE": None, "DEVICE_ID": None}
+    environment["PATH"] = path
     return [Rank(0, command, environment, logs / "msrun.log", True, workers)]
 
 
@@ -180,7 +184,7 @@ def check_devices(
     there = ascend.devices(folder)
     visible = ascend.visible(environment)
     if visible is not None:
-        there = [number for number in there if number in visible]
+        there = [number for place, number in enumerate(there) if place in visible]
     missing = [str(number) for number in sorted(wanted) if number not in there]
     if missing:
         limit = "" if visible is None else ", of which ASCEND_RT_VISIBLE_DEVICES leaves those"

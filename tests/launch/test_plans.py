@@ -86,8 +86,9 @@ def test_an_older_mindspore_reads_the_table_itself(tmp_path, servers, own, size)
 
 
 def test_what_is_printed_starts_the_same(tmp_path, monkeypatch):
-    """The printed line, run by a shell, leaves the preset RANK_TABLE_FILE out."""
+    """The printed line, run by a shell, leaves what a notebook has set out."""
     monkeypatch.setenv("RANK_TABLE_FILE", "/preset/by/the/notebook.json")
+    monkeypatch.setenv("DEVICE_ID", "3")
     path = table(tmp_path / "a table.json", ("127.0.0.1", [1, 3]))
     options = MsrunOptions(free_port())
     (rank,) = plans.of_table(path, ["print me"], tmp_path / "logs", None, options, mindspore=NEW)
@@ -97,8 +98,9 @@ def test_what_is_printed_starts_the_same(tmp_path, monkeypatch):
     (tmp_path / "logs").mkdir()
     subprocess.run(["bash", "-c", rank.shown()], check=True)
     seen = eval((tmp_path / "logs" / "msrun.log").read_text())
-    assert "RANK_TABLE_FILE" not in seen
-    assert "RANK_TABLE_FILE" not in rank.whole_environment()
+    for name in ("RANK_TABLE_FILE", "DEVICE_ID"):
+        assert name not in seen
+        assert name not in rank.whole_environment()
     assert seen["ASCEND_RT_VISIBLE_DEVICES"] == "1,3"
 
 
@@ -121,9 +123,21 @@ def test_devices_that_are_not_there(tmp_path):
         plans.check_devices(path, None, folder, {})
     (folder / "davinci8").touch()
     plans.check_devices(path, None, folder, {})
-    preset = {"ASCEND_RT_VISIBLE_DEVICES": "0,8"}
+    preset = {"ASCEND_RT_VISIBLE_DEVICES": "0,3"}  # of those there, counted from 0
     with pytest.raises(InputError, match="device 1 is not .* ASCEND_RT_VISIBLE_DEVICES leaves"):
         plans.check_devices(path, None, folder, preset)
+
+
+def test_a_container_with_some_devices_of_the_server(tmp_path):
+    """The table has the driver's numbers, CANN counts what the container has from 0."""
+    path = table(tmp_path / "table.json", ("127.0.0.1", [6, 4]))
+    for name in ("davinci4", "davinci5", "davinci6"):
+        (tmp_path / name).touch()
+    options = MsrunOptions(free_port())
+    (rank,) = plans.of_table(
+        path, TRAIN, tmp_path, None, options, mindspore=NEW, device_folder=tmp_path
+    )
+    assert rank.environment["ASCEND_RT_VISIBLE_DEVICES"] == "0,2"
 
 
 def test_no_msrun(tmp_path, monkeypatch):
