@@ -38,11 +38,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         return
     verb = verbs[options.verb]
     try:
-        if passed_on is not None:
-            options.passed_on = passed_on
         named = {key: value for key, value in vars(options).items() if key not in ("verb", "run")}
         if options.verb not in _WITHOUT_RECIPE:
             named["settings"] = _settings(rest, verb)
+        elif options.verb == "launch":
+            named["passed_on"] = _for_train(rest, verb, verbs["train"]) + (passed_on or [])
         elif rest:
             raise InputError(f"unknown option {rest[0]}")
         options.run(**named)
@@ -82,7 +82,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--resume", metavar="RUN_DIR", help="run folder to go on with")
     train.add_argument("--allow_changes", action="store_true", help="resume with other settings")
     train.add_argument("--performance", action="store_true", help="only measure images/s")
-    train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard,mindinsight")
+    train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard (,mindinsight: old)")
     train.add_argument("--seed", type=int, help="seed of weights, data order and noise")
 
     prepare = verb("prepare", "write images as MindRecord, for faster training", _prepare)
@@ -155,7 +155,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
 
     for added in (train, evaluate, infer, restore, export, benchmark):
         added.add_argument("--device_target", help="CPU, Ascend or GPU (default: Ascend if found)")
-        added.add_argument("--device_id", type=int, default=0, help="which device (default 0)")
+        added.add_argument("--device_id", type=int, help="which device (default: DEVICE_ID, or 0)")
     for added in (evaluate, infer, restore):
         added.add_argument("--engine", choices=ENGINES, default="auto", help="what computes")
     for added in (evaluate, infer):
@@ -174,8 +174,14 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     launch.add_argument("--server_id", help="this server's name in the table (default: found)")
     launch.add_argument("--nodes", type=int, default=1, help="msrun: hosts in all (default 1)")
     launch.add_argument("--node_rank", type=int, default=0, help="msrun: number of this host")
-    launch.add_argument("--master_addr", default="127.0.0.1", help="msrun: address of host 0")
+    launch.add_argument("--master_addr", help="msrun: address of host 0 (default: the table's)")
     launch.add_argument("--master_port", type=int, default=8118, help="msrun: port of host 0")
+    launch.add_argument(
+        "--bind_core", nargs="?", const="True", help="msrun: cores of its own for every rank"
+    )
+    launch.add_argument(
+        "--cluster_time_out", type=int, help="msrun: seconds to wait for all ranks (default 600)"
+    )
     launch.add_argument("--log_dir", default="runs/ranks", help="folder of the ranks' logs")
     launch.add_argument("--dry_run", action="store_true", help="print what would be started")
 
@@ -283,6 +289,28 @@ def _benchmark(**options: Any) -> None:
     from ms_restore import api
 
     api.benchmark(options.pop("model"), **options)
+
+
+def _for_train(
+    rest: list[str], launch: argparse.ArgumentParser, train: argparse.ArgumentParser
+) -> list[str]:
+    """Of ``launch``, options before the word ``--`` that are train's, which it passes on."""
+    _, others = train.parse_known_args(rest)
+    known = [*launch._option_string_actions, *train._option_string_actions]
+    words = iter(others)
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not word.startswith("--"):
+            raise InputError(
+                f"unexpected argument {word!r}; a model and a folder stand before all options in "
+                "the script, and otherwise after --, as --model M --data_dir D"
+            )
+        if "." not in key:
+            hint = did_you_mean(key, known)
+            raise InputError(f"unknown option {key}{hint}; see launch --help and train --help")
+        if not equals:
+            next(words, None)  # its value
+    return rest
 
 
 def _split(given: list[str]) -> tuple[list[str], Optional[list[str]]]:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
+
+from ms_restore.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +46,28 @@ def launched(environment: Mapping[str, str] = os.environ) -> bool:
     return by_msrun or by_table
 
 
+def check_environment(mindspore: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Raise InputError where this process is a rank of a table that MindSpore no longer reads."""
+    by_msrun = environment.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED")
+    if by_msrun or not launched(environment) or reads_rank_tables(mindspore):
+        return
+    raise InputError(
+        f"RANK_TABLE_FILE and RANK_SIZE={environment['RANK_SIZE']} say that this is one of several "
+        f"ranks, but MindSpore {mindspore} starts from no rank table; start all by "
+        "ms-restore launch --rank_table $RANK_TABLE_FILE, or one alone after unset RANK_SIZE"
+    )
+
+
+def reads_rank_tables(mindspore: str) -> bool:
+    """Tell whether this version of MindSpore starts from RANK_TABLE_FILE.
+
+    Its page on startup methods has rank tables up to 2.7; from 2.8 on it has msrun, the dynamic
+    cluster and mpirun alone.
+    """
+    numbers = re.match(r"(\d+)\.(\d+)", mindspore)
+    return numbers is not None and (int(numbers.group(1)), int(numbers.group(2))) < (2, 8)
+
+
 def start() -> Ranks:
     """Join the other ranks on the device that was chosen, once, and return the ranks."""
     global _ranks
@@ -52,6 +77,8 @@ def start() -> Ranks:
 
         communication.init()
         count = communication.get_group_size()
+        # to be deprecated, says its page; AutoParallel, which that names instead, knows no data
+        # parallelism, and the all-reduces are fused only where comm_fusion is set here
         ms.set_auto_parallel_context(
             parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=count
         )

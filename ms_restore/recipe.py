@@ -112,6 +112,39 @@ class EvalSettings:
 
 
 @dataclass(config=_STRICT)
+class RuntimeSettings:
+    """Settings of the device: how an Ascend computes. A CPU heeds the compile cache alone.
+
+    Each process sets them once, before it computes. Verbs other than train take them from the
+    command line, not from the checkpoint's recipe.
+    """
+
+    hf32: bool = False
+    """Convolutions and matrix products of float32 may use HF32 (about 10 bits of mantissa instead
+    of 23): faster, but off the float32 result by more than the export's check allows."""
+    precision_mode: Literal[
+        "must_keep_origin_dtype",
+        "force_fp16",
+        "allow_fp32_to_fp16",
+        "allow_mix_precision",
+        "force_fp32",
+        "allow_fp32_to_bf16",
+        "allow_mix_precision_fp16",
+        "allow_mix_precision_bf16",
+    ] = "must_keep_origin_dtype"
+    """In which type CANN computes an operator; the default keeps the network's own."""
+    deterministic: bool = False
+    """The same bits every time, as an exact resume on an Ascend needs; slower."""
+    jit_level: Optional[Literal["O0", "O1", "O2"]] = None
+    """O1 fuses chains of element-wise operators, O2 hands whole graphs to the device and is
+    deprecated since MindSpore 2.9; none: MindSpore's own for the device."""
+    max_device_memory: Optional[Annotated[str, pydantic.Field(pattern=r"^\d+(\.\d+)?GB$")]] = None
+    """The most of the device's memory that is taken, such as 28GB; none: all."""
+    compile_cache: Optional[str] = None
+    """Folder where compiled graphs are kept for the next process; none: they are not kept."""
+
+
+@dataclass(config=_STRICT)
 class Recipe:
     """Everything that defines a model: how it is built, trained and scored."""
 
@@ -128,6 +161,7 @@ class Recipe:
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
     eval: EvalSettings = dataclasses.field(default_factory=EvalSettings)
+    runtime: RuntimeSettings = dataclasses.field(default_factory=RuntimeSettings)
     seed: pydantic.NonNegativeInt = 0
     """Seed of weights, data order and noise."""
 
@@ -221,6 +255,17 @@ def assemble(
     return _check(data, problems)
 
 
+def runtime_of(overrides: Optional[dict[str, Any]]) -> RuntimeSettings:
+    """Return the settings ``runtime.*`` among these, for what starts before it reads a recipe."""
+    prefix = "runtime."
+    found = {k[len(prefix) :]: v for k, v in (overrides or {}).items() if k.startswith(prefix)}
+    try:
+        return pydantic.TypeAdapter(RuntimeSettings).validate_python(found)
+    except pydantic.ValidationError as error:
+        problems = registry.describe(error, "runtime", lambda _: _known_keys(("runtime",)))
+        raise InputError(*problems) from None
+
+
 def _override(data: dict[str, Any], key: str, value: Any) -> list[str]:
     """Put one command-line setting into the recipe's data; a part's new name resets the part."""
     *sections, last = key.split(".")
@@ -282,6 +327,7 @@ def _known_keys(section: tuple[Any, ...]) -> list[str]:
         ("data",): DataSettings,
         ("train",): TrainSettings,
         ("eval",): EvalSettings,
+        ("runtime",): RuntimeSettings,
     }
     return [field.name for field in dataclasses.fields(sections.get(section, Recipe))]
 

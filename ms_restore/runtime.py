@@ -9,11 +9,17 @@ from __future__ import annotations
 import os
 import platform
 import re
+from operator import attrgetter
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from ms_restore import parallel
+from ms_restore import ascend, parallel
 from ms_restore.errors import InputError
+
+if TYPE_CHECKING:
+    from mindspore.nn import Cell
+
+    from ms_restore.recipe import RuntimeSettings
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 
@@ -40,52 +46,118 @@ def _cpu_flags() -> set[str]:
 
 
 def start(
-    device_target: Optional[str] = None, device_id: int = 0, mode: str = "graph", seed: int = 0
+    device_target: Optional[str] = None,
+    device_id: Optional[int] = None,
+    mode: str = "graph",
+    seed: int = 0,
+    settings: Optional[RuntimeSettings] = None,
+    device_folder: Path = ascend.DEVICE_FOLDER,
 ) -> str:
     """Set MindSpore's device, execution mode and seed, and return the device target in use.
 
-    In a process that a launcher started, the device is the launcher's, and the other ranks are
-    joined.
-
     Args:
-        device_target: "CPU", "Ascend" or "GPU"; None is an Ascend if there is one, else the CPU.
-        device_id: number of the device.
+        device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU. On a
+            machine with an Ascend that MindSpore cannot use, InputError says why.
+        device_id: which device; none: that of DEVICE_ID, else the first. In a process that a
+            launcher started, the device is the launcher's, and the other ranks are joined.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
-        seed: of MindSpore's random numbers.
-
-    Raises:
-        InputError: the device is unknown or cannot be used.
+        seed: of MindSpore's generators.
+        settings: the recipe's section ``runtime``: how the device computes; none: MindSpore's way.
+        device_folder: where the driver's devices are.
     """
     import mindspore as ms
 
+    parallel.check_environment(ms.__version__)
     if device_target is None:
-        device_target = "Ascend" if _ascend_available() else "CPU"
+        device_target = ascend.automatic_target(device_folder)
+    elif device_target == "Ascend":
+        ascend.check(device_folder)
     if device_target not in DEVICE_TARGETS:
         raise InputError(
             f"device_target {device_target!r} is not known; choose {', '.join(DEVICE_TARGETS)}"
         )
-    if parallel.launched():
-        device_id = int(os.environ.get("DEVICE_ID", device_id))
-    device_id = device_id if device_target != "CPU" else 0
-    in_use = (ms.get_context("device_target"), ms.get_context("device_id"))
-    try:
-        if in_use != (device_target, device_id):  # MindSpore refuses it after any computation
-            ms.set_device(device_target, device_id)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(_no_device(device_target, device_id, str(error))) from None
+    if device_target == "CPU":
+        device_id = 0
+    else:
+        by_launcher = parallel.launched() and "DEVICE_ID" in os.environ
+        device_id = ascend.device_id(None if by_launcher else device_id)
+    _set_device(device_target, device_id)
+    if settings is not None:
+        _apply(settings, device_target)
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
     ms.set_seed(seed)
     parallel.start()
     return device_target
 
 
-def _ascend_available() -> bool:
+def _set_device(target: str, device_id: int) -> None:
     import mindspore as ms
 
     try:
-        return bool(ms.hal.is_available("Ascend"))
-    except (RuntimeError, ValueError):
-        return False
+        if tuple(ms.get_current_device()) != (target, device_id):  # refused once it computed
+            ms.set_device(target, device_id)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(_no_device(target, device_id, str(error))) from None
+
+
+class DeviceCall(NamedTuple):
+    """A function of MindSpore, by its name below ``mindspore``, and what it is called with."""
+
+    function: str
+    arguments: dict[str, Any]
+
+
+def device_calls(settings: RuntimeSettings) -> list[DeviceCall]:
+    """Return what is set on an Ascend, before it computes and before ranks are joined."""
+    precision = "device_context.ascend.op_precision"
+    calls = [
+        DeviceCall(f"{precision}.precision_mode", {"mode": settings.precision_mode}),
+        DeviceCall(f"{precision}.conv_allow_hf32", {"value": settings.hf32}),
+        DeviceCall(f"{precision}.matmul_allow_hf32", {"value": settings.hf32}),
+    ]
+    if settings.deterministic:
+        calls.append(DeviceCall("set_deterministic", {"deterministic": True}))
+    if settings.max_device_memory:
+        calls.append(DeviceCall("runtime.set_memory", {"max_size": settings.max_device_memory}))
+    return calls
+
+
+_applied: list[DeviceCall] = []  # MindSpore takes each once in a process
+_jit_level = ""  # MindSpore's own
+
+
+def _apply(settings: RuntimeSettings, target: str) -> None:
+    """Set how a device computes; on a CPU the compile cache alone."""
+    global _jit_level
+    if settings.compile_cache:
+        os.environ["MS_COMPILER_CACHE_ENABLE"] = "1"
+        os.environ["MS_COMPILER_CACHE_PATH"] = settings.compile_cache
+    if target != "Ascend":
+        return
+    import mindspore as ms
+
+    _jit_level = settings.jit_level or ""
+    for call in device_calls(settings):
+        if call in _applied:
+            continue
+        try:
+            attrgetter(call.function)(ms)(**call.arguments)
+        except RuntimeError as error:
+            (value,) = call.arguments.values()
+            raise InputError(
+                f"{call.function.rpartition('.')[2]} cannot become {value} in this process "
+                f"({str(error).splitlines()[0]}); start another for other runtime settings"
+            ) from None
+        _applied.append(call)
+
+
+def use_jit_level(cell: Cell) -> Cell:
+    """Have a cell compiled at the run's jit level, where that is set; return the cell."""
+    if _jit_level:
+        import mindspore as ms
+
+        cell.set_jit_config(ms.JitConfig(jit_level=_jit_level))
+    return cell
 
 
 def _no_device(target: str, device_id: int, reason: str) -> str:

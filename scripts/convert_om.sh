@@ -4,6 +4,8 @@
 #   bash convert_om.sh FILE.onnx SOC_VERSION OUTPUT CHANNELS "H1,W1;H2,W2;..."               several sizes
 # Not run here: written to ATC's documentation. SOC_VERSION as npu-smi info shows it, such as Ascend310P3.
 # CHANNELS: 3 for colour, 1 for gray. The OM takes one image at a time, float32 NCHW in [0, 1].
+# PRECISION_MODE=... before the command: force_fp16 (default, as ATC's own), allow_fp32_to_fp16, force_fp32,
+# must_keep_origin_dtype or allow_mix_precision, as the chip has its operators.
 set -euo pipefail
 fail() { echo "convert_om.sh: $1" >&2; exit 2; }
 
@@ -17,7 +19,12 @@ esac
 [ -f "$file" ] || fail "$file: no such file"
 [[ $soc == Ascend* ]] || fail "SOC_VERSION $soc: expected the chip's name, such as Ascend310P3 (npu-smi info shows it)"
 [[ $channels =~ ^[1-9][0-9]*$ ]] || fail "CHANNELS $channels: expected a number, such as 3"
-flags=(--framework="$framework" --model="$file" --output="$output" --soc_version="$soc")
+precision=${PRECISION_MODE:-force_fp16}
+case $precision in
+force_fp16 | allow_fp32_to_fp16 | force_fp32 | must_keep_origin_dtype | allow_mix_precision) ;;
+*) fail "PRECISION_MODE $precision: expected force_fp16, allow_fp32_to_fp16, force_fp32, must_keep_origin_dtype or allow_mix_precision" ;;
+esac
+flags=(--framework="$framework" --model="$file" --output="$output" --soc_version="$soc" --precision_mode="$precision")
 if [ $# -eq 6 ]; then
     [[ $5 =~ ^[1-9][0-9]*$ && $6 =~ ^[1-9][0-9]*$ ]] || fail "HEIGHT $5, WIDTH $6: expected two numbers"
     # an AIR file has its shape inside, and ATC takes none for it
@@ -29,5 +36,5 @@ else
     flags+=(--input_format=NCHW --input_shape="y:1,$channels,-1,-1" --dynamic_image_size="$5")
 fi
 command -v atc >/dev/null ||
-    fail "atc is not on PATH; install CANN (https://www.hiascend.com/software/cann) and source its set_env.sh"
+    fail "atc is not on PATH; install CANN (https://www.hiascend.com/software/cann) and source its set_env.sh (in /usr/local/Ascend/cann, before CANN 8.5 in /usr/local/Ascend/ascend-toolkit)"
 exec atc "${flags[@]}"

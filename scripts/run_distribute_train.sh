@@ -3,7 +3,8 @@
 # Trains on several devices, one process each:
 #   bash run_distribute_train.sh RANK_TABLE.json [MODEL] [DATA_DIR] [launch options] [-- train options]
 #   bash run_distribute_train.sh --workers N    [MODEL] [DATA_DIR] [launch options] [-- train options]
-# The first takes this server's devices of an HCCL rank table, the second starts N processes by msrun.
+# The first takes this server's devices of an HCCL rank table, the second N processes here; both by msrun,
+# or the table by a process a device where MindSpore is older than 2.8. --dry_run prints what would be started.
 # MODEL is edsr unless named. launch options: ms-restore launch --help; train options: ms-restore train --help
 set -euo pipefail
 here=$PWD

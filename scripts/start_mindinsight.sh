@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # shellcheck source-path=SCRIPTDIR
 # Shows a run that was trained with --logger mindinsight: scripts/start_mindinsight.sh RUN_DIR [PORT]
+# MindInsight is out of date (its last release is 2.3.1); --logger tensorboard shows the same figures and pictures.
 # MindInsight needs an older protobuf than MindSpore, so it gets an environment of its own.
 set -euo pipefail
 run=${1:?usage: scripts/start_mindinsight.sh RUN_DIR [PORT]}

@@ -108,6 +108,7 @@ def test_size_and_kind_of_the_output(folder, smoother, tmp_path):
         ("denoise y.png --noise_blind --solver.iteration 3", "did you mean 'iterations'"),
         ("denoise y.png --noise_blind --solver.prior_sigma_255 25", "sigma 25 is asked for"),
         ("denoise y.png --noise_blind --train.lr 3", "restore has the keys of a solver only"),
+        ("denoise y.png --noise_blind --runtime.hf23 true", "runtime.hf23: unknown key .did you"),
         ("denoise y.png --noise_blind --prior RUN", "trained for bicubic, not for Gaussian noise"),
         ("denoise . --noise_blind --truth TOP/truth.png", "for one picture, not for a folder"),
     ],

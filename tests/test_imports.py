@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ms_restore"
 FLOORS = [  # from the ground up; what stands in one line does not import each other
     {"errors", "seeds", "version"},
-    {"files", "parallel"},
+    {"files", "parallel", "ascend"},
     {"runtime"},
     {"contracts"},
     {"registry"},

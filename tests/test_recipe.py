@@ -200,9 +200,39 @@ def test_every_registered_part_can_be_found():
 
 
 def test_every_setting_is_documented():
-    from ms_restore.recipe import DataSettings, EvalSettings, Recipe, TrainSettings
+    from ms_restore.recipe import (
+        DataSettings,
+        EvalSettings,
+        Recipe,
+        RuntimeSettings,
+        TrainSettings,
+    )
 
-    for section in (DataSettings, TrainSettings, EvalSettings):
+    for section in (DataSettings, TrainSettings, EvalSettings, RuntimeSettings):
         for field in section.__pydantic_fields__.values():
             assert field.description
     assert {f.name for f in dataclasses.fields(Recipe)} >= {"network", "degradation", "seed"}
+
+
+def test_a_recipe_from_before_the_runtime_settings_loads():
+    text = yaml.safe_load(recipe.load("edsr").to_yaml())
+    del text["runtime"]
+    loaded = recipe.parse(yaml.safe_dump(text))
+    assert loaded == recipe.load("edsr")
+    assert (loaded.runtime.hf32, loaded.runtime.deterministic) == (False, False)
+    assert recipe.runtime_of(None) == recipe.runtime_of({"train.lr": 1}) == loaded.runtime
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"runtime.hf23": True}, r"runtime.hf23: unknown key \(did you mean 'hf32'"),
+        ({"runtime.jit_level": "O3"}, "runtime.jit_level: got 'O3', expected 'O0', 'O1' or 'O2'"),
+        ({"runtime.max_device_memory": "28"}, "runtime.max_device_memory: got '28', .*pattern"),
+    ],
+)
+def test_runtime_settings_that_there_are_not(settings, message):
+    with pytest.raises(InputError, match=message):
+        recipe.load("edsr", settings)
+    with pytest.raises(InputError, match=message):
+        recipe.runtime_of(settings)

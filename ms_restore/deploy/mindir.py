@@ -9,6 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from ms_restore.deploy import onnx
 from ms_restore.deploy.metadata import KEY, Metadata
 from ms_restore.deploy.verification import check
 from ms_restore.errors import InputError
@@ -16,6 +17,7 @@ from ms_restore.files import atomic_write
 from ms_restore.inference.any_size import AnySize, placeholder
 from ms_restore.inference.lite import LiteEngine
 from ms_restore.inference.mindspore_engine import MindIREngine
+from ms_restore.inference.om_engine import OMEngine
 
 
 def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
@@ -45,19 +47,17 @@ def read(path: Path) -> tuple[Metadata, MindIREngine]:
 
 
 def read_lite(
-    path: Path, device_target: Optional[str] = None, device_id: int = 0
+    path: Path, device_target: Optional[str] = None, device_id: Optional[int] = None
 ) -> tuple[Metadata, LiteEngine]:
     """Read a MINDIR, or what converter_lite made of one, for MindSpore Lite.
 
-    That says nothing of itself, so ``net.ms`` and ``net.lite.mindir`` are described by
-    ``net.mindir`` beside them.
+    That says nothing of itself, so ``net.lite.mindir`` is described by ``net.mindir`` beside it.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    source = path
-    for suffix in (".lite.mindir", ".ms"):
-        if path.name.endswith(suffix):
-            source = path.with_name(path.name[: -len(suffix)] + ".mindir")
+    source, converted = path, ".lite.mindir"
+    if path.name.endswith(converted):
+        source = path.with_name(path.name[: -len(converted)] + ".mindir")
     if not source.is_file():
         raise InputError(
             f"{path} was converted and says nothing of its model; "
@@ -65,6 +65,27 @@ def read_lite(
         )
     metadata = _described(source)
     return metadata, LiteEngine(path, metadata.shape, device_target, device_id)
+
+
+def read_om(path: Path, device_id: Optional[int] = None) -> tuple[Metadata, OMEngine]:
+    """Read what ATC made of an exported file, for pyACL.
+
+    ``net.om`` says nothing of its model, so it is described by ``net.onnx`` or ``net.mindir``
+    beside it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    source = path.with_suffix(".onnx")
+    if source.is_file():
+        metadata = onnx.described(source)
+    elif path.with_suffix(".mindir").is_file():
+        metadata = _described(path.with_suffix(".mindir"))
+    else:
+        raise InputError(
+            f"{path} was converted and says nothing of its model; "
+            f"put {source.name}, from which it was made, beside it"
+        )
+    return metadata, OMEngine(path, device_id)
 
 
 def _described(path: Path) -> Metadata:

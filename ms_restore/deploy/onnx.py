@@ -25,6 +25,22 @@ def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
         return check(OnnxRuntimeEngine(temporary.read_bytes()), network, metadata, path)
 
 
+def described(path: Path) -> Metadata:
+    """Return what an exported file says of itself, without ONNX Runtime."""
+    try:
+        import onnx
+    except ImportError:
+        raise InputError(
+            f"{path}: reading it needs the onnx package: pip install 'ms-restore[onnx]'"
+        ) from None
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception:  # protobuf raises many types
+        raise InputError(f"{path}: not an ONNX file, or a damaged one; export it again") from None
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    return Metadata.from_text(texts.get(KEY), str(path))
+
+
 def read(path: Path) -> tuple[Metadata, OnnxRuntimeEngine]:
     """Read an exported file: what it says of itself, and its engine."""
     if not path.is_file():

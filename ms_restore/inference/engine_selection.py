@@ -7,13 +7,14 @@ from typing import NamedTuple, Optional
 
 from ms_restore.errors import InputError, did_you_mean
 
-ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "lite")
-_ENGINES_BY_SUFFIX = {  # the first one is the default
+ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "lite", "om")
+_ENGINES_BY_SUFFIX = {  # the first is the customary one
     ".mindir": ("mindir", "lite"),
     ".onnx": ("onnxruntime",),
-    ".ms": ("lite",),
+    ".om": ("om",),
+    ".ms": (),
 }
-_HOST_ENGINES = ("onnxruntime", "lite")  # do not use MindSpore's device
+_HOST_ENGINES = ("onnxruntime", "lite", "om")  # they do not use the device that MindSpore has
 
 
 class EngineOptions(NamedTuple):
@@ -29,7 +30,7 @@ class EngineOptions(NamedTuple):
 
     engine: str = "auto"
     device_target: Optional[str] = None
-    device_id: int = 0
+    device_id: Optional[int] = None
     mode: str = "graph"
     seed: int = 0
 
@@ -41,6 +42,11 @@ class EngineOptions(NamedTuple):
         if self.engine == "onnxruntime" and self.device_target not in (None, "CPU"):
             raise InputError(
                 f"engine onnxruntime computes on the CPU, not on {self.device_target}; "
+                "leave --engine or --device_target out"
+            )
+        if self.engine == "om" and self.device_target not in (None, "Ascend"):
+            raise InputError(
+                f"engine om computes on an Ascend or Atlas, not on {self.device_target}; "
                 "leave --engine or --device_target out"
             )
         return self
@@ -55,12 +61,26 @@ def is_exported(path: Path) -> bool:
     return path.suffix in _ENGINES_BY_SUFFIX
 
 
+def check_checkpoint(path: Path, engine: str) -> None:
+    """Raise InputError for an engine that takes no checkpoint."""
+    if engine == "om":
+        raise InputError(
+            f"{path}: engine om takes .om files alone; export the checkpoint (--file_format ONNX) "
+            "and convert that by scripts/convert_om.sh"
+        )
+
+
 def engine_for_file(path: Path, engine: str) -> str:
     """Return the engine for an exported file; raise InputError if the given one does not take it.
 
     "auto" is the first engine that takes files with this suffix.
     """
     suitable = _ENGINES_BY_SUFFIX[path.suffix]
+    if not suitable:
+        raise InputError(
+            f"{path}: MindSpore Lite takes no {path.suffix} file from Python, MINDIR alone; "
+            "convert the .mindir with --saveType=MINDIR, as scripts/run_infer_310.sh does"
+        )
     if engine == "auto":
         return suitable[0]
     if engine not in suitable:

@@ -1,6 +1,6 @@
 """The engine MindSpore Lite, for exported files on Atlas and Ascend 310.
 
-Written to its documentation and not tested with the package, which is not on the package index.
+Not run here: the package index has mindspore-lite 2.0.0 for Python 3.7 alone.
 """
 
 from __future__ import annotations
@@ -10,26 +10,27 @@ from typing import Any, Optional
 
 import numpy as np
 
+from ms_restore import ascend
 from ms_restore.errors import InputError
 
 _NEEDED = (
-    "engine lite needs the package mindspore_lite, which is not on the package index; "
-    "take the wheel for your device from https://www.mindspore.cn/lite/docs/en/master/use/"
-    "downloads.html, or use another --engine"
+    "engine lite needs the package mindspore_lite, of which the package index has 2.0.0 for Python "
+    "3.7 alone; take the wheel for your device and Python from https://www.mindspore.cn/lite/docs/"
+    "en/master/use/downloads.html, or use another --engine"
 )
 
 
 class LiteEngine:
-    """An ``Engine`` of an exported .mindir or .ms file, computed by MindSpore Lite.
+    """A MINDIR, as it was exported or converted, by MindSpore Lite, which takes no .ms in Python.
+
+    ``shape`` is the only (height, width) that it takes, where so. InputError without the package,
+    or where it cannot load the file.
 
     Args:
         path: the file.
-        shape: the only (height, width) that the file takes; None if it takes any.
-        device_target: "CPU"; anything else is an Ascend.
-        device_id: number of the Ascend.
-
-    Raises:
-        InputError: the package is not installed, or cannot load the file on the device.
+        shape: the only (height, width) that it takes; None: any.
+        device_target: "CPU", or anything else: an Ascend.
+        device_id: which Ascend; none: that of DEVICE_ID, else the first.
     """
 
     name = "lite"
@@ -39,7 +40,7 @@ class LiteEngine:
         path: Path,
         shape: Optional[tuple[int, int]] = None,
         device_target: Optional[str] = None,
-        device_id: int = 0,
+        device_id: Optional[int] = None,
     ) -> None:
         try:
             import mindspore_lite
@@ -51,9 +52,8 @@ class LiteEngine:
             context.target = ["cpu"]
         else:
             context.target = ["ascend"]
-            context.ascend.device_id = device_id
-        kinds = mindspore_lite.ModelType
-        kind = kinds.MINDIR_LITE if path.suffix == ".ms" else kinds.MINDIR
+            context.ascend.device_id = ascend.device_id(device_id)
+        kind = mindspore_lite.ModelType.MINDIR
         self._model: Any = mindspore_lite.Model()
         try:
             self._model.build_from_file(str(path), kind, context)

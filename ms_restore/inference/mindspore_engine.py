@@ -9,6 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from ms_restore import runtime
 from ms_restore.contracts import Size
 from ms_restore.inference.any_size import AnySize
 
@@ -21,7 +22,7 @@ class MindSporeEngine:
 
     def __init__(self, network: nn.Cell) -> None:
         self._network = network
-        self._compiled = AnySize(network)
+        self._compiled = runtime.use_jit_level(AnySize(network))
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """Return x_hat for y, both (N, C, H, W) float32."""
@@ -45,7 +46,7 @@ class MindIREngine:
 
     def __init__(self, path: Path, shape: Optional[Size] = None) -> None:
         self.shape = shape
-        self._graph = nn.GraphCell(ms.load(str(path)))
+        self._graph = runtime.use_jit_level(nn.GraphCell(ms.load(str(path))))
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """Return x_hat for y, both (N, C, H, W) float32."""

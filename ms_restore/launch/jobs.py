@@ -1,4 +1,4 @@
-"""Running of several ranks, which start and end together; the first that fails is reported."""
+"""Several ranks: started together, ended together, the first that fails is named."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +17,6 @@ from typing import Any, Optional
 
 import psutil
 
-from ms_restore.errors import InputError
-from ms_restore.launch import rank_table
 from ms_restore.report.terminal import say
 
 _POLL_SECONDS = 0.2  # between two checks of the processes
@@ -30,58 +26,33 @@ _SAVING_SECONDS = 600.0  # for the ranks to save when the user ends the job
 
 @dataclasses.dataclass
 class Rank:
-    """A process to be started.
+    """A process to be started; ``environment`` comes on top of this one's, None takes away.
 
-    Attributes:
-        number: of the rank.
-        command: the process's command line.
-        environment: variables that are added to this process's environment.
-        log: file for the output.
-        msrun: whether the process is msrun, which starts ranks of its own; their logs are
-            worker_N.log in the folder of ``log``.
+    ``msrun``: no rank, but what starts ``count`` of them, with logs worker_N.log beside its own.
     """
 
     number: int
     command: list[str]
-    environment: dict[str, str]
+    environment: dict[str, Optional[str]]
     log: Path
     msrun: bool = False
+    count: int = 1
 
     def shell_line(self) -> str:
-        """Return the line that starts the process in a shell."""
-        words = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
-        return f"{' '.join(words)} {shlex.join(self.command)} > {shlex.quote(str(self.log))} 2>&1"
+        """Return the line for a shell that starts the same."""
+        words = [f"-u {key}" for key, value in self.environment.items() if value is None]
+        words += [
+            f"{key}={shlex.quote(value)}"
+            for key, value in self.environment.items()
+            if value is not None
+        ]
+        started = f"env {' '.join(words)} {shlex.join(self.command)}"
+        return f"{started} > {shlex.quote(str(self.log))} 2>&1"
 
-
-def ranks_by_table(
-    path: Path, command: list[str], logs: Path, server: Optional[str] = None
-) -> list[Rank]:
-    """Return the ranks of this server in a rank table.
-
-    Args:
-        path: file of the rank table.
-        command: command line of every rank.
-        logs: folder for the logs.
-        server: the server's id in the table; None finds it by this machine's addresses.
-
-    Raises:
-        InputError: the table cannot be read, or does not list this server.
-    """
-    devices = rank_table.read(path)
-    return [
-        Rank(
-            device.rank,
-            command,
-            {
-                "RANK_TABLE_FILE": str(path.resolve()),
-                "RANK_SIZE": str(len(devices)),
-                "RANK_ID": str(device.rank),
-                "DEVICE_ID": str(device.device),
-            },
-            logs / f"rank_{device.rank}.log",
-        )
-        for device in rank_table.server_devices(devices, server)
-    ]
+    def whole_environment(self) -> dict[str, str]:
+        """Return the variables that the process starts with."""
+        both = {**os.environ, **self.environment}
+        return {key: value for key, value in both.items() if value is not None}
 
 
 def run(ranks: list[Rank]) -> int:
@@ -100,7 +71,7 @@ def run(ranks: list[Rank]) -> int:
                 processes.append(
                     subprocess.Popen(
                         rank.command,
-                        env={**os.environ, **rank.environment},
+                        env=rank.whole_environment(),
                         stdout=log,
                         stderr=subprocess.STDOUT,
                         start_new_session=True,  # Ctrl-C comes through this process alone
@@ -225,60 +196,3 @@ def _describe_exit(code: int) -> str:
 def _last_lines(log: Path, count: int = 3) -> list[str]:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if line.strip()][-count:]
-
-
-def ranks_by_msrun(
-    workers: int,
-    command: list[str],
-    logs: Path,
-    *,
-    nodes: int = 1,
-    node_rank: int = 0,
-    master_addr: str = "127.0.0.1",
-    master_port: int = 8118,
-) -> list[Rank]:
-    """Return msrun as the only process to run, which starts the ranks of this host.
-
-    Args:
-        workers: number of ranks on each host.
-        command: command line of every rank.
-        logs: folder for the logs.
-        nodes: number of hosts.
-        node_rank: number of this host, from 0.
-        master_addr: address of host 0.
-        master_port: port of msrun's scheduler on host 0.
-
-    Raises:
-        InputError: a number is not as described, or the port is in use.
-    """
-    if workers < 1 or nodes < 1 or not 0 <= node_rank < nodes:
-        raise InputError(
-            f"{workers} workers, {nodes} nodes, node_rank {node_rank}: expected at least 1 of each "
-            "and a node_rank below the number of nodes"
-        )
-    if node_rank == 0 and not _is_free(master_port):
-        raise InputError(
-            f"port {master_port} is in use (another job?); choose another with --master_port"
-        )
-    msrun = [
-        str(Path(sys.executable).with_name("msrun")),
-        f"--worker_num={workers * nodes}",
-        f"--local_worker_num={workers}",
-        f"--master_addr={master_addr}",
-        f"--master_port={master_port}",
-        f"--node_rank={node_rank}",
-        f"--log_dir={logs}",
-        "--join=True",
-    ]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return [Rank(0, [*msrun, *command], {"PATH": path}, logs / "msrun.log", msrun=True)]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("", port))
-        except OSError:
-            return False
-    return True

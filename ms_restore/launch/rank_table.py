@@ -1,6 +1,8 @@
-"""HCCL rank tables, version 1.0, which assign the devices of servers to ranks.
+"""HCCL rank tables: which device of which server is which rank.
 
-https://www.mindspore.cn/docs/en/master/model_train/parallel/rank_table.html
+Version 1.0: https://www.mindspore.cn/tutorials/en/r2.7.1/parallel/rank_table.html. ModelArts makes
+another layout, with a group_list ("template two"), whose ranks are numbered here by their order:
+https://huaweicloud.com/guide/productsdesc-bms_5d77fed3f34fb462f641e02e3a57c86esupport1
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from ms_restore.errors import InputError, comma_list
 from ms_restore.files import atomic_write
 
 VERSION = "1.0"
-HCCN = Path("/etc/hccn.conf")  # file of Ascend's driver with the devices' addresses
+OF_MODELARTS = "jobstart_hccl.json"  # in the folder that RANK_TABLE_FILE is there
+HCCN = Path("/etc/hccn.conf")  # where Ascend's driver keeps the devices' addresses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +43,19 @@ def read(path: Path) -> list[Device]:
     """Return the devices of a rank table in the order of their ranks.
 
     Raises InputError with a line for each problem with the file.
+
+    A folder stands for the table of ModelArts in it.
     """
+    if path.is_dir():
+        path = path / OF_MODELARTS
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"rank table {path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise InputError(f"rank table {path}: not valid JSON ({error})") from None
+    if isinstance(table, dict) and "group_list" in table:
+        return _read_groups(path, table)
     if not isinstance(table, dict) or table.get("version") != VERSION:
         found = table.get("version") if isinstance(table, dict) else type(table).__name__
         raise InputError(f"rank table {path}: version {found!r}, expected {VERSION!r}")
@@ -68,8 +77,33 @@ def read(path: Path) -> list[Device]:
     return sorted(devices, key=lambda device: device.rank)
 
 
+def _read_groups(path: Path, table: dict[str, Any]) -> list[Device]:
+    """Return the devices of ModelArts' layout, which is complete when its status says so."""
+    if table.get("status") != "completed":
+        raise InputError(
+            f"rank table {path}: status {table.get('status')!r}; start again when it is 'completed'"
+        )
+    try:
+        places = [
+            (str(instance["server_id"]), int(device["device_id"]))
+            for group in table["group_list"]
+            for instance in group["instance_list"]
+            for device in instance["devices"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"rank table {path}: not of the layout group_list, instance_list with server_id, "
+            f"devices with device_id ({type(error).__name__}: {error})"
+        ) from None
+    devices = [Device(rank, server, device) for rank, (server, device) in enumerate(places)]
+    servers = len({device.server for device in devices})
+    problems = _find_problems(devices, servers, servers)
+    if problems:
+        raise InputError(*(f"rank table {path}: {problem}" for problem in problems))
+    return devices
+
+
 def _find_problems(devices: list[Device], server_count: int, servers: int) -> list[str]:
-    """Return a line for each inconsistency of a table."""
     found = []
     if server_count != servers:
         found.append(f"server_count is {server_count}, but server_list has {servers}")
@@ -100,6 +134,14 @@ def server_devices(devices: list[Device], server: Optional[str] = None) -> list[
             f"{comma_list(sorted({device.server for device in devices}))}; name it with --server_id"
         )
     return own
+
+
+def servers(devices: list[Device]) -> dict[str, list[Device]]:
+    """Return the devices of every server, the server of rank 0 first."""
+    found: dict[str, list[Device]] = {}
+    for device in devices:
+        found.setdefault(device.server, []).append(device)
+    return found
 
 
 def addresses() -> set[str]:

@@ -11,7 +11,7 @@ from typing import Callable, Protocol
 import numpy as np
 
 from ms_restore.errors import InputError, comma_list, did_you_mean
-from ms_restore.report.terminal import TrainingProgress
+from ms_restore.report.terminal import TrainingProgress, say
 from ms_restore.training.run_folder import LOG
 
 
@@ -81,11 +81,20 @@ class TensorBoard:
 
 
 class MindInsight:
-    """Writes MindSpore summaries into mindinsight/; scripts/start_mindinsight.sh shows them."""
+    """Writes MindSpore summaries into mindinsight/; scripts/start_mindinsight.sh shows them.
+
+    MindInsight has had no release since 2.3.1; this stays while MindSpore has SummaryRecord.
+    """
 
     def __init__(self, folder: Path) -> None:
-        from mindspore import SummaryRecord
-
+        try:
+            from mindspore import SummaryRecord
+        except ImportError:
+            raise InputError(
+                "--logger mindinsight: this MindSpore writes no summaries any more; "
+                "use --logger tensorboard"
+            ) from None
+        say("note: MindInsight has had no release since 2.3.1; --logger tensorboard shows the same")
         self._record = SummaryRecord(str(folder / "mindinsight"))
 
     def scalars(self, step: int, figures: dict[str, float]) -> None:

@@ -39,7 +39,7 @@ def benchmark(
     output: PathLike = "benchmark.json",
     max_steps: Optional[int] = None,
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     seed: Optional[int] = None,
     settings: Optional[Settings] = None,
 ) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def benchmark(
     """
     recipe = recipes.load(model, with_options(settings, data_dir=data_dir, seed=seed))
     check_trainable(recipe)
-    device = runtime.start(device_target, device_id, "graph", recipe.seed)
+    device = runtime.start(device_target, device_id, "graph", recipe.seed, recipe.runtime)
     figures: dict[str, Any] = {
         "data": _data(recipe),
         "training": measuring.run(recipe, device, max_steps or measuring.STEPS, None),

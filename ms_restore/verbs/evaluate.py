@@ -35,7 +35,7 @@ def evaluate(
     tile: Optional[int] = None,
     self_ensemble: bool = False,
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     mode: str = "graph",
     seed: Optional[int] = None,
     kernels: Optional[str] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,8 @@ def evaluate(
     """
     degradations = _degradations(recipe, kernels)
     part = dict(recipe.solver or {})
-    solver: Solver = registry.build("solver", part, prior_of(prior, part, options))
+    of_device = {f"runtime.{k}": v for k, v in dataclasses.asdict(recipe.runtime).items()}
+    solver: Solver = registry.build("solver", part, prior_of(prior, part, options, of_device))
     name = protocol or recipe.eval.protocol
     scores, times = _scored(recipe, solver, degradations, data_dir, name, folder)
     mean = scoring.mean_scores(scores)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from ms_restore import recipe as recipes
 from ms_restore import runtime
 from ms_restore.contracts import Geometry
 from ms_restore.deploy import mindir, onnx
@@ -27,7 +28,7 @@ def export(
     height: Optional[int] = None,
     width: Optional[int] = None,
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     settings: Optional[Settings] = None,
 ) -> Path:
     """Write the network for deployment, and check it by loading it back.
@@ -44,7 +45,7 @@ def export(
         )
     if format_name not in _FORMATS:
         raise InputError(f"file_format {file_format!r} is not known; choose MINDIR or ONNX")
-    runtime.start(device_target, device_id)
+    runtime.start(device_target, device_id, settings=recipes.runtime_of(settings))
     network, recipe = network_of(checkpoint, model, settings)
     geometry = Geometry.of(network)
     shape = shape_for(geometry, height, width)

@@ -39,7 +39,7 @@ def infer(
     self_ensemble: bool = False,
     overwrite: bool = False,
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     mode: str = "graph",
     settings: Optional[Settings] = None,
 ) -> list[Path]:

@@ -39,23 +39,23 @@ def load_model(
     tile: Optional[int] = None,
     self_ensemble: bool = False,
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     mode: str = "graph",
 ) -> Restorer:
-    """Load a checkpoint (a file, a run folder, or an exported .mindir, .onnx, .ms) as a restorer.
+    """Load a checkpoint (a file, a run folder, or an exported .mindir, .onnx, .om) as a restorer.
 
     ``x_hat = restorer(y)``, see Restorer.
 
     Args:
         checkpoint: the file or run folder.
         model: needed for a checkpoint that carries no recipe.
-        engine: what computes: mindspore, mindir, onnxruntime or lite; auto takes the fastest that
-            is there: ONNX Runtime on CPUs where the extra onnx is installed, else MindSpore. What
-            an engine needs is exported when it is first used, and kept beside the checkpoint.
+        engine: what computes: mindspore, mindir, onnxruntime, lite or om; auto takes the fastest
+            that is there: ONNX Runtime on CPUs where the extra onnx is installed, else MindSpore.
+            What an engine needs is exported when it is first used, and kept beside the checkpoint.
         tile: side of the windows that a large picture is computed in, see Restorer.
         self_ensemble: average over the eight flips and rotations.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
-        device_id: which device.
+        device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
     """
     options = EngineOptions(engine, device_target, device_id, mode)
@@ -102,8 +102,14 @@ def load_network(
     path = Path(checkpoint)
     if engine_selection.is_exported(path):
         options = options._replace(engine=engine_selection.engine_for_file(path, options.engine))
+    else:
+        engine_selection.check_checkpoint(path, options.engine)
     device = runtime.start(
-        options.checked().device(), options.device_id, options.mode, options.seed
+        options.checked().device(),
+        options.device_id,
+        options.mode,
+        options.seed,
+        recipes.runtime_of(settings),
     )
     if engine_selection.is_exported(path):
         metadata, engine = _reader(options)(path)
@@ -122,11 +128,19 @@ def load_network(
     return LoadedNetwork.of(*network_of(path, model, settings))
 
 
-def prior_of(checkpoint: PathLike, part: PartSettings, options: EngineOptions) -> DenoiserPrior:
-    """Load a checkpoint's denoiser as the prior of the solver that a recipe names."""
+def prior_of(
+    checkpoint: PathLike,
+    part: PartSettings,
+    options: EngineOptions,
+    settings: Optional[Settings] = None,
+) -> DenoiserPrior:
+    """Load a checkpoint's denoiser as the prior of the solver that a recipe names.
+
+    ``settings``: recipe keys of the section ``runtime``.
+    """
     if options.engine == "auto" and part.get("amp_level", "O0") != "O0":
         options = options._replace(engine="mindspore")  # which alone computes in float16
-    return DenoiserPrior(load_network(checkpoint, options=options))
+    return DenoiserPrior(load_network(checkpoint, settings=settings, options=options))
 
 
 def _reader(options: EngineOptions) -> export_cache.Reader:
@@ -135,8 +149,12 @@ def _reader(options: EngineOptions) -> export_cache.Reader:
     def read_lite(path: Path) -> tuple[Metadata, Engine]:
         return mindir.read_lite(path, options.device_target, options.device_id)
 
+    def read_om(path: Path) -> tuple[Metadata, Engine]:
+        return mindir.read_om(path, options.device_id)
+
     readers: dict[str, export_cache.Reader] = {
         "lite": read_lite,
+        "om": read_om,
         "mindir": mindir.read,
         "onnxruntime": onnx.read,
     }

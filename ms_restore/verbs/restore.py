@@ -48,7 +48,7 @@ def restore(
     model: Optional[str] = None,
     engine: str = "auto",
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     mode: str = "graph",
     seed: int = 0,
     settings: Optional[Settings] = None,
@@ -76,7 +76,7 @@ def restore(
         engine: what computes the prior, see load_model; by mindspore, each iteration is one graph
             on the device.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
-        device_id: which device.
+        device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
         seed: of the solver's noise.
         settings: of the solver, such as ``{"solver.iterations": 100}``; with "solver.name" another
@@ -94,14 +94,16 @@ def restore(
     )
     if same_size and task != "deblur":
         raise InputError(f"--same_size belongs to deblur; {task} always gives the size it should")
-    part = _solver_part(model, settings or {})
+    of_device = {k: v for k, v in (settings or {}).items() if k.startswith("runtime.")}
+    others = {k: v for k, v in (settings or {}).items() if k not in of_device}
+    part = _solver_part(model, others)
     pairs = pairs_of(Path(input), Path(output))
     if len(pairs) > 1 and (truth is not None or save_trajectory is not None):
         raise InputError("--truth and --save_trajectory are for one picture, not for a folder")
     if save_trajectory is not None:
         check_output(Path(save_trajectory), Picture(np.zeros((1, 1, 3), np.uint8)))
     options = EngineOptions(engine, device_target, device_id, mode, seed)
-    solver: Solver = registry.build("solver", part, prior_of(prior, part, options))
+    solver: Solver = registry.build("solver", part, prior_of(prior, part, options, of_device))
     assumed = "noise-blind" if noise is None else f"noise of sigma {noise:g}/255"
     say(
         f"{task}, {assumed}, prior {solver.prior.recipe.model} (sigma "

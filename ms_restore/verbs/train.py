@@ -39,7 +39,7 @@ def train(
     allow_changes: bool = False,
     logger: str = "jsonl",
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     mode: str = "graph",
     seed: Optional[int] = None,
     settings: Optional[Settings] = None,
@@ -64,9 +64,10 @@ def train(
         resume: run folder to go on with, from its last checkpoint, bit for bit as if it had
             never stopped; ``model`` may then be left out.
         allow_changes: resume although settings differ from those the run was made with.
-        logger: comma-separated list of jsonl (always written), tensorboard, mindinsight.
+        logger: comma-separated list of jsonl (always written), tensorboard, and mindinsight,
+            which is out of date.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
-        device_id: which device.
+        device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
         seed: of weights, data order and noise; none: the recipe's.
         settings: recipe keys such as ``{"train.lr": 5e-4}``.
@@ -94,7 +95,7 @@ def train(
         recipe = _recipe(model, asked) if model is not None else recipes.parse(base, asked)
         run_folder.check_unchanged(saved, recipe, allow_changes)
     check_trainable(recipe)
-    device = runtime.start(device_target, device_id, mode, recipe.seed)
+    device = runtime.start(device_target, device_id, mode, recipe.seed, recipe.runtime)
     network = registry.build("network", recipe.network)
     if model is not None and not isinstance(model, str):
         check_same_kind(model, network, recipe.network["name"])
@@ -142,7 +143,7 @@ def performance(
     output_dir: Optional[PathLike] = None,
     max_steps: Optional[int] = None,
     device_target: Optional[str] = None,
-    device_id: int = 0,
+    device_id: Optional[int] = None,
     mode: str = "graph",
     seed: Optional[int] = None,
     settings: Optional[Settings] = None,
@@ -154,7 +155,7 @@ def performance(
     """
     recipe = recipes.load(model, with_options(settings, data_dir=data_dir, seed=seed))
     check_trainable(recipe)
-    device = runtime.start(device_target, device_id, mode, recipe.seed)
+    device = runtime.start(device_target, device_id, mode, recipe.seed, recipe.runtime)
     output = Path(output_dir) if output_dir else None
     return measuring.run(recipe, device, max_steps or measuring.STEPS, output)
 

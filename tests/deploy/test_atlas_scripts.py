@@ -1,6 +1,7 @@
 """The scripts for Atlas: what they refuse, and what they would call. The tools are not here."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,14 +21,14 @@ def call(tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
 
-    def run(script, *arguments, atc=False):
+    def run(script, *arguments, atc=False, **variables):
         if atc:
             (tools / "atc").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
             (tools / "atc").chmod(0o755)
         return subprocess.run(
             ["bash", str(SCRIPTS / script), *arguments],
             cwd=tmp_path,
-            env={"PATH": f"{tools}:{os.defpath}"},
+            env={"PATH": f"{tools}:{os.defpath}", **variables},
             capture_output=True,
             text=True,
         )
@@ -104,5 +105,136 @@ def test_what_atc_is_called_with(call, arguments, flags):
         f"--model={file}",
         "--output=out",
         "--soc_version=Ascend310P3",
+        "--precision_mode=force_fp16",
         *others,
     ]
+
+
+def test_the_precision_mode_is_the_users(call):
+    words = ["net.onnx", "Ascend310P3", "out", "3", "8", "8"]
+    done = call("convert_om.sh", *words, atc=True, PRECISION_MODE="must_keep_origin_dtype")
+    assert "--precision_mode=must_keep_origin_dtype" in done.stdout.splitlines()
+    for script, given in (
+        ("convert_om.sh", words),
+        ("run_infer_310.sh", ["net.mindir", "photos"]),
+    ):
+        done = call(script, *given, atc=True, PRECISION_MODE="fp64")
+        assert done.returncode == 2
+        assert "PRECISION_MODE fp64: expected " in done.stderr
+
+
+@pytest.fixture
+def lite(tmp_path):
+    """run_infer_310.sh with stand-ins for the converter and for this package's environment."""
+    top = tmp_path / "clone"
+    shutil.copytree(SCRIPTS, top / "scripts")
+    (top / "scripts" / "environment.sh").write_text('cd "$(dirname "${BASH_SOURCE[0]}")/.."\n')
+    made = {
+        "tools/converter_lite": 'for w; do case $w in --outputFile=*) touch "${w#*=}.mindir";; esac'
+        '; done; echo converter_lite "$@" >> "$CALLS"',
+        "clone/.venv/bin/python": "",
+        "clone/.venv/bin/ms-restore": 'echo ms-restore "$@" >> "$CALLS"',
+    }
+    for name, line in made.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{line}\n")
+        path.chmod(0o755)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "net.mindir").touch()
+
+    def run(*arguments, **variables):
+        calls = tmp_path / "calls"
+        calls.write_text("")
+        environment = {"PATH": f"{tmp_path / 'tools'}:{os.defpath}", "CALLS": str(calls)}
+        subprocess.run(
+            ["bash", str(top / "scripts" / "run_infer_310.sh"), *arguments],
+            cwd=tmp_path,
+            env={**environment, **variables},
+            check=True,
+        )
+        return calls.read_text().splitlines()
+
+    return run
+
+
+def test_what_converter_lite_is_called_with(lite, tmp_path):
+    converted = tmp_path / "net.lite"
+    conversion, restoring = lite("net.mindir", "photos", DEVICE_ID="3")
+    assert conversion.split()[1:] == [
+        "--fmk=MINDIR",
+        "--saveType=MINDIR",
+        "--optimize=ascend_oriented",
+        f"--modelFile={tmp_path / 'net.mindir'}",
+        f"--outputFile={converted}",
+        f"--configFile={converted}.cfg",
+    ]
+    written = (tmp_path / "net.lite.cfg").read_text()
+    assert written == "[ascend_context]\nprecision_mode=enforce_fp16\n"
+    assert f"--checkpoint {converted}.mindir --engine lite" in restoring
+    assert "--device_id 3 " in restoring
+    assert len(lite("net.mindir", "photos", "1")) == 1  # it is converted
+    assert len(lite("net.mindir", "photos", PRECISION_MODE="enforce_fp32")) == 2
+    assert "enforce_fp32" in (tmp_path / "net.lite.cfg").read_text()
+
+
+ATC = {
+    # CANN 9.0, ATC: "参数概览" (atlasatc_16_0039), "--precision_mode" (atlasatcparam_16_0068);
+    # MindStudio 8.3, "Using ATC for Tuning" (toolsample6_098)
+    "--framework",
+    "--model",
+    "--output",
+    "--soc_version",
+    "--input_format",
+    "--input_shape",
+    "--dynamic_image_size",
+    "--precision_mode",
+}
+CONVERTER = {
+    # MindSpore Lite 2.8, "Offline Conversion of Inference Models" (cloud_docs, converter_tool)
+    "--fmk",
+    "--modelFile",
+    "--outputFile",
+    "--configFile",
+    "--inputShape",
+    "--saveType",
+    "--optimize",
+}
+MODES = {
+    # CANN 9.0 and 6.0.1, "--precision_mode"
+    "convert_om.sh": {
+        "force_fp16",
+        "allow_fp32_to_fp16",
+        "force_fp32",
+        "must_keep_origin_dtype",
+        "allow_mix_precision",
+    },
+    # MindSpore Lite 2.8, "Ascend Conversion Tool Description", table 1 (converter_tool_ascend)
+    "run_infer_310.sh": {
+        "enforce_fp32",
+        "preferred_fp32",
+        "enforce_fp16",
+        "enforce_origin",
+        "preferred_optimal",
+    },
+}
+
+
+def _code(script):
+    lines = (SCRIPTS / script).read_text().splitlines()
+    return "\n".join(line for line in lines if not line.startswith("#"))
+
+
+def test_the_options_are_documented_ones():
+    """Every word that begins with two dashes and has a value is one of the tool's."""
+    own = {"--file_format", "--height", "--width"}  # of ms-restore, in messages
+    for script, known in (("convert_om.sh", ATC), ("run_infer_310.sh", CONVERTER)):
+        used = set(re.findall(r"(--[a-zA-Z_]+)=", _code(script))) - own
+        assert used <= known
+        assert len(used) >= 6
+
+
+@pytest.mark.parametrize("script", NAMES)
+def test_the_precision_modes_are_documented_ones(script):
+    (listed,) = re.findall(r"^(\w+(?: \| \w+)+)\) ;;$", _code(script), re.MULTILINE)
+    assert set(listed.split(" | ")) == MODES[script]

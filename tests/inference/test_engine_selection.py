@@ -136,7 +136,9 @@ def test_auto_goes_on_with_mindspore_where_onnx_runtime_cannot(by, monkeypatch, 
         ("net.mindir", "mindspore", "takes no .mindir file; use --engine mindir or lite"),
         ("net.onnx", "mindir", "takes no .onnx file; use --engine onnxruntime"),
         ("net.onnx", "lite", "takes no .onnx file; use --engine onnxruntime"),
-        ("net.ms", "mindir", "takes no .ms file; use --engine lite"),
+        ("net.ms", "lite", "takes no .ms file from Python, MINDIR alone; convert the .mindir with"),
+        ("net.ms", "auto", "takes no .ms file from Python"),
+        ("net.om", "lite", "takes no .om file; use --engine om"),
     ],
 )
 def test_engines_that_do_not_take_a_file(exported, file, engine, way_out):
@@ -225,7 +227,7 @@ def lite(monkeypatch, tmp_path):
 
     module = ModuleType("mindspore_lite")
     module.Context = lambda: SimpleNamespace(target=["cpu"], ascend=SimpleNamespace(device_id=0))
-    module.ModelType = SimpleNamespace(MINDIR="mindir", MINDIR_LITE="lite")
+    module.ModelType = SimpleNamespace(MINDIR="mindir")
     module.Model = Model
     monkeypatch.setitem(sys.modules, "mindspore_lite", module)
     return calls
@@ -238,15 +240,15 @@ def test_lite_by_its_documentation(by, lite, exported, tmp_path):
     np.testing.assert_allclose(restorer(Y), expected, atol=1e-5)
     assert lite.resized == [[[1, 3, 21, 17]]]
     assert (tmp_path / "best.cached.mindir").is_file()
-    shutil.copy(exported / "net.mindir", tmp_path / "net.ms")
-    with pytest.raises(InputError, match=r"net\.ms was converted .* put net\.mindir,"):
-        api.load_model(tmp_path / "net.ms", device_target="CPU")
+    shutil.copy(exported / "net.mindir", tmp_path / "net.lite.mindir")
+    with pytest.raises(InputError, match=r"net\.lite\.mindir was converted .* put net\.mindir,"):
+        api.load_model(tmp_path / "net.lite.mindir", engine="lite", device_target="CPU")
     for name in ("net.mindir", "net.lite.mindir"):
         shutil.copy(exported / "net.mindir", tmp_path / name)
-    for name, kind in (("net.ms", "lite"), ("net.lite.mindir", "mindir"), ("net.mindir", "mindir")):
+    for name in ("net.lite.mindir", "net.mindir"):
         found = api.load_model(tmp_path / name, engine="lite", device_target="CPU")
         np.testing.assert_allclose(found(Y), expected, atol=1e-5)
-        assert lite.built[-1] == (str(tmp_path / name), kind, ["cpu"])
+        assert lite.built[-1] == (str(tmp_path / name), "mindir", ["cpu"])
     with pytest.raises(InputError, match=r"cannot load it on ascend \(no Ascend\)"):
         api.load_model(tmp_path / "net.mindir", engine="lite")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ms_restore.errors import InputError
-from ms_restore.launch import jobs, rank_table
+from ms_restore.launch import jobs, plans, rank_table
+from ms_restore.launch.plans import MsrunOptions
 
 TOP = Path(__file__).parents[2]
 SHOW = (
@@ -38,6 +39,11 @@ def table(path, *servers):
     return path
 
 
+def _ranks(path, code, logs):
+    """A process for each device of the table, as a MindSpore that reads it needs them."""
+    return plans.of_table(path, ["-c", code], logs, mindspore="2.7.1")
+
+
 @pytest.mark.parametrize(
     ("servers", "own"),
     [
@@ -49,7 +55,7 @@ def table(path, *servers):
 )
 def test_environment_of_every_rank(tmp_path, servers, own):
     path = table(tmp_path / "a table.json", *servers)
-    ranks = jobs.ranks_by_table(path, [sys.executable, "-c", SHOW], tmp_path / "logs")
+    ranks = _ranks(path, SHOW, tmp_path / "logs")
     assert jobs.run(ranks) == 0
     size = sum(len(devices) for _, devices in servers)
     assert sorted(log.name for log in (tmp_path / "logs").iterdir()) == sorted(
@@ -72,7 +78,7 @@ def test_the_first_rank_that_fails_ends_the_others_and_is_named(tmp_path, capsys
         "time.sleep(100)"
     )
     began = time.monotonic()
-    ranks = jobs.ranks_by_table(path, [sys.executable, "-c", code], tmp_path / "logs")
+    ranks = _ranks(path, code, tmp_path / "logs")
     assert jobs.run(ranks) == 7
     assert time.monotonic() - began < 60  # the others did not run out
     said = capsys.readouterr().out
@@ -84,7 +90,7 @@ def test_the_first_rank_that_fails_ends_the_others_and_is_named(tmp_path, capsys
 def test_a_killed_rank_is_named(tmp_path, capsys):
     path = table(tmp_path / "table.json", ("127.0.0.1", [0]))
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    assert jobs.run(jobs.ranks_by_table(path, [sys.executable, "-c", code], tmp_path)) == 137
+    assert jobs.run(_ranks(path, code, tmp_path)) == 137
     assert "rank 0 failed (killed by SIGKILL)" in capsys.readouterr().out
 
 
@@ -100,9 +106,9 @@ def test_a_signal_ends_all_ranks_which_save_first(tmp_path, number):
         "time.sleep(100)"
     )
     starter = (
-        "import sys; from pathlib import Path; from ms_restore.launch import jobs\n"
-        f"ranks = jobs.ranks_by_table(Path(r'{path}'), [sys.executable, '-c', sys.argv[1]], "
-        f"Path(r'{tmp_path}'))\n"
+        "import sys; from pathlib import Path; from ms_restore.launch import jobs, plans\n"
+        f"ranks = plans.of_table(Path(r'{path}'), ['-c', sys.argv[1]], Path(r'{tmp_path}'), "
+        "mindspore='2.7.1')\n"
         "sys.exit(jobs.run(ranks))"
     )
     job = subprocess.Popen([sys.executable, "-c", starter, code], cwd=TOP)
@@ -148,6 +154,29 @@ def test_bad_tables(tmp_path, change, message):
     assert all("\n" not in problem for problem in caught.value.problems)
 
 
+def _groups(path, status="completed"):
+    """A table as ModelArts writes it: two servers, a folder for RANK_TABLE_FILE."""
+    instances = [
+        {"devices": [{"device_id": str(d), "device_ip": f"192.1.{n}.{d}"} for d in (4, 5)]}
+        | {"pod_name": f"job-{n}", "server_id": server}
+        for n, server in enumerate(("10.9.8.7", "127.0.0.1"))
+    ]
+    group = {"device_count": "4", "group_name": "job", "instance_count": "2"}
+    table = {"group_count": "1", "group_list": [{**group, "instance_list": instances}]}
+    (path / "jobstart_hccl.json").write_text(json.dumps({**table, "status": status}))
+    return path
+
+
+def test_the_table_of_modelarts(tmp_path):
+    devices = rank_table.server_devices(rank_table.read(_groups(tmp_path)))
+    assert [(d.rank, d.device) for d in devices] == [(2, 4), (3, 5)]
+    with pytest.raises(InputError, match="status 'initializing'; start again when it is 'compl"):
+        rank_table.read(_groups(tmp_path, "initializing"))
+    (tmp_path / "jobstart_hccl.json").write_text('{"group_list": [{}], "status": "completed"}')
+    with pytest.raises(InputError, match="not of the layout group_list, instance_list"):
+        rank_table.read(tmp_path)
+
+
 def test_no_table_and_no_json(tmp_path):
     with pytest.raises(InputError, match="absent.json: cannot be read"):
         rank_table.read(tmp_path / "absent.json")
@@ -182,12 +211,11 @@ def test_msruns_port_and_hosts(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port} is in use"):
-            jobs.ranks_by_msrun(2, ["train.py"], tmp_path, master_port=port)
+            plans.of_workers(2, ["train.py"], tmp_path, options=MsrunOptions(port))
     with pytest.raises(InputError, match="0 workers, 1 nodes"):
-        jobs.ranks_by_msrun(0, ["train.py"], tmp_path)
-    (rank,) = jobs.ranks_by_msrun(
-        4, ["train.py"], tmp_path, nodes=2, node_rank=1, master_addr="10.0.0.1"
-    )
+        plans.of_workers(0, ["train.py"], tmp_path)
+    hosts = {"nodes": 2, "node_rank": 1, "master_addr": "10.0.0.1"}
+    (rank,) = plans.of_workers(4, ["train.py"], tmp_path, **hosts)
     assert "--worker_num=8" in rank.command
     assert "--local_worker_num=4" in rank.command
     assert "--node_rank=1" in rank.command
@@ -217,9 +245,10 @@ def test_the_script_from_another_folder_with_spaces(tmp_path):
     table(folder / "table.json", ("127.0.0.1", [0, 1]))
     done = _dry(folder, "table.json", "edsr_x4", "my data", "--dry_run", "--", "--train.lr", "1e-5")
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if "RANK_ID" in line]
-    assert len(lines) == 2
-    assert f"RANK_TABLE_FILE='{folder / 'table.json'}'" in lines[1]
-    assert f"--model edsr_x4 --data_dir '{folder / 'my data'}' --train.lr 1e-5" in lines[1]
+    (line,) = done.stdout.splitlines()
+    assert "ASCEND_RT_VISIBLE_DEVICES=0,1 " in line
+    assert f"--model edsr_x4 --data_dir '{folder / 'my data'}' --train.lr 1e-5" in line
+    done = _dry(folder, "table.json", "--dry_run", "--device_target", "Ascend")
+    assert "rank_main.py --device_target Ascend --model edsr " in done.stdout
     assert _dry(folder, "absent.json").returncode == 2
     assert _dry(folder).returncode == 2

@@ -30,6 +30,12 @@ def watched(tiny, pictures, tmp_path_factory):
     return folder, {entry["step"]: entry["loss"] for entry in lines if "loss" in entry}
 
 
+def test_mindinsight_is_called_out_of_date(tmp_path, capsys):
+    loggers.MindInsight(tmp_path).close()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "no release since 2.3.1; --logger tensorboard" in line
+
+
 def test_tensorboard_files_hold_the_same_curve(watched):
     """Read back with tensorboardX's own message classes, record by record."""
     import struct
