@@ -1,9 +1,10 @@
 """One training step: forward, backward and update in a single compiled graph.
 
-Precision O2 computes the network in float16 with float32 weights; the loss, the gradients of the
-weights and the update stay float32. The loss is multiplied by a scale so that small gradients do
-not vanish in float16 (Micikevicius et al. 2018, arXiv 1710.03740); a step whose gradients overflow
-is skipped, by all ranks where one of them overflows.
+Precision O2 computes the network in float16, or bfloat16, with float32 weights; the loss, the
+gradients of the weights and the update stay float32. The loss is multiplied by a scale so that
+small gradients do not vanish in float16 (Micikevicius et al. 2018, arXiv 1710.03740); bfloat16, of
+float32's range, needs none. A step whose gradients overflow is skipped, by all ranks where one of
+them overflows.
 """
 
 from __future__ import annotations
@@ -26,14 +27,21 @@ _FIXED_SCALE = 1024.0
 class NetworkWithLoss(nn.Cell):
     """A cell from a degraded and a clean batch (y, x) to the scalar loss(network(y), x)."""
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell, amp_level: Literal["O0", "O2"] = "O0"):
+    def __init__(
+        self,
+        network: nn.Cell,
+        loss: nn.Cell,
+        amp_level: Literal["O0", "O2"] = "O0",
+        amp_dtype: Literal["float16", "bfloat16"] = "float16",
+    ) -> None:
         super().__init__(auto_prefix=False)
+        dtype = {"float16": ms.float16, "bfloat16": ms.bfloat16}[amp_dtype]
         if isinstance(network, PartlyFloat16):
             if amp_level == "O2":  # in place: a cell around it would rename its parameters
-                network.float16_part.to_float(ms.float16)
+                network.float16_part.to_float(dtype)
             self.network: nn.Cell = network
         else:
-            self.network = amp.auto_mixed_precision(network, amp_level, ms.float16)
+            self.network = amp.auto_mixed_precision(network, amp_level, dtype)
         self.loss = loss
 
     def construct(self, y: Tensor, x: Tensor) -> Tensor:
@@ -178,13 +186,17 @@ class TrainStep(nn.Cell):
 @ops.constexpr
 def _has_float_status() -> bool:
     """Whether overflows show in a status of the device: where numbers saturate, as on a 910A."""
+    asked_for = os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE"
+    return is_first_ascend() or (asked_for and ms.get_context("device_target") == "Ascend")
+
+
+def is_first_ascend() -> bool:
+    """Return whether the device is an Ascend 910 of the first generation (910A)."""
     if ms.get_context("device_target") != "Ascend":
         return False
-    supports = MSContext.get_instance().ascend_soc_supports_feature
-    saturates = os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE"
-    return supports("amp_loss_scale_train_classic_target") or (
-        saturates and supports("train_hq_dtype_line")
-    )
+    # MindSpore's own name for the line of products, by which its loss scale chooses too
+    soc = MSContext.get_instance()
+    return bool(soc.ascend_soc_supports_feature("amp_loss_scale_train_classic_target"))
 
 
 def _times(factor: Tensor, value: Tensor) -> Tensor:
