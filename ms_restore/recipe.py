@@ -83,10 +83,13 @@ class TrainSettings:
     """Steps over which the learning rate rises linearly to the schedule's."""
     amp_level: Literal["O0", "O2"] = "O0"
     """O2: the network computes in float16, its weights and their update stay float32."""
+    amp_dtype: Literal["float16", "bfloat16"] = "float16"
+    """What O2 computes in: bfloat16, of float32's range, is for an Ascend A2 or later."""
     cpu_convolutions: Literal["onednn", "mindspore"] = "onednn"
     """On a CPU at O0: onednn takes them, and what is between them, from ``cpu_operators``."""
     loss_scale: Optional[Literal["none", "fixed", "dynamic"]] = None
-    """Factor on the loss that keeps small gradients in float16; by default dynamic with O2."""
+    """Factor on the loss that keeps small gradients in float16; by default dynamic where O2
+    computes in that, else none."""
     loss_scale_window: pydantic.PositiveInt = 1000
     """Steps without overflow after which the dynamic loss scale doubles."""
     clip_norm: Optional[pydantic.PositiveFloat] = None
@@ -339,7 +342,8 @@ def _contradictions(recipe: Recipe, broken: list[str]) -> list[str]:
     """
     found = []
     if recipe.train.loss_scale is None:
-        recipe.train.loss_scale = "dynamic" if recipe.train.amp_level == "O2" else "none"
+        in_float16 = recipe.train.amp_level == "O2" and recipe.train.amp_dtype == "float16"
+        recipe.train.loss_scale = "dynamic" if in_float16 else "none"
     if "degradation" not in broken:
         found += _follow_network(recipe)
     parts: list[tuple[Kind, PartSettings]] = [

@@ -81,6 +81,16 @@ def test_an_overflow_on_one_rank_makes_both_skip(two_ranks):
         assert rank["overflow/scale"] == 2.0**15
 
 
+def test_an_overflow_that_only_one_rank_notices_makes_both_skip(two_ranks):
+    """As on devices that saturate: the averaged gradient stays finite."""
+    first, second = ({k: r[k] for k in r if k.startswith("own_overflow/")} for r in two_ranks)
+    for found in (first, second):
+        assert [found[f"own_overflow/{n}/moved"] for n in range(3)] == [True, False, True]
+        assert [found[f"own_overflow/{n}/skipped"] for n in range(3)] == [0, 1, 1]
+        assert [found[f"own_overflow/{n}/scale"] for n in range(3)] == [2.0**16, 2.0**15, 2.0**15]
+    assert all((first[name] == second[name]).all() for name in first)
+
+
 def test_the_learning_rate_grows_with_the_ranks_where_asked(two_ranks):
     assert two_ranks[1]["lr"] == pytest.approx([2e-3])
 

@@ -8,6 +8,7 @@ or ranks, and a run can resume at any sample.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import os
@@ -99,6 +100,11 @@ class BatchPlan:
     rank: int = 0
     ranks: int = 1
 
+    def part(self, first: int, steps: int) -> BatchPlan:
+        """Return the plan of so many batches from number ``first`` on."""
+        skipped = first * self.ranks * self.batch_size
+        return dataclasses.replace(self, steps=steps, first_sample=self.first_sample + skipped)
+
     def samples(self, batch: int) -> range:
         """Return the numbers of the samples in a batch of this rank."""
         first = self.first_sample + (batch * self.ranks + self.rank) * self.batch_size
@@ -144,6 +150,12 @@ class TrainingBatches:
     def __getitem__(self, batch: int) -> _Batch:
         locations = map(self._locate, self._plan.samples(int(batch)))
         return self._join([*self.source.patches(locations, self._request)])
+
+    def part(self, first: int, steps: int) -> TrainingBatches:
+        """Return so many of these batches from number ``first`` on."""
+        batches = copy.copy(self)
+        batches._plan = self._plan.part(first, steps)
+        return batches
 
     def stream(self) -> Iterator[_Batch]:
         """Yield all batches in order, while the source reads ahead."""

@@ -13,6 +13,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from scipy import fft
 
+from ms_restore.degradations.device_transforms import MatrixFilter
 from ms_restore.degradations.kernels import fft_size
 
 # Number of kernel entries from which Fourier transforms are faster than a convolution. On the CPU,
@@ -30,6 +31,8 @@ class OperatorCell(nn.Cell):
         width: of x, in pixels.
         by_transform: blur in the frequency domain; None does so where the kernel is large enough
             for that to be faster.
+        by_matrices: compute the transforms as products with matrices; None does so on an Ascend,
+            where MindSpore's transforms run on the slow processors beside the fast ones.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class OperatorCell(nn.Cell):
         width: int,
         *,
         by_transform: Optional[bool] = None,
+        by_matrices: Optional[bool] = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         kh, kw = kernel.shape
@@ -47,10 +51,17 @@ class OperatorCell(nn.Cell):
         self._is_point = kernel.size == 1
         self._weight = float(kernel[0, 0])
         self._by_transform = kernel.size >= _BY_TRANSFORM if by_transform is None else by_transform
+        if by_matrices is None:
+            by_matrices = ms.get_context("device_target") == "Ascend"
+        self._by_matrices = self._by_transform and not self._is_point and by_matrices
         self._lengths = fft_size(height, width)
         self._forward: Tensor
         self._backward: Tensor
-        if self._by_transform:
+        if self._by_matrices:
+            spectrum = fft.rfft2(kernel, self._size)
+            self._blur = MatrixFilter(spectrum.conj(), width, self._size, self._blurred)
+            self._blur_adjoint = MatrixFilter(spectrum, width, self._blurred, self._size)
+        elif self._by_transform:
             spectrum = fft.rfft2(kernel, self._lengths).astype(np.complex64)
             self._forward, self._backward = Tensor(spectrum.conj()), Tensor(spectrum)
         else:
@@ -85,6 +96,8 @@ class OperatorCell(nn.Cell):
         """Return K x, (N, C, H - kh + 1, W - kw + 1)."""
         if self._is_point:
             return x * self._weight
+        if self._by_matrices:
+            return self._blur(x)
         rows, columns = self._blurred
         if self._by_transform:
             whole = ops.irfft2(ops.rfft2(x, self._lengths) * self._forward, self._lengths)
@@ -97,6 +110,8 @@ class OperatorCell(nn.Cell):
         """Return K^T z, (N, C, H, W)."""
         if self._is_point:
             return z * self._weight
+        if self._by_matrices:
+            return self._blur_adjoint(z)
         height, width = self._size
         if self._by_transform:
             whole = ops.irfft2(ops.rfft2(z, self._lengths) * self._backward, self._lengths)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, mint, nn, ops
 
 from ms_restore.networks.noise2noise import Noise2Noise
 
@@ -46,6 +46,8 @@ class Noise2NoiseMRI(nn.Cell):
         self.float16_part = Noise2Noise(channels=1, width=width)
         self.floats_per_pixel = self.float16_part.floats_per_pixel
         self.consistency = MeasuredFrequencies(side) if keep_measured else None
+        # an Ascend computes ops.pad on its slow processors
+        self._pad_by_mint = ms.get_context("device_target") == "Ascend"
 
     @classmethod
     def conflicts(cls, recipe: Recipe) -> list[str]:
@@ -61,7 +63,11 @@ class Noise2NoiseMRI(nn.Cell):
     def construct(self, y: Tensor) -> Tensor:
         """Return x_hat (N, 1, side, side) for y (N, 2, side, side)."""
         image = y[:, :1]
-        x_hat = self.float16_part(ops.pad(image, (0, 1, 0, 1)))[:, :, :-1, :-1].astype(ms.float32)
+        if self._pad_by_mint:
+            padded = mint.nn.functional.pad(image, (0, 1, 0, 1))
+        else:
+            padded = ops.pad(image, (0, 1, 0, 1))
+        x_hat = self.float16_part(padded)[:, :, :-1, :-1].astype(ms.float32)
         if self.consistency is not None:
             x_hat = self.consistency(x_hat, image, y[:, 1:])
         return x_hat

@@ -18,21 +18,24 @@ known neighbours.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import time
 from typing import Annotated, Any, Callable, Literal, Optional
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, amp, nn, ops
+from mindspore import Tensor, amp, nn
 from pydantic import Field
 
 from ms_restore.contracts import Engine, LinearOperator, Progress, Solution
 from ms_restore.errors import InputError
+from ms_restore.solvers.device_noise import device_noise
 from ms_restore.solvers.priors import DenoiserPrior
 
 MIN_SIGMA_255 = 12**-0.5  # standard deviation of the error of rounding to 8 bit
 _LEAST_ITERATIONS = 20  # before the momentum has built up, small updates do not mean convergence
+_KEPT = 4  # compiled iterations that wait for another image of their operator and size
 _MONITOR_INTERVAL = 10  # iterations between two transfers of the figures from the device
 
 
@@ -79,6 +82,8 @@ class DMSP:
         self.tolerance = tolerance
         self.engine = prior.engine_name
         self._step, self._momentum = step, momentum
+        self._kept: collections.OrderedDict[Any, tuple[LinearOperator, DMSPIteration]]
+        self._kept = collections.OrderedDict()
         self._denoise: Any
         if prior.engine is not None:
             if amp_level != "O0":
@@ -161,7 +166,22 @@ class DMSP:
         )
         if self.prior.engine is not None:
             return _HostDescent(x, y, operator, self._denoise, constants, seed)
-        return _DeviceDescent(x, y, operator, self._denoise, constants, seed)
+        noise = device_noise(x.shape, constants.prior_sigma, seed)
+        return _DeviceDescent(x, y, self._iteration(operator, x, y, constants), noise, constants)
+
+    def _iteration(
+        self, operator: LinearOperator, x: np.ndarray, y: np.ndarray, constants: _Constants
+    ) -> DMSPIteration:
+        """Return the cell for this operator and size: one that is compiled, if there is one."""
+        key = (id(operator), x.shape, y.shape, constants)
+        if key not in self._kept:
+            cell = operator.cell(*x.shape[-2:])
+            made = DMSPIteration(cell, self._denoise, constants).set_train(False)
+            self._kept[key] = (operator, made)  # holds the operator, so that its id stays its own
+        self._kept.move_to_end(key)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[key][1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,24 +286,32 @@ class _HostDescent(Descent, _Iteration):
 
 
 class _DeviceDescent(Descent):
-    """A descent on the device, whose iteration is one graph, compiled when it first runs."""
+    """A descent on the device, whose iteration is one graph, compiled when it first runs.
+
+    Args:
+        x: the start.
+        y: the degraded images.
+        iterate: the iteration for this operator and size.
+        noise: gives what is added to the prior's input, anew in each iteration.
+        constants: as those of ``iterate``.
+    """
 
     def __init__(
         self,
         x: np.ndarray,
         y: np.ndarray,
-        operator: LinearOperator,
-        denoise: nn.Cell,
+        iterate: DMSPIteration,
+        noise: Callable[[], Tensor],
         constants: _Constants,
-        seed: int,
     ) -> None:
         super().__init__(constants)
-        cell = operator.cell(*x.shape[-2:])
-        self._iterate = DMSPIteration(cell, denoise, constants, seed).set_train(False)
+        self._iterate, self._noise = iterate, noise
         self._y, self._x, self._v = Tensor(y), Tensor(x), Tensor(np.zeros_like(x))
 
     def advance(self) -> None:
-        self._x, self._v, self._error, self._change = self._iterate(self._x, self._v, self._y)
+        self._x, self._v, self._error, self._change = self._iterate(
+            self._x, self._v, self._y, self._noise()
+        )
 
     def figures(self) -> tuple[np.ndarray, float]:
         self._error, self._change = (
@@ -297,17 +325,13 @@ class _DeviceDescent(Descent):
 
 
 class DMSPIteration(nn.Cell, _Iteration):
-    """An iteration as a cell; its noise is a sequence that begins anew with each new cell."""
+    """An iteration as a cell, which takes its noise (N, C, H, W) from outside."""
 
-    def __init__(
-        self, operator: nn.Cell, denoise: nn.Cell, constants: _Constants, seed: int
-    ) -> None:
+    def __init__(self, operator: nn.Cell, denoise: nn.Cell, constants: _Constants) -> None:
         super().__init__(auto_prefix=False)
         self._set_constants(constants)
         self.operator, self.denoise = operator, denoise
-        self.normal = ops.StandardNormal(seed, 1)  # with two zeros, the clock would be the seed
-        self.prior_sigma = constants.prior_sigma
 
-    def construct(self, x: Tensor, v: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    def construct(self, x: Tensor, v: Tensor, y: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
         """Return the new x and v (N, C, H, W), |e|^2 (N, 1, 1, 1), and the squared change."""
-        return self.updated(x, v, y, self.normal(x.shape) * self.prior_sigma)
+        return self.updated(x, v, y, noise)

@@ -27,15 +27,23 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Steps:
-    """The number of the step that a callback is called at, counted over all sessions of the run."""
+    """The number of the step that a callback is called at, counted over all sessions of the run.
+
+    Attributes:
+        first: steps done before this session.
+        last: the number of the last step.
+        part: steps done before the present part of the session, which MindSpore counts by itself.
+        stopped: whether the run is to end before its last step.
+    """
 
     def __init__(self, first: int, last: int) -> None:
-        self.first = first  # steps done before this session
+        self.first = self.part = first
         self.last = last
+        self.stopped = False
 
     def now(self, run_context: RunContext) -> int:
         """Return the number of the present step, counted over all sessions of the run."""
-        return self.first + int(run_context.original_args().cur_step_num)
+        return self.part + int(run_context.original_args().cur_step_num)
 
     def due(self, step: int, done: int, every: int) -> bool:
         """Tell whether a multiple of ``every`` lies in (done, step], or the run ends.
@@ -173,6 +181,7 @@ class Stop(Callback):
         if parallel.any_rank(self.signal is not None):
             self.signal = self.signal or signal.SIGTERM
             self._checkpoints.save(self.last_step)
+            self._steps.stopped = True
             run_context.request_stop()
 
     @contextlib.contextmanager

@@ -10,7 +10,6 @@ import numpy as np
 
 from ms_restore import parallel, registry
 from ms_restore.contracts import Geometry
-from ms_restore.data import sampling
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write
 from ms_restore.recipe import Recipe
@@ -19,21 +18,22 @@ from ms_restore.training import callbacks
 from ms_restore.training.loggers import Reporter
 from ms_restore.training.run_data import images_per_step, open_data
 from ms_restore.training.step_builder import build_step, learning_rates
-from ms_restore.training.trainer import fit
+from ms_restore.training.trainer import SINK_STEPS, fit
 
 STEPS = 30
-_WARM_UP = 5  # steps that compile, and fill the queues
+_WARM_UP = 5  # steps that compile, and fill the queues; with data sink a whole chunk does
 
 
 class _Rates:
     """A logger that keeps what the steps after the warm-up logged."""
 
-    def __init__(self) -> None:
+    def __init__(self, warm_up: int) -> None:
+        self._warm_up = warm_up
         self.images_per_second: list[float] = []
         self.data_wait: list[float] = []
 
     def scalars(self, step: int, figures: dict[str, float]) -> None:
-        if step > _WARM_UP:
+        if step > self._warm_up:
             self.images_per_second.append(figures["images_per_second"])
             self.data_wait.append(figures["data_wait"])
 
@@ -50,24 +50,26 @@ def run(
     """Train for some steps without validation or checkpoints, and measure them.
 
     Reports images/s after the first five steps, and the share of a step that waits for data; with
-    ``output`` also as performance.json in that folder.
+    ``output`` also as performance.json in that folder. An Ascend is handed ``max_steps`` or 100
+    steps at a time: there a chunk of them is the warm-up, and whole chunks after it are measured.
     """
-    steps = callbacks.Steps(first=0, last=max_steps)
-    if steps.last <= _WARM_UP:
-        raise InputError(f"max_steps {steps.last}: a performance run needs more than {_WARM_UP}")
+    if max_steps <= _WARM_UP:
+        raise InputError(f"max_steps {max_steps}: a performance run needs more than {_WARM_UP}")
+    chunk = min(SINK_STEPS, max_steps) if device_target == "Ascend" else 0
+    warm_up = chunk or _WARM_UP
+    steps = callbacks.Steps(first=0, last=chunk + max_steps - max_steps % (chunk or 1))
     settings = recipe.train
     settings.steps = max(settings.steps, steps.last)
     network = registry.build("network", recipe.network)
     degradation = registry.build("degradation", recipe.degradation)
     batches, _ = open_data(recipe, Geometry.of(network), degradation, steps.last)
     say(f"{recipe.model}: {steps.last} steps on {batches.source.description}, {device_target}")
-    rates, images = _Rates(), images_per_step(recipe)
+    rates, images = _Rates(warm_up), images_per_step(recipe)
     reporter = Reporter([rates], TrainingProgress(steps.first, steps.last))
     step_cell = build_step(network, recipe)
     figures = callbacks.Figures(steps, reporter, step_cell, learning_rates(settings), images)
-    dataset = sampling.as_dataset(batches, recipe.data.workers)
     try:
-        fit(step_cell, dataset, steps.last, [figures], sink=device_target == "Ascend")
+        fit(step_cell, batches, recipe.data.workers, steps, [figures], chunk)
     finally:
         reporter.close()
     speed = float(np.median(rates.images_per_second))
@@ -75,7 +77,7 @@ def run(
     result = {
         "model": recipe.model,
         "device_target": device_target,
-        "steps": len(rates.images_per_second),
+        "steps": steps.last - warm_up,
         "images_per_step": images,
         "images_per_second": round(speed, 2),
         "slowest": round(min(rates.images_per_second), 2),
@@ -84,7 +86,7 @@ def run(
     }
     say(
         f"{speed:.1f} images/s, {images / speed:.3f} s a step of {images} (median of "
-        f"{result['steps']} after {_WARM_UP} of warm-up; {result['slowest']} to "
+        f"{result['steps']} after {warm_up} of warm-up; {result['slowest']} to "
         f"{result['fastest']} images/s), data wait {wait:.1%}"
     )
     if output is not None and parallel.ranks().first:

@@ -1,18 +1,22 @@
 """One training step: forward, backward and update in a single compiled graph.
 
-Precision O2 computes the network in float16 with float32 weights; the loss, the gradients of the
-weights and the update stay float32. The loss is multiplied by a scale so that small gradients do
-not vanish in float16 (Micikevicius et al. 2018, arXiv 1710.03740); a step whose gradients overflow
-is skipped.
+Precision O2 computes the network in float16, or bfloat16, with float32 weights; the loss, the
+gradients of the weights and the update stay float32. The loss is multiplied by a scale so that
+small gradients do not vanish in float16 (Micikevicius et al. 2018, arXiv 1710.03740); bfloat16, of
+float32's range, needs none. A step whose gradients overflow is skipped, by all ranks where one of
+them overflows.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Literal, Optional
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
+from mindspore._c_expression import MSContext
+from mindspore.ops.operations.math_ops import NPUClearFloatStatusV2
 
 from ms_restore.contracts import PartlyFloat16
 
@@ -23,14 +27,21 @@ _FIXED_SCALE = 1024.0
 class NetworkWithLoss(nn.Cell):
     """A cell from a degraded and a clean batch (y, x) to the scalar loss(network(y), x)."""
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell, amp_level: Literal["O0", "O2"] = "O0"):
+    def __init__(
+        self,
+        network: nn.Cell,
+        loss: nn.Cell,
+        amp_level: Literal["O0", "O2"] = "O0",
+        amp_dtype: Literal["float16", "bfloat16"] = "float16",
+    ) -> None:
         super().__init__(auto_prefix=False)
+        dtype = {"float16": ms.float16, "bfloat16": ms.bfloat16}[amp_dtype]
         if isinstance(network, PartlyFloat16):
             if amp_level == "O2":  # in place: a cell around it would rename its parameters
-                network.float16_part.to_float(ms.float16)
+                network.float16_part.to_float(dtype)
             self.network: nn.Cell = network
         else:
-            self.network = amp.auto_mixed_precision(network, amp_level, ms.float16)
+            self.network = amp.auto_mixed_precision(network, amp_level, dtype)
         self.loss = loss
 
     def construct(self, y: Tensor, x: Tensor) -> Tensor:
@@ -72,8 +83,8 @@ class StepOptions:
         accumulate: the batch is computed in this number of parts, and their gradients are averaged.
         ema_decay: keeps an exponential moving average of the weights in ``averages``; 0: none.
             Update n decays by min(ema_decay, (1 + n) / (4 + n)): at first the last third counts.
-        ranks: processes whose gradients are averaged. One that overflows makes the average not
-            finite, so all of them skip the step.
+        ranks: processes whose gradients are averaged. Where one of them overflows, all of them
+            skip the step.
     """
 
     clip_norm: Optional[float] = None
@@ -126,6 +137,8 @@ class TrainStep(nn.Cell):
     def construct(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the step, or the loss, of a batch."""
         scale = self.loss_scale.value * 1.0
+        if _has_float_status():  # validation or a collective may have set it
+            y = ops.depend(y, NPUClearFloatStatusV2()(Tensor([0] * 8, ms.int32)))
         if self.accumulate == 1:
             loss, gradients = self.loss_and_gradients(y, x, scale)
         else:
@@ -138,6 +151,8 @@ class TrainStep(nn.Cell):
             gradients = self.reducer(gradients)
             loss = self.sum(loss) / self.ranks
         finite = amp.all_finite(gradients)
+        if self.ranks > 1:  # the status of a device that saturates is its own
+            finite = self.sum((~finite).astype(ms.float32)) < 0.5
         if finite:
             self.update(gradients)
         else:
@@ -166,6 +181,22 @@ class TrainStep(nn.Cell):
             done = ops.assign_add(self.updates, Tensor(1, ms.int32)).astype(ms.float32)
             decay = ops.minimum(Tensor(self.ema_decay, ms.float32), (1 + done) / (4 + done))
             self.hyper_map(ops.partial(_average, decay), self.averages, self.weights)
+
+
+@ops.constexpr
+def _has_float_status() -> bool:
+    """Whether overflows show in a status of the device: where numbers saturate, as on a 910A."""
+    asked_for = os.environ.get("MS_ASCEND_CHECK_OVERFLOW_MODE") == "SATURATION_MODE"
+    return is_first_ascend() or (asked_for and ms.get_context("device_target") == "Ascend")
+
+
+def is_first_ascend() -> bool:
+    """Return whether the device is an Ascend 910 of the first generation (910A)."""
+    if ms.get_context("device_target") != "Ascend":
+        return False
+    # MindSpore's own name for the line of products, by which its loss scale chooses too
+    soc = MSContext.get_instance()
+    return bool(soc.ascend_soc_supports_feature("amp_loss_scale_train_classic_target"))
 
 
 def _times(factor: Tensor, value: Tensor) -> Tensor:

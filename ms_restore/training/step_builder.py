@@ -7,10 +7,17 @@ from mindspore import nn
 
 from ms_restore import parallel, registry
 from ms_restore.contracts import FollowsSteps
+from ms_restore.errors import InputError
 from ms_restore.recipe import Recipe, TrainSettings
 from ms_restore.report.terminal import say
 from ms_restore.training import cpu_operators
-from ms_restore.training.step import LossScale, NetworkWithLoss, StepOptions, TrainStep
+from ms_restore.training.step import (
+    LossScale,
+    NetworkWithLoss,
+    StepOptions,
+    TrainStep,
+    is_first_ascend,
+)
 
 
 def learning_rates(settings: TrainSettings) -> list[float]:
@@ -26,9 +33,11 @@ def learning_rates(settings: TrainSettings) -> list[float]:
 def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
     """Return the recipe's training step of this network, which is changed in place.
 
-    The loss, the optimizer and the schedule are those that the recipe names.
+    The loss, the optimizer and the schedule are those that the recipe names. Raises InputError
+    where the device does not compute in the recipe's precision.
     """
     settings = recipe.train
+    _check_precision(settings)
     _speed_up(network, settings)
     optimizer = registry.build(
         "optimizer", settings.optimizer, network.trainable_params(), learning_rates(settings)
@@ -38,7 +47,7 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
     if isinstance(loss, FollowsSteps):
         loss.follow(optimizer.global_step, settings.steps)
     return TrainStep(
-        NetworkWithLoss(network, loss, settings.amp_level),
+        NetworkWithLoss(network, loss, settings.amp_level, settings.amp_dtype),
         optimizer,
         LossScale(settings.loss_scale or "none", settings.loss_scale_window),
         StepOptions(
@@ -48,6 +57,17 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
             ranks=parallel.ranks().count,
         ),
     )
+
+
+def _check_precision(settings: TrainSettings) -> None:
+    device = ms.get_context("device_target")
+    bfloat16 = settings.amp_level == "O2" and settings.amp_dtype == "bfloat16"
+    if bfloat16 and (device == "CPU" or is_first_ascend()):
+        here = "a CPU" if device == "CPU" else "an Ascend 910 of the first generation"
+        raise InputError(
+            f"train.amp_dtype bfloat16: MindSpore computes in it on an Ascend A2 or later, not on "
+            f"{here}; set train.amp_dtype float16, or train.amp_level O0"
+        )
 
 
 def _speed_up(network: nn.Cell, settings: TrainSettings) -> None:

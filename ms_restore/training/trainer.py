@@ -29,9 +29,9 @@ from ms_restore.weights import checkpoint
 from ms_restore.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from mindspore.dataset import GeneratorDataset
+    pass
 
-_SINK_STEPS = 100  # steps that an Ascend runs before Python sees its figures again
+SINK_STEPS = 100  # steps that an Ascend runs before Python sees its figures again
 
 
 @dataclasses.dataclass
@@ -173,11 +173,11 @@ class Trainer:
             steps, settings.checkpoint_every, lambda step: self._save(state, step), figures
         )
         stop = callbacks.Stop(steps, checkpoints)
-        dataset = as_dataset(batches, self._recipe.data.workers)
+        workers = self._recipe.data.workers
         try:
             with stop.listening():
                 listeners = [figures, validation, checkpoints, stop]
-                fit(step_cell, dataset, steps.last - steps.first, listeners, sink)
+                fit(step_cell, batches, workers, steps, listeners, SINK_STEPS if sink else 0)
         finally:
             reporter.close()
         if stop.signal is None and stop.last_step < steps.last:
@@ -197,16 +197,40 @@ class Trainer:
 
 def fit(
     step_cell: TrainStep,
-    dataset: GeneratorDataset,
-    count: int,
+    batches: TrainingBatches,
+    workers: int,
+    steps: callbacks.Steps,
     listeners: list[ms.train.Callback],
-    sink: bool,
+    chunk: int = 0,
 ) -> None:
-    """Run ``count`` steps through ``mindspore.train.Model``; with data sink in chunks."""
-    model = ms.train.Model(step_cell)
+    """Run a step for each batch through ``mindspore.train.Model``.
+
+    Args:
+        step_cell: the training step.
+        batches: of the steps from ``steps.first`` on.
+        workers: threads that make batches.
+        steps: counts the steps, and says whether to stop.
+        listeners: are called after each step, with data sink after each chunk.
+        chunk: with data sink, the steps that the device is handed at a time. What is left at the
+            end is a smaller chunk, whose graph is compiled once more: it reads another queue.
+    """
     step_cell.set_train()
-    if sink:
-        size = max(n for n in range(1, min(_SINK_STEPS, count) + 1) if count % n == 0)
-        model.train(count // size, dataset, listeners, dataset_sink_mode=True, sink_size=size)
-    else:
-        model.train(1, dataset, listeners, dataset_sink_mode=False)
+    for first, count, size in sink_parts(len(batches), chunk):
+        steps.part = steps.first + first
+        dataset = as_dataset(batches.part(first, count), workers)
+        options = {"dataset_sink_mode": True, "sink_size": size} if chunk else {}
+        model = ms.train.Model(step_cell)
+        model.train(count // size, dataset, listeners, **{"dataset_sink_mode": False, **options})
+        if steps.stopped:
+            return
+
+
+def sink_parts(count: int, chunk: int) -> list[tuple[int, int, int]]:
+    """Return the parts of ``count`` steps as (steps before it, its steps, steps in its chunks).
+
+    Without chunks there is one part, which is one epoch.
+    """
+    size = min(chunk, count) or count
+    whole = count - count % size
+    parts = [(0, whole, size)]
+    return parts if whole == count else [*parts, (whole, count - whole, count - whole)]

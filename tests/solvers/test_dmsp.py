@@ -75,7 +75,7 @@ def test_one_iteration_is_the_formula(prior, x):
     y = _noisy(operator.forward(x))
     for sigma in (5.0, None):
         descent = _solver(prior).descent(y, operator, sigma_255=sigma)
-        descent._iterate.prior_sigma = 0.0
+        descent._noise.sigma = 0.0
         descent.advance()
         start = operator.start(y)
         denoise = prior.cell()
@@ -133,7 +133,7 @@ def test_a_batch_is_its_images(prior, x):
         _solver(prior).descent(part, operator, sigma_255=None) for part in (y, y[:1], y[1:])
     ]
     for descent in descents:
-        descent._iterate.prior_sigma = 0.0
+        descent._noise.sigma = 0.0
         for _ in range(3):
             descent.advance()
     together, *alone = (descent.image() for descent in descents)
@@ -178,3 +178,30 @@ def test_slips(prior, x):
         _solver(prior)(x, Blur(), sigma_255=-1)
     with pytest.raises(InputError, match="O2 needs engine mindspore"):
         _solver(prior, "onnxruntime", amp_level="O2")
+
+
+def test_pictures_of_one_size_share_a_graph(prior, x, monkeypatch):
+    """A folder is compiled once for each size; the noise begins anew for each picture."""
+    from ms_restore.solvers.dmsp import DMSPIteration
+
+    compiled, compile_ = [], DMSPIteration.compile
+    monkeypatch.setattr(
+        DMSPIteration,
+        "compile",
+        lambda self, *arguments, **options: (
+            compiled.append(arguments[0].shape),
+            compile_(self, *arguments, **options),
+        )[1],
+    )
+    operator = Blur(KERNEL)
+    solver = _solver(prior, iterations=3)
+    pictures = [x, x[:, :, ::-1], x[:, :, :40], x]
+    restored = [solver(operator.forward(p), operator, sigma_255=2.55).x_hat for p in pictures]
+    assert (restored[0] == restored[3]).all()
+    assert len(set(compiled)) == 2
+    assert len({id(cell) for _, cell in solver._kept.values()}) == 2
+    solver(operator.forward(x), Blur(KERNEL), sigma_255=2.55)
+    assert len(solver._kept) == 3
+    for level in (1.0, 2.0, 3.0):
+        solver(operator.forward(x), operator, sigma_255=level)
+    assert len(solver._kept) == 4

@@ -2,6 +2,7 @@
 
 import mindspore as ms
 import numpy as np
+import pytest
 from mindspore import nn
 
 from ms_restore.training.losses import L1, MSE
@@ -147,3 +148,19 @@ def test_averages_follow_their_formula():
         average = decay * average + (1 - decay) * float(network.weight)
     np.testing.assert_allclose(float(step.averages[0]), average, rtol=1e-6)
     assert average != float(network.weight)
+
+
+def test_bfloat16_needs_no_loss_scale_and_no_cpu():
+    from ms_restore import recipe, registry
+    from ms_restore.errors import InputError
+    from ms_restore.training.step_builder import build_step
+
+    asked = {"train.amp_level": "O2", "network.blocks": 1, "network.filters": 4}
+    assert recipe.load("edsr", asked).train.loss_scale == "dynamic"
+    half = recipe.load("edsr", {**asked, "train.amp_dtype": "bfloat16"})
+    assert half.train.loss_scale == "none"
+    network = registry.build("network", half.network)
+    with pytest.raises(InputError, match="bfloat16: MindSpore computes in it on .*not on a CPU"):
+        build_step(network, half)
+    whole = recipe.load("edsr", {**asked, "train.amp_dtype": "bfloat16", "train.amp_level": "O0"})
+    build_step(network, whole)  # O0 computes in float32, whatever O2 would take

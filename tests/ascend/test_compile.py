@@ -1,0 +1,216 @@
+"""Everything that runs on an Ascend, compiled for one without having it: no kernel is run.
+
+The graphs are those after MindSpore's front end: types, differentiation, what is chosen by SoC.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.ascend import ir, kernels, stubs, worker
+
+TOP = Path(__file__).parents[2]
+SOCS = ["ascend910", "ascend910b"]
+CHECK = {"ascend910": "NPUGetFloatStatusV2", "ascend910b": "AllFinite"}
+CLEAR = "NPUClearFloatStatusV2"
+CONVOLUTIONS = ("Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput", "Conv2DTranspose")
+MODELS = list(worker.SMALL)
+DEEP = [model for model in MODELS if "noise2noise" in model or "sid" in model]  # compile slowly
+SOLVERS = [f"solver-{k}-{s}" for k in worker.OPERATORS for s in ("small", "large")]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(stubs.missing_tools()), reason=stubs.missing_tools() or "-"),
+]
+
+
+def _of(soc: str) -> list[str]:
+    """The cases of a SoC: what differs between them for both, the rest for one."""
+    both = [f"step-{model}-O2" for model in MODELS] + ["ranks-O2", "ranks-O0", "sink", "scale-none"]
+    engines = [f"engine-{model}" for model in MODELS]
+    if soc == "ascend910":
+        shallow = [f"step-{model}-O0" for model in MODELS if model not in DEEP]
+        broken = [name for name in worker.cases() if name.startswith("broken")]
+        return [*both, *engines, *shallow, *SOLVERS, "noise", "refused", *broken]
+    rest = [f"step-{m}-bfloat16" for m in ("edsr", "dncnn_s25", "noise2noise_mri")]
+    rest += [f"step-{model}-O0" for model in DEEP] + [
+        "validation-edsr",
+        "validation-noise2noise_mri",
+    ]
+    rest += [name for name in worker.cases() if name.startswith(("loss", "optimizer", "scale"))]
+    return list(dict.fromkeys([*both, *rest, "options", SOLVERS[0], SOLVERS[1]]))
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """What both SoCs' processes found: SoC and case to the report and the graphs."""
+    folder = tmp_path_factory.mktemp("ascend")
+    environment = {
+        **os.environ,
+        **stubs.build(folder / "stubs"),
+        "GLOG_v": "3",
+        "PYTHONPATH": str(TOP),
+    }
+    running = []
+    for soc in SOCS:
+        (folder / soc).mkdir()
+        with (folder / f"{soc}.log").open("w") as log:
+            command = [sys.executable, str(TOP / "tests" / "ascend" / "worker.py"), soc]
+            command += [str(folder / soc), *_of(soc)]
+            running.append(
+                subprocess.Popen(command, cwd=TOP, env=environment, stdout=log, stderr=log)
+            )
+    try:
+        codes = [process.wait(timeout=570) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    said = "\n".join((folder / f"{soc}.log").read_text()[-2000:] for soc in SOCS)
+    assert codes == [0, 0], said
+    return {soc: Compiled(folder / soc) for soc in SOCS}
+
+
+class Compiled:
+    """The cases of one SoC."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+    def graphs(self, case: str) -> list[ir.Graph]:
+        found = self.report[case]
+        assert "error" not in found, found["error"]
+        paths = sorted((self.folder / case).glob("*.ir"), key=lambda path: int(path.stem))
+        return [ir.Graph(path) for path in paths]
+
+    def graph(self, case: str) -> ir.Graph:
+        (only,) = self.graphs(case)
+        assert only.operators, case
+        return only
+
+
+ALL = [(soc, case) for soc in SOCS for case in _of(soc)]
+SOUND = [(soc, case) for soc, case in ALL if not case.startswith(("broken", "refused"))]
+STEPS = [(s, c) for s, c in SOUND if not c.startswith(("engine", "validation", "solver", "noise"))]
+
+
+def _of_both(cases):
+    return pytest.mark.parametrize(("soc", "case"), cases, ids=[f"{s}-{c}" for s, c in cases])
+
+
+@_of_both(SOUND)
+def test_it_compiles_and_stays_on_the_fast_processors(compiled, soc, case):
+    """No operator of the slow processors, none that MindSpore does not know, no call of Python."""
+    assert compiled[soc].report["target"] == "Ascend"
+    graphs = compiled[soc].graphs(case)
+    assert len(graphs) == {"sink": 2, "engine-dncnn_s25": 2}.get(case, 1)
+    for graph in graphs:
+        assert graph.operators
+        assert not graph.on_the_host() - kernels.BESIDE
+        assert not kernels.slow(graph.names())
+        assert not kernels.unknown(graph.names())
+
+
+@_of_both(STEPS)
+def test_the_overflow_check_is_that_of_the_soc(compiled, soc, case):
+    for graph in compiled[soc].graphs(case):
+        others = set(CHECK.values()) - {CHECK[soc]}
+        assert len(graph.named(CHECK[soc])) == 1
+        assert not graph.named(*others)
+        for scalar in graph.named("IsFinite"):  # of the loss scale, none of the gradients
+            assert scalar.types[0] == "(<Tensor[Float32], ()>"
+        if soc == "ascend910":  # cleared before the forward pass, and after it is read
+            assert graph.order(CLEAR, CHECK[soc]) == [CLEAR, CHECK[soc], CLEAR]
+            first = graph.named("Conv2D")[0]
+            assert graph.depends(first, CLEAR)
+        else:
+            assert not graph.named(CLEAR)
+
+
+@pytest.mark.parametrize("soc", SOCS)
+@pytest.mark.parametrize("case", ["ranks-O2", "ranks-O0"])
+def test_ranks_agree_on_overflow(compiled, soc, case):
+    assert compiled[soc].graph(case).agreed_on(CHECK[soc])
+
+
+@_of_both([pair for pair in STEPS if pair[1].startswith("step")])
+def test_types_of_numbers(compiled, soc, case):
+    """O2: convolutions in half precision; weights, loss and update in float32."""
+    graph = compiled[soc].graph(case)
+    level = case.rsplit("-", 1)[1]
+    half = {"O0": "Float32", "O2": "Float16", "bfloat16": "BFloat16"}[level]
+    assert graph.types(*CONVOLUTIONS) == {half}
+    others = {"Float16", "BFloat16"} - {half}
+    assert not graph.all_types() & others
+    assert graph.types("Adam") <= {"Float32"}
+    assert graph.types("BatchNorm", "BatchNormGrad") <= {"Float32"}
+    assert "Float32" in graph.types("ReduceMean", "SumExt")
+    for operator in graph.named("MatMulExt"):  # the Fourier transforms, of MRI alone
+        if "MeasuredFrequencies" in operator.place:
+            assert "Float16" not in "".join(operator.types)
+
+
+def test_bfloat16_is_refused_where_there_is_none(compiled):
+    said = compiled["ascend910"].report["refused"]["returned"]
+    assert said.startswith("train.amp_dtype bfloat16")
+    assert "not on an Ascend 910 of the first generation" in said
+
+
+@_of_both([(s, c) for s, c in SOUND if c.startswith(("engine", "validation", "solver"))])
+def test_what_restores_is_float32(compiled, soc, case):
+    for graph in compiled[soc].graphs(case):
+        assert not graph.all_types() & {"Float16", "BFloat16"}
+
+
+@pytest.mark.parametrize("soc", SOCS)
+def test_chunks_are_compiled_once_and_the_rest_once(compiled, soc):
+    """250 steps: callbacks after 100, 200 and 250; the second chunk is not compiled again."""
+    assert compiled[soc].report["sink"]["returned"] == [100, 200, 250]
+    assert compiled[soc].report["sink"]["graphs"] == 2
+
+
+def test_kernels_of_the_networks(compiled):
+    """Leaky ReLU is one kernel, forward and backward; large blurs are matrix products."""
+    step = compiled["ascend910"].graph("step-noise2noise_gaussian-O2").names()
+    assert {"LeakyReLUExt", "LeakyReLUGradExt"} <= step
+    for kind in worker.OPERATORS:
+        large = compiled["ascend910"].graph(f"solver-{kind}-large").names()
+        assert "MatMulExt" in large
+        assert "MatMulExt" not in compiled["ascend910"].graph(f"solver-{kind}-small").names()
+    assert "NormalFloatFloat" in compiled["ascend910"].graph("noise").names()
+
+
+def test_the_checks_find_faults(compiled):
+    """Each in a cell that has it."""
+    found = compiled["ascend910"]
+    assert kernels.slow(found.graph("broken-aicpu").names()) == {"StandardNormal"}
+    assert found.graph("broken-callback").on_the_host() == {"Print"}
+    assert found.graph("broken-cpu").on_the_host() == {"Exp"}
+    alone = found.graph("broken-ranks")
+    assert alone.named("AllReduce")
+    assert not alone.agreed_on(CHECK["ascend910"])
+    assert kernels.unknown({"Conv2D", "NoSuchOperator"}) == {"NoSuchOperator"}
+    assert kernels.slow({"Conv2D", "RFFT2", "IRFFT2"}) == {"RFFT2", "IRFFT2"}
+
+
+def test_a_symbol_that_the_stubs_lack_is_named(tmp_path, monkeypatch):
+    complete = stubs.asked(_lib())
+    lacking = [name for name in complete if not name.startswith("_ZN2ge")]
+    assert 0 < len(lacking) < len(complete)
+    monkeypatch.setattr(stubs, "asked", lambda lib: lacking)
+    left_out = re.compile(r"2\.\d+.* wants more than the stubs have: .*_ZN2ge", re.DOTALL)
+    with pytest.raises(RuntimeError, match=left_out):
+        stubs.build(tmp_path)
+
+
+def _lib() -> Path:
+    import mindspore
+
+    return Path(mindspore.__file__).parent / "lib"
