@@ -83,6 +83,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--allow_changes", action="store_true", help="resume with other settings")
     train.add_argument("--performance", action="store_true", help="only measure images/s")
     train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard (,mindinsight: old)")
+    train.add_argument("--profile", metavar="A:B", help="profile these steps into RUN/profile")
     train.add_argument("--seed", type=int, help="seed of weights, data order and noise")
 
     prepare = verb("prepare", "write images as MindRecord, for faster training", _prepare)
@@ -196,7 +197,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
 
 
 _WITHOUT_RECIPE = ("models", "launch", "rank-table")  # verbs that take no recipe's keys
-_UNMEASURED = ("pretrained", "resume", "allow_changes")  # options of train alone
+_UNMEASURED = ("pretrained", "resume", "allow_changes", "profile")  # options of train alone
 
 
 def _tile(text: str) -> Optional[int]:

@@ -28,6 +28,7 @@ import numpy as np
 from mindspore import Tensor, amp, nn
 from pydantic import Field
 
+from ms_restore import runtime
 from ms_restore.contracts import Engine, LinearOperator, Progress, Solution
 from ms_restore.errors import InputError
 from ms_restore.solvers.device_noise import device_noise
@@ -177,6 +178,7 @@ class DMSP:
         if key not in self._kept:
             cell = operator.cell(*x.shape[-2:])
             made = DMSPIteration(cell, self._denoise, constants).set_train(False)
+            runtime.use_jit_level(made)
             self._kept[key] = (operator, made)  # holds the operator, so that its id stays its own
         self._kept.move_to_end(key)
         while len(self._kept) > _KEPT:

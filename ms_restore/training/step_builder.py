@@ -5,7 +5,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import nn
 
-from ms_restore import parallel, registry
+from ms_restore import parallel, registry, runtime
 from ms_restore.contracts import FollowsSteps
 from ms_restore.errors import InputError
 from ms_restore.recipe import Recipe, TrainSettings
@@ -46,7 +46,7 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
     loss = registry.build("loss", settings.loss)
     if isinstance(loss, FollowsSteps):
         loss.follow(optimizer.global_step, settings.steps)
-    return TrainStep(
+    step = TrainStep(
         NetworkWithLoss(network, loss, settings.amp_level, settings.amp_dtype),
         optimizer,
         LossScale(settings.loss_scale or "none", settings.loss_scale_window),
@@ -57,6 +57,8 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
             ranks=parallel.ranks().count,
         ),
     )
+    runtime.use_jit_level(step)
+    return step
 
 
 def _check_precision(settings: TrainSettings) -> None:

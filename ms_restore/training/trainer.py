@@ -20,6 +20,8 @@ from ms_restore.inference.restorer import Restorer
 from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import TrainingProgress, say
 from ms_restore.training import callbacks, loggers, run_folder
+from ms_restore.training.profiling import FOLDER as PROFILE
+from ms_restore.training.profiling import Profiling
 from ms_restore.training.run_data import images_per_step, open_data
 from ms_restore.training.state import RunState
 from ms_restore.training.step import TrainStep
@@ -78,6 +80,7 @@ class Trainer:
         self._recipe = recipe
         self._output = output
         self._resumed = resumed
+        self._observers: list[ms.train.Callback] = []
         facts = resumed.facts if resumed else {}
         steps = recipe.train.steps
         self._steps = callbacks.Steps(
@@ -88,7 +91,12 @@ class Trainer:
         self._done: int = facts.get("samples", self._steps.first * images_per_step(recipe))
 
     def run(
-        self, *, pretrained: Optional[Path] = None, logger_names: str = "jsonl", sink: bool = False
+        self,
+        *,
+        pretrained: Optional[Path] = None,
+        logger_names: str = "jsonl",
+        sink: bool = False,
+        profile: Optional[tuple[int, int]] = None,
     ) -> Run:
         """Train to the last step.
 
@@ -96,6 +104,7 @@ class Trainer:
             pretrained: checkpoint whose weights are taken first, as far as they fit.
             logger_names: comma-separated, see ``loggers``.
             sink: hand the device many steps at a time.
+            profile: the first and the last step to profile into the run folder; None: none.
         """
         recipe, output, steps, ranks = self._recipe, self._output, self._steps, parallel.ranks()
         names = loggers.check_names(logger_names)
@@ -104,6 +113,8 @@ class Trainer:
         if steps.first >= steps.last:
             say(f"{output}: all {steps.last} steps are done")
             return Run(output, checkpoint.locate(output), steps.first, self._best)
+        if profile is not None:
+            self._observers = [Profiling(steps, *profile, output / PROFILE)]
         geometry = Geometry.of(self._network)
         batches, valid = open_data(
             recipe, geometry, self._degradation, steps.last - steps.first, self._done
@@ -176,7 +187,7 @@ class Trainer:
         workers = self._recipe.data.workers
         try:
             with stop.listening():
-                listeners = [figures, validation, checkpoints, stop]
+                listeners = [*self._observers, figures, validation, checkpoints, stop]
                 fit(step_cell, batches, workers, steps, listeners, SINK_STEPS if sink else 0)
         finally:
             reporter.close()

@@ -13,6 +13,7 @@ from ms_restore.recipe import Recipe
 from ms_restore.training import performance as measuring
 from ms_restore.training import run_folder
 from ms_restore.training.part_checks import check_outside_parts, check_same_kind
+from ms_restore.training.profiling import steps_of
 from ms_restore.training.trainer import Run, Trainer
 from ms_restore.verbs.loading import PathLike, Settings, with_options
 
@@ -38,6 +39,7 @@ def train(
     resume: Optional[PathLike] = None,
     allow_changes: bool = False,
     logger: str = "jsonl",
+    profile: Optional[str] = None,
     device_target: Optional[str] = None,
     device_id: Optional[int] = None,
     mode: str = "graph",
@@ -66,6 +68,7 @@ def train(
         allow_changes: resume although settings differ from those the run was made with.
         logger: comma-separated list of jsonl (always written), tensorboard, and mindinsight,
             which is out of date.
+        profile: the first and the last step to profile into RUN/profile, such as "20:30".
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
         device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
@@ -107,6 +110,7 @@ def train(
     return trainer.run(
         pretrained=Path(pretrained) if pretrained else None,
         logger_names=logger,
+        profile=steps_of(profile) if profile else None,
         sink=device == "Ascend",
     )
 

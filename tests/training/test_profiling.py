@@ -82,3 +82,10 @@ def test_a_range_outside_the_run(tmp_path):
     for first, last in ((101, 110), (3, 10)):
         with pytest.raises(InputError, match="none of these is among the steps 11 to 100"):
             Profiling(Steps(10, 100), first, last, tmp_path)
+
+
+def test_the_verb_profiles_into_the_run_folder(tiny, pictures, tmp_path):
+    from ms_restore import api
+
+    run = api.train(tiny, data_dir=pictures, output_dir=tmp_path / "run", profile="4:5")
+    assert list((run.folder / "profile").rglob("*trace*"))
