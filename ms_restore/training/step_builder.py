@@ -62,7 +62,7 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
 
 
 def _check_precision(settings: TrainSettings) -> None:
-    device = ms.get_context("device_target")
+    device = ms.get_current_device().device_target
     bfloat16 = settings.amp_level == "O2" and settings.amp_dtype == "bfloat16"
     if bfloat16 and (device == "CPU" or is_first_ascend()):
         here = "a CPU" if device == "CPU" else "an Ascend 910 of the first generation"
@@ -76,7 +76,7 @@ def _speed_up(network: nn.Cell, settings: TrainSettings) -> None:
     """Let compiled operators compute the network, where they can and should."""
     wanted = settings.cpu_convolutions == "onednn" and settings.amp_level == "O0"
     graph = ms.get_context("mode") == ms.GRAPH_MODE
-    if not (wanted and graph and ms.get_context("device_target") == "CPU"):
+    if not (wanted and graph and ms.get_current_device().device_target == "CPU"):
         return
     try:
         cpu_operators.replace_operators(network)

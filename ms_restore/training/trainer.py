@@ -127,7 +127,7 @@ class Trainer:
         state.restore(self._resumed)
         count = sum(parameter.size for parameter in self._network.trainable_params())
         start = f"from step {steps.first} " if self._resumed else ""
-        device = ms.get_context("device_target")
+        device = ms.get_current_device().device_target
         say(f"{recipe.model}: {count:,} parameters, {device}, {start}to step {steps.last}")
         note = "" if recipe.data.dir else " (no --data_dir)"
         say(f"training on {batches.source.description}{note}, validating on {valid.description}")
