@@ -32,7 +32,7 @@ from ms_restore.data.sampling import BatchPlan, Sampling, TrainingBatches, as_da
 from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import write_picture
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 _LARGE, _GRID, _CROPS = (
     (60, 1356, 2040),

@@ -28,7 +28,7 @@ from common import publish
 from turns import alternate, serve, spread, undo_environment
 
 from ms_restore import recipe, registry, runtime
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 _CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {  # recipe, settings, input
     "edsr_baseline_x2": ("edsr_baseline_x2", {}, (512, 512)),

@@ -22,8 +22,8 @@ from common import publish
 from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
 from ms_restore.deploy.translation.onnx_graph import model_of
-from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import say
+from ms_restore.settings import Recipe
 
 PEAK = 256e12  # float16 operations a second of an Ascend 910, its data sheet
 _BANDWIDTH = 1.2e12  # bytes a second

@@ -28,7 +28,7 @@ from turns import alternate, serve, spread, undo_environment
 from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
 from ms_restore.contracts import Geometry
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 _CASES = {  # model, and its input
     "edsr_baseline_x2": (16, 3, 48, 48),

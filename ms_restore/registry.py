@@ -22,11 +22,10 @@ import pydantic
 
 from ms_restore.contracts import Degradation, Geometry
 from ms_restore.errors import InputError, comma_list, did_you_mean
+from ms_restore.settings import PartSettings
 
 _LOG = logging.getLogger(__name__)
 Kind = Literal["network", "degradation", "loss", "optimizer", "schedule", "solver", "protocol"]
-PartSettings = dict[str, Any]
-"""A part as a recipe has it: its name and its settings."""
 
 REGISTRY: dict[Kind, dict[str, str]] = {
     "network": {

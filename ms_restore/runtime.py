@@ -19,7 +19,7 @@ from ms_restore.errors import InputError
 if TYPE_CHECKING:
     from mindspore.nn import Cell
 
-    from ms_restore.recipe import RuntimeSettings
+    from ms_restore.settings import RuntimeSettings
 
 DEVICE_TARGETS = ("CPU", "Ascend", "GPU")
 

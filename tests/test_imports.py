@@ -15,6 +15,7 @@ FLOORS = [  # from the ground up; what stands in one line does not import each o
     {"errors", "seeds", "version"},
     {"files", "parallel", "ascend"},
     {"runtime"},
+    {"settings"},
     {"contracts"},
     {"registry"},
     {"recipe"},

@@ -21,7 +21,7 @@ from ms_restore.data import sources
 from ms_restore.deploy import mindir, onnx
 from ms_restore.images.reading import read_picture
 from ms_restore.inference.mindspore_engine import MindSporeEngine
-from ms_restore.recipe import DataSettings
+from ms_restore.settings import DataSettings
 from ms_restore.verbs.loading import network_of
 from ms_restore.weights import checkpoint
 

@@ -200,7 +200,7 @@ def test_every_registered_part_can_be_found():
 
 
 def test_every_setting_is_documented():
-    from ms_restore.recipe import (
+    from ms_restore.settings import (
         DataSettings,
         EvalSettings,
         Recipe,

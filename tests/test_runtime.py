@@ -11,8 +11,8 @@ import pytest
 import ms_restore
 from ms_restore import ascend, parallel, runtime
 from ms_restore.errors import InputError
-from ms_restore.recipe import RuntimeSettings
 from ms_restore.runtime import DeviceCall
+from ms_restore.settings import RuntimeSettings
 
 TOP = Path(__file__).parents[1]
 AVX512 = pytest.mark.skipif(

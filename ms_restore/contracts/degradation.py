@@ -15,7 +15,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from ms_restore.images.mosaic import Mosaic
-    from ms_restore.recipe import Recipe
+    from ms_restore.settings import Recipe
 
 _D = TypeVar("_D", bound="Degradation")
 

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from mindspore import Parameter, Tensor, nn
 
-    from ms_restore.recipe import Recipe
+    from ms_restore.settings import Recipe
 
 Size = tuple[int, int]
 """Height and width in pixels."""

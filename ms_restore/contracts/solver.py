@@ -18,7 +18,7 @@ from ms_restore.contracts.network import Engine, Size
 if TYPE_CHECKING:
     from mindspore import nn
 
-    from ms_restore.recipe import Recipe
+    from ms_restore.settings import Recipe
 
 
 class Progress(NamedTuple):

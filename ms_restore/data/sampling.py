@@ -28,7 +28,7 @@ from ms_restore.contracts import (
 )
 from ms_restore.data.batch_assembly import BatchAssembler
 from ms_restore.data.image_source import grid_shape
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 if TYPE_CHECKING:
     from mindspore.dataset import GeneratorDataset

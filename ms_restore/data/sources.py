@@ -20,7 +20,7 @@ from ms_restore.errors import InputError, comma_list
 from ms_restore.images.arrays import to_channels
 from ms_restore.images.reading import list_pictures, read_picture, unique_names
 from ms_restore.images.resize import imresize, rescaled_size
-from ms_restore.recipe import DataSettings
+from ms_restore.settings import DataSettings
 
 _LAYOUTS = (  # recognised names of training and validation subfolders
     ("DIV2K_train_HR", "DIV2K_valid_HR"),

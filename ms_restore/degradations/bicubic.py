@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ms_restore.contracts import Degradation
 from ms_restore.images.resize import imresize, resize_matrix, round_to_dtype
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 
 class BicubicDownsample(Degradation):

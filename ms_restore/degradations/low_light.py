@@ -20,7 +20,7 @@ from ms_restore.contracts import Degradation
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.arrays import to_float
 from ms_restore.images.mosaic import KINDS, Kind, Mosaic
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 # Matrices from XYZ to camera colours under D65, times 10,000, with rows red, green and blue; from
 # Adobe's DNG Converter

@@ -9,7 +9,7 @@ from typing import Optional
 from ms_restore import recipe as recipes
 from ms_restore.contracts import Geometry
 from ms_restore.errors import InputError
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 from ms_restore.version import __version__
 
 KEY = "ms_restore"  # under which a file holds it

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Optional
 
 from ms_restore.contracts import Engine, Geometry
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 if TYPE_CHECKING:
     from mindspore import nn

@@ -14,8 +14,8 @@ from ms_restore.images.mosaic import KINDS
 from ms_restore.images.picture import Picture
 from ms_restore.images.raw import RawFrame
 from ms_restore.inference.restorer import Restorer
-from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import say
+from ms_restore.settings import Recipe
 
 Bits = Literal[8, 16]
 _EXPOSURE = 10.0  # seconds; the shorter of the two long exposures that Chen et al. trained with

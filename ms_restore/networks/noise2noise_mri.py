@@ -17,7 +17,7 @@ from mindspore import Tensor, mint, nn, ops
 from ms_restore.networks.noise2noise import Noise2Noise
 
 if TYPE_CHECKING:
-    from ms_restore.recipe import Recipe
+    from ms_restore.settings import Recipe
 
 
 class Noise2NoiseMRI(nn.Cell):

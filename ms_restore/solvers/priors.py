@@ -9,7 +9,7 @@ from mindspore import Tensor, nn
 
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 _WAY_OUT = (
     "name a denoiser trained at one known level, such as a checkpoint of dmsp_dae or dncnn_s15"

@@ -11,7 +11,7 @@ from mindspore import Tensor, nn
 from ms_restore import registry, seeds
 from ms_restore.contracts import Degradation, Geometry
 from ms_restore.errors import InputError
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 _DTYPES = ("uint8", "uint16", "float32")
 

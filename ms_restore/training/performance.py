@@ -12,8 +12,8 @@ from ms_restore import parallel, registry
 from ms_restore.contracts import Geometry
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write
-from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import TrainingProgress, say
+from ms_restore.settings import Recipe
 from ms_restore.training import callbacks
 from ms_restore.training.loggers import Reporter
 from ms_restore.training.run_data import images_per_step, open_data

@@ -8,7 +8,7 @@ from ms_restore.data.sampling import BatchPlan, Sampling, TrainingBatches
 from ms_restore.data.sources import open_training
 from ms_restore.errors import InputError
 from ms_restore.metrics.protocols import protocol_named
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 
 
 def open_data(

@@ -18,8 +18,8 @@ import mindspore as ms
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError
 from ms_restore.files import exclusive_folder
-from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import say
+from ms_restore.settings import Recipe
 from ms_restore.version import __version__
 from ms_restore.weights import checkpoint
 from ms_restore.weights.checkpoint import Checkpoint

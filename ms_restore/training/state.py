@@ -10,7 +10,7 @@ import mindspore as ms
 from mindspore import nn
 
 from ms_restore.errors import InputError
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 from ms_restore.training.step import TrainStep
 from ms_restore.weights import checkpoint
 from ms_restore.weights.checkpoint import Checkpoint

@@ -8,8 +8,8 @@ from mindspore import nn
 from ms_restore import parallel, registry, runtime
 from ms_restore.contracts import FollowsSteps
 from ms_restore.errors import InputError
-from ms_restore.recipe import Recipe, TrainSettings
 from ms_restore.report.terminal import say
+from ms_restore.settings import Recipe, TrainSettings
 from ms_restore.training import cpu_operators
 from ms_restore.training.step import (
     LossScale,

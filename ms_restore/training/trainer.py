@@ -17,8 +17,8 @@ from ms_restore.contracts import Degradation, Geometry
 from ms_restore.data.sampling import TrainingBatches, as_dataset
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.restorer import Restorer
-from ms_restore.recipe import Recipe
 from ms_restore.report.terminal import TrainingProgress, say
+from ms_restore.settings import Recipe
 from ms_restore.training import callbacks, loggers, run_folder
 from ms_restore.training.profiling import FOLDER as PROFILE
 from ms_restore.training.profiling import Profiling

@@ -17,9 +17,9 @@ from ms_restore.data import sampling
 from ms_restore.files import atomic_write
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.restorer import Restorer
-from ms_restore.recipe import Recipe
 from ms_restore.report.machine import machine, versions
 from ms_restore.report.terminal import say
+from ms_restore.settings import Recipe
 from ms_restore.training import performance as measuring
 from ms_restore.training.run_data import images_per_step, open_data
 from ms_restore.verbs.loading import PathLike, Settings, with_options

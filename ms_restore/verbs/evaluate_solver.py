@@ -21,10 +21,9 @@ from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics import scoring
 from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
-from ms_restore.recipe import Recipe
-from ms_restore.registry import PartSettings
 from ms_restore.report.pictures import comparison
 from ms_restore.report.terminal import SolverProgress, say, score_table
+from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers import tasks
 from ms_restore.verbs.loading import prior_of
 

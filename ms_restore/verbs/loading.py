@@ -20,9 +20,8 @@ from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
-from ms_restore.recipe import Recipe
-from ms_restore.registry import PartSettings
 from ms_restore.report.terminal import say
+from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.weights import checkpoint as checkpoints
 

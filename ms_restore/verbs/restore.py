@@ -19,9 +19,9 @@ from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import check_output, write_picture
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics.protocols import protocol_named
-from ms_restore.registry import PartSettings
 from ms_restore.report.terminal import SolverProgress, say
 from ms_restore.report.trajectory import Curve, Frame, trajectory
+from ms_restore.settings import PartSettings
 from ms_restore.solvers import tasks
 from ms_restore.verbs.infer import pairs_of
 from ms_restore.verbs.loading import PathLike, Settings, prior_of

@@ -9,7 +9,7 @@ from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
 from ms_restore.contracts import Degradation
 from ms_restore.errors import InputError
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 from ms_restore.training import performance as measuring
 from ms_restore.training import run_folder
 from ms_restore.training.part_checks import check_outside_parts, check_same_kind
@@ -93,10 +93,7 @@ def train(
         if pretrained is not None or (output_dir is not None and Path(output_dir) != folder):
             other = "--pretrained" if pretrained else "another --output_dir"
             raise InputError(f"--resume {resume} and {other} exclude each other; leave one out")
-        saved = run_folder.saved_recipe(folder)
-        base = saved.to_yaml()
-        recipe = _recipe(model, asked) if model is not None else recipes.parse(base, asked)
-        run_folder.check_unchanged(saved, recipe, allow_changes)
+        recipe = _resumed_recipe(folder, model, asked, allow_changes)
     check_trainable(recipe)
     device = runtime.start(device_target, device_id, mode, recipe.seed, recipe.runtime)
     network = registry.build("network", recipe.network)
@@ -113,6 +110,17 @@ def train(
         profile=steps_of(profile) if profile else None,
         sink=device == "Ascend",
     )
+
+
+def _resumed_recipe(
+    folder: Path, model: Optional[Union[str, nn.Cell]], asked: Settings, allow_changes: bool
+) -> Recipe:
+    """The recipe of the run in the folder, with changes where they are allowed."""
+    saved = run_folder.saved_recipe(folder)
+    base = saved.to_yaml()
+    recipe = _recipe(model, asked) if model is not None else recipes.parse(base, asked)
+    run_folder.check_unchanged(saved, recipe, allow_changes)
+    return recipe
 
 
 def _given(settings: Settings) -> Settings:

@@ -20,7 +20,7 @@ from mindspore import nn
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import atomic_write
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 from ms_restore.version import __version__
 
 _META = "ms_restore"  # entry that holds everything but parameters, as JSON

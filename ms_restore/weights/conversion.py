@@ -13,7 +13,7 @@ from ms_restore import recipe as recipes
 from ms_restore import registry
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import atomic_write
-from ms_restore.recipe import Recipe
+from ms_restore.settings import Recipe
 from ms_restore.weights import foreign
 from ms_restore.weights.foreign import Arrays
 from ms_restore.weights.layouts import LAYOUTS, Layout
