@@ -68,7 +68,7 @@ def compiled(tmp_path_factory):
                 subprocess.Popen(command, cwd=TOP, env=environment, stdout=log, stderr=log)
             )
     try:
-        codes = [process.wait(timeout=570) for process in running]
+        codes = [process.wait(timeout=900) for process in running]
     finally:
         for process in running:
             process.kill()
