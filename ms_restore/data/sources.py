@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional, Protocol
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -212,7 +213,7 @@ def open_training(
             return patches, PhotoSource("held_out", channels, smallest)
         return patches, _open_folder(valid_part).source(channels, smallest)
     contents = _open_folder(train_folder)
-    count = len(contents)
+    count = contents.count
     if valid_part is not None:
         train = contents.source(channels, least, training=True)
         return _rescaled(train, data), _open_folder(valid_part).source(channels, smallest)
@@ -258,82 +259,70 @@ def open_evaluation(
     return _open_folder(valid_part or Path(folder)).source(channels, smallest)
 
 
-class _FolderImages(Protocol):
-    """The images of a folder, before they are divided into training and validation images."""
+@dataclasses.dataclass(frozen=True)
+class _FolderImages:
+    """The images of a folder, before they are divided into training and validation images.
 
-    def __len__(self) -> int: ...
+    ``open`` takes the indices of images, their channels, the least side in pixels, and whether
+    they are for training.
+    """
+
+    count: int
+    open: Callable[[Sequence[int], int, int, bool], ImageSource]
 
     def source(
         self,
         channels: int,
         smallest: int,
-        indices: Optional[list[int]] = None,
+        indices: Optional[Sequence[int]] = None,
         training: bool = False,
     ) -> ImageSource:
         """Return a source of the images with these indices; None means all images."""
-        ...
-
-
-class _Files(list[Path]):
-    """The image files of a folder."""
-
-    def source(
-        self,
-        channels: int,
-        smallest: int,
-        indices: Optional[list[int]] = None,
-        training: bool = False,
-    ) -> ImageSource:
-        chosen = self if indices is None else [self[index] for index in indices]
-        return FolderSource(chosen, channels, smallest)
-
-
-class _Images(PreparedSet):
-    """A prepared set of images."""
-
-    def source(
-        self,
-        channels: int,
-        smallest: int,
-        indices: Optional[list[int]] = None,
-        training: bool = False,
-    ) -> ImageSource:
-        chosen = range(len(self)) if indices is None else indices
-        return RecordSource(self, chosen, channels, smallest, _CACHE_BYTES)
-
-
-class _Frames(PreparedFrames):
-    """A prepared set of raw frames."""
-
-    def source(
-        self,
-        channels: int,
-        smallest: int,
-        indices: Optional[list[int]] = None,
-        training: bool = False,
-    ) -> ImageSource:
-        chosen = range(len(self)) if indices is None else indices
-        return FrameSource(self, chosen, smallest, by_scene=training)
+        chosen = range(self.count) if indices is None else indices
+        return self.open(chosen, channels, smallest, training)
 
 
 def _open_folder(folder: Path) -> _FolderImages:
     """Return the images of a folder, whether they are image files or a prepared set."""
     if not is_prepared(folder):
-        if exposures.has_raw_files(folder):
-            raise InputError(
-                f"{folder} holds raw files, which are prepared first: ms-restore prepare --model "
-                f"sid_sony --source {folder} --output FOLDER"
-            )
-        return _Files(list_pictures(folder))
+        return _open_files(folder)
     layout = layout_of(folder)
-    if layout == FRAMES:
-        return _Frames(folder)
     if layout == PATCHES:
         raise InputError(
             f"{folder} holds training patches, but whole images are needed here; "
             "name a folder of images, or one that was prepared with a valid/ part"
         )
-    return _Images(folder)
+    if layout == FRAMES:
+        frames = PreparedFrames(folder)
+        return _FolderImages(
+            len(frames),
+            lambda chosen, _, smallest, training: FrameSource(
+                frames, chosen, smallest, by_scene=training
+            ),
+        )
+    images = PreparedSet(folder)
+    return _FolderImages(
+        len(images),
+        lambda chosen, channels, smallest, _: RecordSource(
+            images, chosen, channels, smallest, _CACHE_BYTES
+        ),
+    )
+
+
+def _open_files(folder: Path) -> _FolderImages:
+    """Return the image files of a folder."""
+    if exposures.has_raw_files(folder):
+        raise InputError(
+            f"{folder} holds raw files, which are prepared first: ms-restore prepare --model "
+            f"sid_sony --source {folder} --output FOLDER"
+        )
+    paths = list_pictures(folder)
+    return _FolderImages(
+        len(paths),
+        lambda chosen, channels, smallest, _: FolderSource(
+            [paths[index] for index in chosen], channels, smallest
+        ),
+    )
 
 
 def split_layout(folder: Path) -> tuple[Path, Optional[Path]]:
