@@ -8,7 +8,7 @@ install_package() {
     stamp=.venv/installed-${extra:-plain}-$(cat pyproject.toml setup.py | cksum | cut -d' ' -f1)
     [ -e "$stamp" ] && return
     [ -x .venv/bin/python ] || make_venv .venv || return 2
-    echo "Installing into .venv (MindSpore is large: a minute or more) ..."
+    echo "Installing into .venv (MindSpore is large: a minute or more) ..." >&2
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".${extra:+[$extra]}" || return 2
     touch "$stamp"
 }
