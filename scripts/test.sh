@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # shellcheck source-path=SCRIPTDIR
 # Installs the test extra and runs the tests: scripts/test.sh [--quick | --long] [pytest options]
-#   --quick  without those that take several seconds each: about three minutes
+#   --quick  without those that take several seconds each
 #   --long   also those that take minutes each
 # The tests run in a process for each of up to four processors; -n 0 runs them in one, and shows prints with -s.
 set -euo pipefail
