@@ -107,8 +107,11 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
 
     infer = verb("infer", "restore a picture or a folder of pictures", _infer)
     _add_checkpoint(infer)
-    infer.add_argument("--input", required=True, help="picture or folder")
+    infer.add_argument("--input", required=True, nargs="+", help="pictures, or folders of them")
     infer.add_argument("--output", required=True, help="file or folder to write")
+    infer.add_argument("--recursive", action="store_true", help="pictures of subfolders too")
+    infer.add_argument("--format", help="of a folder's files: png (default), jpg, webp or tif")
+    infer.add_argument("--name_suffix", default="", help="added to a folder's files: _x2")
     infer.add_argument("--ratio", type=float, help="raw files: how many times as long an exposure")
     infer.add_argument("--bits", type=int, default=8, help="raw files: 8 (default) or 16")
     infer.add_argument(

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,20 +22,78 @@ _LOCK = "lock"
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path, which replaces ``path`` when the block ends without an error.
 
-    It lies in a folder of its own beside ``path``, which is removed with everything left in it.
-    Raises InputError where it cannot be written.
+    The file is complete on the disk before it replaces an older one. It is written in a folder of
+    its own inside ``.NAME.writing`` beside ``path``, which is removed with everything left in it;
+    what a killed process left there is removed by the next one that writes the file. Raises
+    InputError where it cannot be written.
     """
-    folder = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary = folder / path.name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())  # MindSpore writes its files with mode 0400
-        temporary.replace(path)
+        with _private_folder(path.with_name(f".{path.name}.writing")) as folder:
+            temporary = folder / path.name
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())  # MindSpore writes its files with mode 0400
+            flush_to_disk(temporary)
+            temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+@contextlib.contextmanager
+def _private_folder(shared: Path) -> Iterator[Path]:
+    """Yield a new folder of this process in a shared one, and remove both in the end.
+
+    The folder is locked while it is in use; those in the shared folder that are not locked were
+    left by killed processes, and are removed first. The shared folder stays while others use it.
+    """
+    folder, lock = _create_locked(shared)
+    try:
+        for other in shared.iterdir():
+            if other != folder:
+                _remove_unused(other)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+        with contextlib.suppress(OSError):  # another process writes the same file
+            shared.rmdir()
+
+
+def _create_locked(shared: Path) -> tuple[Path, int]:
+    while True:
+        shared.mkdir(parents=True, exist_ok=True)
+        try:
+            folder = Path(tempfile.mkdtemp(dir=shared))
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # another process removed the empty shared folder meanwhile
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():  # else another process removed it before it was locked
+            return folder, lock
+        os.close(lock)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove a private folder, unless a process holds its lock."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file is on the disk; raise OSError where that fails."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

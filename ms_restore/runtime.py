@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from ms_restore import ascend, parallel
+from ms_restore import ascend, limits, parallel
 from ms_restore.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,8 +127,9 @@ _jit_level = ""  # MindSpore's own
 
 
 def _apply(settings: RuntimeSettings, target: str) -> None:
-    """Set how a device computes; on a CPU the compile cache alone."""
+    """Set how a device computes; on a CPU the compile cache and the limit of pixels alone."""
     global _jit_level
+    limits.set_max_megapixels(settings.max_megapixels)
     if settings.compile_cache:
         os.environ["MS_COMPILER_CACHE_ENABLE"] = "1"
         os.environ["MS_COMPILER_CACHE_PATH"] = settings.compile_cache

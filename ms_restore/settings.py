@@ -109,7 +109,9 @@ class EvalSettings:
 
 @dataclass(config=_STRICT)
 class RuntimeSettings:
-    """Settings of the device: how an Ascend computes. A CPU heeds the compile cache alone.
+    """Settings of the process: how an Ascend computes, and what a file may take.
+
+    Of these, a CPU heeds the compile cache and the limit of pixels.
 
     Each process sets them once, before it computes. Verbs other than train take them from the
     command line, not from the checkpoint's recipe.
@@ -136,6 +138,8 @@ class RuntimeSettings:
     deprecated since MindSpore 2.9; none: MindSpore's own for the device."""
     max_device_memory: Optional[Annotated[str, pydantic.Field(pattern=r"^\d+(\.\d+)?GB$")]] = None
     """The most of the device's memory that is taken, such as 28GB; none: all."""
+    max_megapixels: pydantic.PositiveInt = 512
+    """Pictures and arrays of more millions of pixels are refused before they take memory."""
     compile_cache: Optional[str] = None
     """Folder where compiled graphs are kept for the next process; none: they are not kept."""
 

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ms_restore"
 FLOORS = [  # from the ground up; what stands in one line does not import each other
     {"errors", "seeds", "version"},
-    {"files", "parallel", "ascend"},
+    {"files", "limits", "parallel", "ascend"},
     {"runtime"},
     {"settings"},
     {"contracts"},
@@ -76,7 +76,7 @@ def test_imports_point_down(path):
 
 
 def test_pictures_and_networks_stand_by_themselves():
-    allowed = {"images": {"errors", "files", "images"}, "networks": {"networks"}}
+    allowed = {"images": {"errors", "files", "images", "limits"}, "networks": {"networks"}}
     for folder, rooms in allowed.items():
         for path in (PACKAGE / folder).glob("*.py"):
             assert {room_of(module) for module in imported(path)} <= rooms, path

@@ -19,7 +19,8 @@ from ms_restore.data.prepared.manifest import FRAMES, PATCHES, is_prepared, layo
 from ms_restore.data.prepared.patch_set import ExpectedPatches, PatchSource
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.arrays import to_channels
-from ms_restore.images.reading import list_pictures, read_picture, unique_names
+from ms_restore.images.listing import list_folder, unique_names
+from ms_restore.images.reading import read_picture
 from ms_restore.images.resize import imresize, rescaled_size
 from ms_restore.settings import DataSettings
 
@@ -130,22 +131,26 @@ class FolderSource(CutSource):
         paths: the files, all of one folder.
         channels: 1 (gray) or 3 (RGB), to which the images are converted.
         smallest: the least height and width in pixels.
+        left_out: what else the folder holds, for the description.
 
     Raises:
         InputError: a file is damaged, or an image has a side below ``smallest`` pixels.
     """
 
-    def __init__(self, paths: list[Path], channels: int, smallest: int) -> None:
+    def __init__(
+        self, paths: list[Path], channels: int, smallest: int, left_out: Sequence[str] = ()
+    ) -> None:
         self._paths = paths
         self._channels = channels
         self._cache: dict[int, np.ndarray] = {}
         self.names = unique_names([path.name for path in paths])
-        self.description = f"{len(paths)} images of {paths[0].parent}"
         self.sizes, self.coloured = [], []
-        small, room = [], _CACHE_BYTES
+        small, room, sequences = [], _CACHE_BYTES, []
         with ThreadPoolExecutor() as pool:
-            decoded = pool.map(lambda path: read_picture(path).pixels, paths)
-            for index, pixels in enumerate(decoded):
+            for index, picture in enumerate(pool.map(read_picture, paths)):
+                pixels = picture.pixels
+                if picture.other_frames:
+                    sequences.append(paths[index].name)
                 if pixels.shape[2] > channels:
                     self.coloured.append(self.names[index])
                 pixels = to_channels(pixels, channels)
@@ -156,6 +161,11 @@ class FolderSource(CutSource):
                 if pixels.nbytes <= room:
                     self._cache[index] = pixels
                     room -= pixels.nbytes
+        self.description = f"{len(paths)} images of {paths[0].parent}"
+        if left_out:
+            self.description += f" (left out, no images: {comma_list(left_out)})"
+        if sequences:
+            self.description += f" (of {comma_list(sequences)} the first frame or page)"
         if small:
             raise InputError(
                 f"{paths[0].parent}: {len(small)} of {len(paths)} images are smaller than the "
@@ -316,11 +326,11 @@ def _open_files(folder: Path) -> _FolderImages:
             f"{folder} holds raw files, which are prepared first: ms-restore prepare --model "
             f"sid_sony --source {folder} --output FOLDER"
         )
-    paths = list_pictures(folder)
+    listing = list_folder(folder)
     return _FolderImages(
-        len(paths),
+        len(listing.pictures),
         lambda chosen, channels, smallest, _: FolderSource(
-            [paths[index] for index in chosen], channels, smallest
+            [listing.pictures[index] for index in chosen], channels, smallest, listing.left_out
         ),
     )
 

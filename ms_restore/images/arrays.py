@@ -21,6 +21,12 @@ def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.round(gray).astype(pixels.dtype)[:, :, None]
 
 
+def is_gray(pixels: np.ndarray) -> bool:
+    """Return whether an image (H, W, 3) has three equal channels."""
+    first = pixels[:, :, :1]
+    return bool((pixels[:, :, 1:2] == first).all() and (pixels[:, :, 2:] == first).all())
+
+
 def to_float(pixels: np.ndarray) -> np.ndarray:
     """Return integer pixels as float32 in [0, 1], and floating-point ones as float32 unscaled."""
     if np.issubdtype(pixels.dtype, np.floating):

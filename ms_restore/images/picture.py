@@ -1,4 +1,4 @@
-"""A decoded picture, and the files that hold one."""
+"""A decoded picture or sequence of pictures, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,31 @@ import dataclasses
 from typing import Optional
 
 import numpy as np
+import PIL.features
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
+SUFFIXES: tuple[str, ...] = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp"),
+    *(".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"),
+)
+if PIL.features.check("avif"):
+    SUFFIXES += (".avif",)
+
+
+@dataclasses.dataclass
+class Embedded:
+    """What a picture's file holds beside pixels, and is kept in what is written.
+
+    Attributes:
+        icc_profile: ICC colour profile of gray or RGB pixels, as the picture has.
+        exif: EXIF block that begins with "Exif", without orientation, size and thumbnail.
+        xmp: XMP packet.
+        dpi: resolution in pixels per inch, horizontal and vertical.
+    """
+
+    icc_profile: Optional[bytes] = None
+    exif: Optional[bytes] = None
+    xmp: Optional[bytes] = None
+    dpi: Optional[tuple[float, float]] = None
 
 
 @dataclasses.dataclass
@@ -16,10 +39,29 @@ class Picture:
 
     Attributes:
         pixels: (H, W, 1 or 3), gray or RGB.
-        alpha: opacity (H, W), or None.
-        icc_profile: colour profile of the file, or None.
+        alpha: opacity (H, W), or None; the pixels are not multiplied by it.
+        embedded: colour profile and other data of the file.
+        other_frames: how many frames or pages the file holds beside this one.
     """
 
     pixels: np.ndarray
     alpha: Optional[np.ndarray] = None
-    icc_profile: Optional[bytes] = None
+    embedded: Embedded = dataclasses.field(default_factory=Embedded)
+    other_frames: int = 0
+
+
+@dataclasses.dataclass
+class PictureSequence:
+    """The pictures of a file: one, the frames of an animation, or the pages of a document.
+
+    Attributes:
+        pictures: at least one.
+        durations: of an animation's frames in milliseconds; none for pages.
+        loop: how often an animation is shown, 0: for ever; None: as often as the format says.
+        left_out: how many further frames the file holds that cannot be decoded.
+    """
+
+    pictures: list[Picture]
+    durations: list[float] = dataclasses.field(default_factory=list)
+    loop: Optional[int] = None
+    left_out: int = 0

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
+import dataclasses
 import struct
-import zlib
 from pathlib import Path
-from typing import Any, Optional
 
 import cv2
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
 
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write
-from ms_restore.images.picture import SUFFIXES, Picture
+from ms_restore.images import png_chunks
+from ms_restore.images.encoding import encode, encode_sequence
+from ms_restore.images.picture import SUFFIXES, Picture, PictureSequence
 
-_NO_OUTPUT = (".gif", ".pgm")  # limited to a palette, or to gray
+_NO_OUTPUT = (".gif", ".pgm", ".pbm", ".pnm", ".jp2", ".avif")  # palette, gray or untested
 _SIXTEEN_BIT = (".png", ".tif", ".tiff")
-_ALPHA = (".png", ".tif", ".tiff", ".webp")
+_ALPHA = (".png", ".apng", ".tif", ".tiff", ".webp")
+_ANIMATION = (".png", ".apng", ".webp")
+_PAGES = (".tif", ".tiff")
 _LARGE = 128 << 20  # bytes of pixels above which copies are avoided
 
 
@@ -34,71 +34,76 @@ def check_output(path: Path, picture: Picture) -> None:
         raise InputError(f"{path}: {suffix} cannot hold transparency; use .png or .tif")
 
 
+def fitting(path: Path, sequence: PictureSequence) -> PictureSequence:
+    """Return what of a sequence the format given by the path's suffix can hold.
+
+    An animation needs frames of 8 bit and one size, and a format of animations; pages need TIFF.
+    Where it cannot be held, it is the first picture alone, and the others count as left out.
+    """
+    pictures = sequence.pictures
+    if len(pictures) == 1:
+        return sequence
+    suffix = path.suffix.lower()
+    if sequence.durations:
+        alike = len({(p.pixels.shape[:2], p.pixels.dtype.name) for p in pictures}) == 1
+        fits = suffix in _ANIMATION and alike and pictures[0].pixels.dtype == np.uint8
+    else:
+        fits = suffix in _PAGES
+    if fits:
+        return sequence
+    left_out = sequence.left_out + len(pictures) - 1
+    return dataclasses.replace(sequence, pictures=pictures[:1], durations=[], left_out=left_out)
+
+
 def write_picture(path: Path, picture: Picture) -> None:
     """Write a picture in the format given by the path's suffix, completely or not at all.
 
     Raises InputError where the format cannot hold the picture, or the file cannot be written.
     """
-    check_output(path, picture)
-    planes = [picture.pixels]
-    if picture.alpha is not None:
-        planes.append(picture.alpha[:, :, None])
-    array = np.concatenate(planes, axis=2) if len(planes) > 1 else picture.pixels
+    write_pictures(path, PictureSequence([picture]))
+
+
+def write_pictures(path: Path, sequence: PictureSequence) -> None:
+    """Write a sequence that is ``fitting``, in the format given by the path's suffix.
+
+    A file of the same name is replaced when the new one is complete on the disk. Raises InputError
+    where the format cannot hold the pictures, or the file cannot be written.
+    """
+    for picture in sequence.pictures:
+        check_output(path, picture)
+    first, suffix = sequence.pictures[0], path.suffix.lower()
     with atomic_write(path) as temporary:
-        if array.dtype == np.uint16 and array.shape[2] > 1:
-            _encode_with_opencv(temporary, array)
-            return
-        if array.nbytes > _LARGE and path.suffix.lower() == ".png":
-            _write_large_png(temporary, array, picture.icc_profile)
-            return
-        image = PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-        options: dict[str, Any] = {}
-        if path.suffix.lower() in (".jpg", ".jpeg", ".webp"):
-            options["quality"] = 95
         try:
-            image.save(temporary, icc_profile=picture.icc_profile, **options)
+            if len(sequence.pictures) > 1:
+                temporary.write_bytes(encode_sequence(sequence, suffix))
+            elif first.pixels.nbytes > _LARGE and suffix == ".png":
+                _write_large_png(temporary, path, first)
+            else:
+                temporary.write_bytes(encode(first, suffix))
         except (ValueError, OverflowError, struct.error) as error:  # too large for the format
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{path}: cannot be written ({error}); use .png") from None
 
 
-def _write_large_png(path: Path, array: np.ndarray, icc_profile: Optional[bytes]) -> None:
+def _write_large_png(temporary: Path, path: Path, picture: Picture) -> None:
     """Write a PNG without a copy of the pixels, which are swapped to BGR in place and back."""
+    array = picture.pixels
+    if picture.alpha is not None:
+        array = np.concatenate([array, picture.alpha[:, :, None]], axis=2)
+        if array.shape[2] == 2:
+            array = array[:, :, [0, 0, 0, 1]]
     _swap_red_and_blue(array)
     try:
-        done = cv2.imwrite(str(path), array)
+        done = cv2.imwrite(str(temporary), array)
     finally:
         _swap_red_and_blue(array)
-    if not done:
-        raise InputError(f"{path}: cannot be written")
-    if icc_profile is not None:
-        _insert_profile(path, icc_profile)
+    if not done or not png_chunks.is_whole(temporary):
+        raise InputError(f"{path}: cannot be written; is the disk full?")
+    png_chunks.insert(temporary, picture.embedded)
 
 
 def _swap_red_and_blue(array: np.ndarray) -> None:
     if array.shape[2] >= 3:
         for row in array:
             row[:, :3] = row[:, 2::-1].copy()
-
-
-def _insert_profile(path: Path, icc_profile: bytes) -> None:
-    """Insert an iCCP chunk into a PNG behind its header, which ends at byte 33."""
-    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    plain = path.with_name(f"{path.name}.plain")
-    path.rename(plain)
-    try:
-        with plain.open("rb") as source, path.open("wb") as target:
-            target.write(source.read(33) + chunk)
-            shutil.copyfileobj(source, target)
-    finally:
-        plain.unlink()
-
-
-def _encode_with_opencv(path: Path, array: np.ndarray) -> None:
-    if array.shape[2] == 2:  # OpenCV does not support gray with alpha
-        array = array[:, :, [0, 0, 0, 1]]
-    order = [2, 1, 0, 3][: array.shape[2]]
-    done, encoded = cv2.imencode(path.suffix.lower(), array[:, :, order])
-    if not done:
-        raise InputError(f"{path}: cannot be encoded")
-    encoded.tofile(path)

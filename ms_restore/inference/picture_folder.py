@@ -177,7 +177,7 @@ class ResumeRecord:
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        self._path, self._key = folder / _RECORD, key
+        self._folder, self._path, self._key = folder, folder / _RECORD, key
         self._rows: dict[str, dict[str, Any]] = {}
         try:
             lines = self._path.read_text(encoding="utf-8").splitlines()
@@ -192,7 +192,7 @@ class ResumeRecord:
 
     def done(self, pair: Pair) -> bool:
         """Return whether the pair's file need not be written again."""
-        return self._rows.get(pair[1].name, {}) == self._row(pair)
+        return self._rows.get(self._name(pair[1]), {}) == self._row(pair)
 
     def add(self, pair: Pair) -> None:
         """Add a file that has been written; raise InputError where that cannot be recorded."""
@@ -203,10 +203,13 @@ class ResumeRecord:
         except OSError as error:
             raise InputError(f"{self._path}: cannot be written ({error.strerror})") from None
 
+    def _name(self, target: Path) -> str:
+        return target.relative_to(self._folder).as_posix()
+
     def _row(self, pair: Pair) -> dict[str, Any]:
         source, target = map(_state, pair)
         return {
-            "target": pair[1].name,
+            "target": self._name(pair[1]),
             "key": self._key,
             "source": [str(pair[0].resolve()), *source],
             "written": target,

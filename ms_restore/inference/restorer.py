@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import time
-from typing import Optional
+from typing import Optional, Union, overload
 
 import cv2
 import numpy as np
+import PIL.Image
 
 from ms_restore.errors import InputError
-from ms_restore.images.arrays import from_float, to_channels, to_float
+from ms_restore.images.arrays import from_float, is_gray, to_channels, to_float
 from ms_restore.images.picture import Picture
+from ms_restore.images.transparency import bleed_colours
+from ms_restore.inference.image_like import (
+    ImageLike,
+    like_given,
+    of_pillow,
+    to_images,
+    to_pillow,
+    to_pixels,
+)
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.self_ensemble import SelfEnsemble
 from ms_restore.inference.tiling import Span, choose_windows
@@ -67,13 +78,44 @@ class Restorer:
             )
         self._windows = choose_windows(geometry, self.recipe.model, shape, tile)
 
-    def __call__(self, y: np.ndarray, dtype: np.dtype = _FLOAT32) -> np.ndarray:
-        """Return y (H, W, C) restored: float32 in [0, 1], or integers over their whole range.
+    @overload
+    def __call__(self, image: PIL.Image.Image, dtype: None = None) -> PIL.Image.Image: ...
 
-        Raises InputError for an image with other channels than the network's, or of a size that
-        it does not take.
+    @overload
+    def __call__(
+        self, image: Union[np.ndarray, str, os.PathLike[str]], dtype: Optional[np.dtype] = None
+    ) -> np.ndarray: ...
+
+    def __call__(
+        self, image: ImageLike, dtype: Optional[np.dtype] = None
+    ) -> Union[np.ndarray, PIL.Image.Image]:
+        """Return an image restored, in the form that it was given in.
+
+        Args:
+            image: an array (H, W), (H, W, C) or a batch (N, H, W, C) of uint8, uint16, bool, or
+                floats in [0, 1], which noise may leave; an image of Pillow; or a picture's path,
+                which gives an array (H, W, C).
+            dtype: of the result; none: the array's own if that is uint8 or uint16, else float32.
+                Integers stand for [0, 1] by their whole range.
+
+        Raises:
+            InputError: it is none of these, has other channels than the network takes, is of a size
+                that it does not take, or is not finite.
         """
-        if y.ndim != 3 or y.shape[2] != self.channels:
+        if isinstance(image, PIL.Image.Image):
+            return to_pillow(self.picture(of_pillow(image)))
+        array = to_pixels(image)
+        restored = [
+            self._image(y, dtype or (y.dtype if y.dtype.kind == "u" else _FLOAT32))
+            for y in to_images(array, self.channels)
+        ]
+        return like_given(restored, array)
+
+    def _image(self, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Return y (H, W, C) restored, with the network's channels, or gray if y is."""
+        if self.output_channels == self.channels and y.shape[2] == 1:
+            return self._restore(y, dtype, 1)
+        if y.shape[2] != self.channels:
             raise InputError(
                 f"{self.recipe.model} takes arrays (height, width, {self.channels}), "
                 f"this one is {y.shape}"
@@ -119,24 +161,30 @@ class Restorer:
     def picture(self, picture: Picture) -> Picture:
         """Return a picture restored, with its own dtype and number of channels.
 
-        Alpha is resized bicubically, and the ICC profile is kept. Raises InputError for a colour
+        Alpha is resized bicubically, and what was embedded in the file is kept. Colours hidden
+        under full transparency are replaced by those nearby, so that they leave no halo. A network
+        for gray images takes a picture of three equal channels. Raises InputError for a colour
         picture and a gray network, and for a network that does not restore pictures.
         """
-        pixels = picture.pixels
+        pixels, alpha = picture.pixels, picture.alpha
         if self.output_channels != self.channels:
             raise InputError(
                 f"{self.recipe.model} does not restore pictures: it takes {self.channels} planes"
             )
-        if pixels.shape[2] > self.channels:
-            raise InputError(
-                f"{self.recipe.model} is a model for gray images, this picture has colours; "
-                f"use {coloured(self.recipe)}, or convert the picture to gray"
-            )
-        x_hat = self._restore(pixels, pixels.dtype, pixels.shape[2])
-        alpha = picture.alpha
+        channels = pixels.shape[2]
+        if channels > self.channels:
+            if not is_gray(pixels):
+                raise InputError(
+                    f"{self.recipe.model} is a model for gray images, this picture has colours; "
+                    f"use {coloured(self.recipe)}, or convert the picture to gray"
+                )
+            pixels = pixels[:, :, :1]
+        if alpha is not None:
+            pixels = bleed_colours(pixels, alpha)
+        x_hat = self._restore(pixels, pixels.dtype, channels)
         if alpha is not None:
             alpha = cv2.resize(alpha, x_hat.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-        return Picture(x_hat, alpha, picture.icc_profile)
+        return Picture(x_hat, alpha, picture.embedded)
 
 
 def _window(y: np.ndarray, rows: Span, columns: Span) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Optional
 import PIL.Image
 
 from ms_restore.errors import InputError, comma_list
-from ms_restore.images.reading import list_pictures
+from ms_restore.images.listing import list_pictures
 
 
 @dataclasses.dataclass(frozen=True)

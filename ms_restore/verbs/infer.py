@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional, Union
 
-from ms_restore.errors import InputError, comma_list
+from ms_restore.errors import InputError
 from ms_restore.files import sha256
 from ms_restore.images import raw
 from ms_restore.images.picture import SUFFIXES as PICTURES
-from ms_restore.images.picture import Picture
-from ms_restore.images.reading import decoded_bytes, list_pictures, read_picture
-from ms_restore.images.writing import check_output, write_picture
+from ms_restore.images.picture import PictureSequence
+from ms_restore.images.raw import RawFrame
+from ms_restore.images.reading import decoded_bytes, read_pictures
+from ms_restore.images.writing import check_output, fitting, write_pictures
 from ms_restore.inference import picture_folder
 from ms_restore.inference.engine_selection import EngineOptions, is_exported
 from ms_restore.inference.raw_development import Bits, RawDeveloper, takes_raw
 from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of
+from ms_restore.verbs.picture_paths import Naming, PathsLike, pairs_of
 from ms_restore.weights import checkpoint as checkpoints
 
 _SHOWN = 10  # problems of a folder, each in its line
@@ -28,10 +31,13 @@ _SHOWN = 10  # problems of a folder, each in its line
 
 def infer(
     checkpoint: PathLike,
-    input: PathLike,
+    input: PathsLike,
     output: PathLike,
     *,
     model: Optional[str] = None,
+    recursive: bool = False,
+    format: Optional[str] = None,
+    name_suffix: str = "",
     ratio: Optional[float] = None,
     bits: Bits = 8,
     engine: str = "auto",
@@ -43,18 +49,43 @@ def infer(
     mode: str = "graph",
     settings: Optional[Settings] = None,
 ) -> list[Path]:
-    """Restore a picture to a file, or a folder of pictures to PNG files of the same names.
+    """Restore a picture to a file, or pictures and folders of them to a folder.
 
-    Gray, 16 bit and transparency are kept. Large pictures are computed in tiles, with the same
-    result; ``engine`` is explained at load_model, ``tile`` and ``self_ensemble`` at Restorer. A
-    model for raw files takes those; ``ratio`` and ``bits`` are explained at RawDeveloper.
+    Gray, 16 bit, transparency, colour profile, EXIF, XMP and resolution are kept, and every frame
+    of an animation or page of a document, where the format of the file can hold them. Pictures are
+    turned upright. Large ones are computed in tiles, with the same result; ``engine`` is explained
+    at load_model, ``tile`` and ``self_ensemble`` at Restorer. A model for raw files takes those;
+    ``ratio`` and ``bits`` are explained at RawDeveloper.
 
     Of a folder, what this checkpoint has written there before is skipped, unless ``overwrite``. A
     picture that cannot be read or restored is reported at the end by InputError, after the others.
     Returns the files, those skipped included.
+
+    Args:
+        checkpoint: a file or run folder, see load_model.
+        input: a picture or a folder, or a list of them.
+        output: the file to write, or the folder.
+        model: needed for a checkpoint that carries no recipe.
+        recursive: pictures of subfolders too; the folders are kept.
+        format: of the files in a folder: "png", "jpg", "webp" or "tif"; none: PNG, and TIFF for
+            documents of several pages.
+        name_suffix: added to the files' names, as in photo_x2.png.
+        ratio: of raw files: how many times as long an exposure is wanted.
+        bits: of raw files: depth of the pictures, 8 or 16.
+        engine: what computes.
+        tile: side of the windows in pixels.
+        self_ensemble: average over flips and rotations.
+        overwrite: of a folder: restore all of it again.
+        device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
+        device_id: which device; none: that of the variable DEVICE_ID, else the first.
+        mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
+        settings: recipe keys such as ``{"runtime.max_megapixels": 1000}``.
     """
-    if not Path(input).exists():
-        raise InputError(f"{input}: no such file or folder")
+    naming = Naming(format, name_suffix, recursive)
+    inputs = [input] if isinstance(input, (str, os.PathLike)) else list(input)
+    missing = [f"{path}: no such file or folder" for path in inputs if not Path(path).exists()]
+    if missing:
+        raise InputError(*missing)
     found = Path(checkpoint)
     options = EngineOptions(engine, device_target, device_id, mode)
     restorer = restorer_of(found, model, settings, options, tile, self_ensemble)
@@ -64,10 +95,10 @@ def infer(
             f"{restorer.recipe.model} takes pictures: --ratio and --bits are for models of raw "
             "files, such as sid_sony"
         )
-    pairs = pairs_of(Path(input), Path(output), raw.SUFFIXES if develop else PICTURES)
+    pairs = pairs_of(inputs, output, raw.SUFFIXES if develop else PICTURES, naming)
     record = None
     left = pairs
-    if Path(input).is_dir():
+    if len(inputs) > 1 or Path(inputs[0]).is_dir():
         path = found if is_exported(found) else checkpoints.locate(found)
         made = [sha256(path), model, settings or {}, self_ensemble, ratio, bits]
         key = json.dumps(made, sort_keys=True)
@@ -79,52 +110,88 @@ def infer(
             f"{output}, skipped; --overwrite redoes them"
         )
     if left:
-        restore_pictures(restorer, left, record, develop)
+        _restore_pictures(restorer, left, record, develop)
     return [target for _, target in pairs]
 
 
-def restore_pictures(
-    restorer: Restorer,
-    pairs: list[picture_folder.Pair],
-    record: Optional[picture_folder.ResumeRecord] = None,
-    develop: Optional[RawDeveloper] = None,
-) -> None:
-    """Restore pictures to files, and report those that could not be, by InputError at the end.
+class _Restoration:
+    """The restoration of pictures to files: what is read, computed, written and said of each.
 
-    What is written is added to the ``record`` of the folder.
+    Args:
+        restorer: restores them.
+        record: of the folder, to which written files are added.
+        develop: where the files are raw, develops them.
     """
 
-    def compute(pair: picture_folder.Pair, read: Any) -> Picture:
+    def __init__(
+        self,
+        restorer: Restorer,
+        record: Optional[picture_folder.ResumeRecord],
+        develop: Optional[RawDeveloper],
+    ) -> None:
+        self._restorer, self._record, self._develop = restorer, record, develop
+
+    def read(self, source: Path) -> Union[PictureSequence, RawFrame]:
+        return self._develop.read(source) if self._develop else read_pictures(source)
+
+    def compute(self, pair: picture_folder.Pair, read: Any) -> PictureSequence:
         source, target = pair
-        if develop:
-            check_output(target, develop.empty_picture)
-            return develop(source, read)
-        check_output(target, read)
+        if self._develop is not None:
+            check_output(target, self._develop.empty_picture)
+            return PictureSequence([self._develop(source, read)])
+        frames = fitting(target, read)
+        for picture in frames.pictures:
+            check_output(target, picture)
         try:
-            return restorer.picture(read)
+            restored = [self._restorer.picture(picture) for picture in frames.pictures]
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
+        return dataclasses.replace(frames, pictures=restored)
 
-    def write(target: Path, restored: Picture) -> tuple[int, int]:
-        write_picture(target, restored)
-        height, width = restored.pixels.shape[:2]
-        return height, width
+    def write(self, target: Path, restored: PictureSequence) -> _Written:
+        write_pictures(target, restored)
+        height, width = restored.pictures[0].pixels.shape[:2]
+        return _Written(height, width, len(restored.pictures), restored.left_out)
 
-    def finished(pair: picture_folder.Pair, size: tuple[int, int]) -> None:
+    def finished(self, pair: picture_folder.Pair, written: _Written) -> None:
         source, target = pair
-        if record is not None:
-            record.add(pair)
-        height, width = size
-        say(f"{source} -> {target} ({width}x{height})")
+        if self._record is not None:
+            self._record.add(pair)
+        frames = f", {written.frames} frames" if written.frames > 1 else ""
+        say(f"{source} -> {target} ({written.width}x{written.height}{frames})")
+        if written.left_out:
+            say(
+                f"warning: {source} holds {written.left_out} more frames or pages, left out: "
+                f"{target.suffix} cannot hold them as they are"
+            )
 
-    def picture_bytes(source: Path) -> int:
-        if develop:
-            return develop.picture_bytes(source)
-        return decoded_bytes(source) * (1 + restorer.scale**2)
+    def picture_bytes(self, source: Path) -> int:
+        if self._develop:
+            return self._develop.picture_bytes(source)
+        return decoded_bytes(source) * (1 + self._restorer.scale**2)
 
+
+class _Written(NamedTuple):
+    """Height and width of a written file's pictures, how many there are, and how many are not."""
+
+    height: int
+    width: int
+    frames: int
+    left_out: int
+
+
+def _restore_pictures(
+    restorer: Restorer,
+    pairs: list[picture_folder.Pair],
+    record: Optional[picture_folder.ResumeRecord],
+    develop: Optional[RawDeveloper],
+) -> None:
+    """Restore pictures to files, and report those that could not be, by InputError at the end."""
+    job = _Restoration(restorer, record, develop)
     before, began = restorer.busy, time.perf_counter()
-    read = develop.read if develop else read_picture
-    outcome = picture_folder.run(pairs, read, compute, write, picture_bytes, finished)
+    outcome = picture_folder.run(
+        pairs, job.read, job.compute, job.write, job.picture_bytes, job.finished
+    )
     seconds = time.perf_counter() - began
     if len(pairs) > 1:
         busy = (restorer.busy - before) / seconds
@@ -139,31 +206,3 @@ def restore_pictures(
             others = f"and {more} more; " if more else ""
             lines.append(f"{others}{len(outcome.written)} of {len(pairs)} pictures were restored")
         raise InputError(*lines)
-
-
-def pairs_of(
-    source: Path, target: Path, suffixes: Sequence[str] = PICTURES
-) -> list[tuple[Path, Path]]:
-    """Return each input file with its output file; raise InputError if two would share one."""
-    if source.is_dir():
-        pictures = list_pictures(source, suffixes)
-        pairs = [(path, target / f"{path.stem}.png") for path in pictures]
-        names = [written.name for _, written in pairs]
-        shared = sorted({name for name in names if names.count(name) > 1})
-        if shared:
-            raise InputError(
-                f"{source}: several images would be written as {comma_list(shared)}; "
-                "rename them or put them in folders of their own"
-            )
-        if target.resolve() == source.resolve():
-            raise InputError(f"{target} is the input folder itself; name another output")
-        if target.is_file():
-            raise InputError(f"{target} is a file; name a folder for the pictures of {source}")
-        return pairs
-    if not source.is_file():
-        raise InputError(f"{source}: no such file or folder")
-    if target.is_dir() or not target.suffix:
-        target = target / f"{source.stem}.png"
-    if target.resolve() == source.resolve():
-        raise InputError(f"{target} is the input itself; name another output")
-    return [(source, target)]

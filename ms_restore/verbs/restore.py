@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Literal, NamedTuple, Optional
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ms_restore.degradations.operators import Blur
 from ms_restore.errors import InputError, did_you_mean
 from ms_restore.files import atomic_write
 from ms_restore.images.arrays import from_float, to_float
-from ms_restore.images.picture import Picture
+from ms_restore.images.picture import Embedded, Picture
 from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import check_output, write_picture
 from ms_restore.inference.engine_selection import EngineOptions
@@ -23,8 +23,8 @@ from ms_restore.report.terminal import SolverProgress, say
 from ms_restore.report.trajectory import Curve, Frame, trajectory
 from ms_restore.settings import PartSettings
 from ms_restore.solvers import tasks
-from ms_restore.verbs.infer import pairs_of
 from ms_restore.verbs.loading import PathLike, Settings, prior_of
+from ms_restore.verbs.picture_paths import pairs_of
 
 _SOLVER = "dmsp"  # where no recipe names another
 _FRAMES = (1, 10, 30, 100, 300, 1000)  # iterations that a trajectory shows, and the last
@@ -112,7 +112,7 @@ def restore(
     )
     whole = task == "deblur" and not same_size
     for source, target in pairs:
-        reference = None if truth is None else _read(Path(truth))[0]
+        reference = None if truth is None else _read(Path(truth)).values
         watcher = _Watcher(solver.iterations, operator, whole, reference)
         _restore_file(solver, source, target, watcher, noise, seed)
         if save_trajectory is not None:
@@ -130,8 +130,9 @@ def _restore_file(
     seed: int,
 ) -> None:
     """Restore one picture, and say how it went."""
-    y, dtype = _read(source)
-    _check_target(target, dtype)
+    given = _read(source)
+    y = given.values
+    _check_target(target, given.dtype)
     operator = watcher.operator
     watcher.start(operator.start(y.transpose(2, 0, 1)[None]))
     try:
@@ -142,7 +143,7 @@ def _restore_file(
         raise InputError(f"{source}: {error}") from None
     finally:
         watcher.close()
-    _write(target, x_hat, dtype)
+    _write(target, x_hat, given)
     say(
         f"{source} -> {target} ({x_hat.shape[1]}x{x_hat.shape[0]}): {solution.iterations} "
         f"iterations of {solution.seconds_per_iteration:.2f} s, misfit "
@@ -222,13 +223,22 @@ def _solver_part(model: Optional[str], settings: Settings) -> PartSettings:
     return checked
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.dtype]:
-    """(H, W, 1 or 3) float32 in [0, 1] and the dtype of the file's values."""
+class _Given(NamedTuple):
+    """Values (H, W, 1 or 3) of a file, as float32 in [0, 1], and their dtype in the file."""
+
+    values: np.ndarray
+    dtype: np.dtype
+    embedded: Embedded
+
+
+def _read(path: Path) -> _Given:
     if path.suffix.lower() != ".npy":
         picture = read_picture(path)
         if picture.alpha is not None:
             raise InputError(f"{path}: it has transparency; flatten it first")
-        return to_float(picture.pixels), picture.pixels.dtype
+        if picture.other_frames:
+            say(f"warning: {path} holds {picture.other_frames} more frames or pages, left out")
+        return _Given(to_float(picture.pixels), picture.pixels.dtype, picture.embedded)
     try:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -248,7 +258,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.dtype]:
             f"{path}: values up to {np.abs(array).max():g}, expected [0, 1] with some noise; "
             "divide by the range"
         )
-    return array.astype(np.float32), np.dtype(np.float32)
+    return _Given(array.astype(np.float32), np.dtype(np.float32), Embedded())
 
 
 def _kind(dtype: np.dtype) -> np.dtype:
@@ -260,9 +270,10 @@ def _check_target(path: Path, dtype: np.dtype) -> None:
         check_output(path, Picture(np.zeros((1, 1, 3), _kind(dtype))))
 
 
-def _write(path: Path, x_hat: np.ndarray, dtype: np.dtype) -> None:
+def _write(path: Path, x_hat: np.ndarray, given: _Given) -> None:
     if path.suffix.lower() != ".npy":
-        write_picture(path, Picture(from_float(x_hat, _kind(dtype))))
+        pixels = from_float(x_hat, _kind(given.dtype))
+        write_picture(path, Picture(pixels, embedded=given.embedded))
         return
     with atomic_write(path) as temporary:
         np.save(temporary, np.ascontiguousarray(x_hat, np.float32))

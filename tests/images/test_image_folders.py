@@ -3,7 +3,7 @@
 import pytest
 
 from ms_restore.errors import InputError
-from ms_restore.images.reading import list_pictures
+from ms_restore.images.listing import list_pictures
 
 
 def test_pictures_are_listed_by_name(tmp_path):

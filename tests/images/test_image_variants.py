@@ -9,7 +9,7 @@ from ms_restore.errors import InputError
 from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import write_picture
-from tests.fixtures.pictures import noise, png_bytes, smooth
+from tests.fixtures.pictures import noise, png_bytes, smooth, srgb_profile
 
 UPRIGHT_BY_6 = -1  # EXIF orientation 6: the stored rows have to be turned by 90 degrees clockwise
 
@@ -66,23 +66,25 @@ def test_cmyk_becomes_rgb(tmp_path):
 
 
 def test_profile_of_cmyk_does_not_describe_the_rgb(tmp_path):
-    cmyk_jpeg(tmp_path / "print.jpg", icc_profile=b"inks of some press")
-    assert read_picture(tmp_path / "print.jpg").icc_profile is None
+    inks = bytearray(srgb_profile())
+    inks[16:20] = b"CMYK"
+    cmyk_jpeg(tmp_path / "print.jpg", icc_profile=bytes(inks))
+    assert read_picture(tmp_path / "print.jpg").embedded.icc_profile is None
 
 
 def test_profile_is_kept_for_8_bit(tmp_path):
-    profile = b"any bytes will do"
+    profile = srgb_profile()
     PIL.Image.fromarray(smooth(16, 16, 3)).save(tmp_path / "in.jpg", icc_profile=profile)
     picture = read_picture(tmp_path / "in.jpg")
-    assert picture.icc_profile == profile
+    assert picture.embedded.icc_profile == profile
     for name in ("out.png", "out.jpg", "out.tif", "out.webp"):
         write_picture(tmp_path / name, picture)
-        assert read_picture(tmp_path / name).icc_profile == profile
+        assert read_picture(tmp_path / name).embedded.icc_profile == profile
 
 
 def test_no_profile_stays_none(tmp_path):
     write_picture(tmp_path / "picture.png", Picture(noise(7, 5, 3)))
-    assert read_picture(tmp_path / "picture.png").icc_profile is None
+    assert read_picture(tmp_path / "picture.png").embedded.icc_profile is None
 
 
 def exif_orientation(value):

@@ -4,7 +4,9 @@ import pytest
 
 from ms_restore import api
 from ms_restore.errors import InputError
+from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
+from ms_restore.images.writing import write_picture
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def test_arrays_in_and_out(restorer):
     assert 0 <= x_hat.min() <= x_hat.max() <= 1
 
 
-@pytest.mark.parametrize("shape", [(9, 9), (9, 9, 1), (1, 3, 9, 9)])
+@pytest.mark.parametrize("shape", [(9, 9, 2), (9, 9, 4), (2, 9, 9, 5)])
 def test_arrays_of_another_shape(restorer, shape):
     with pytest.raises(InputError, match=r"takes arrays \(height, width, 3\)"):
         restorer(np.zeros(shape, np.float32))
@@ -64,7 +66,13 @@ def test_colour_picture_for_a_gray_model(tiny, pictures, tmp_path):
     with pytest.raises(InputError, match=r"a_rgb.png: tiny is a model for gray images"):
         api.infer(run.folder, pictures / "a_rgb.png", tmp_path / "x.png", device_target="CPU")
     api.infer(run.folder, pictures / "b_gray.png", tmp_path / "x.png", device_target="CPU")
-    assert read_picture(tmp_path / "x.png").pixels.shape == (102, 146, 1)
+    gray = read_picture(tmp_path / "x.png").pixels
+    assert gray.shape == (102, 146, 1)
+    y = read_picture(pictures / "b_gray.png").pixels
+    write_picture(tmp_path / "equal.png", Picture(np.repeat(y, 3, axis=2)))
+    api.infer(run.folder, tmp_path / "equal.png", tmp_path / "x.png", device_target="CPU")
+    x_hat = read_picture(tmp_path / "x.png").pixels
+    np.testing.assert_array_equal(x_hat, np.repeat(gray, 3, axis=2))
 
 
 def test_evaluation_of_a_folder(run, pictures, tmp_path):
@@ -79,3 +87,63 @@ def test_evaluation_of_a_folder(run, pictures, tmp_path):
     assert [row["name"] for row in metrics["images"]] == ["a_rgb", "b_gray", "c_rgba", "d_16"]
     names = sorted(path.name for path in (tmp_path / "e" / "comparisons").iterdir())
     assert names == ["a_rgb.png", "b_gray.png", "c_rgba.png", "d_16.png"]
+
+
+def test_gray_arrays_stay_gray(restorer):
+    y = np.random.default_rng(0).random((13, 9), np.float32)
+    x_hat = restorer(y)
+    assert x_hat.shape == (26, 18)
+    np.testing.assert_array_equal(restorer(y[:, :, None])[:, :, 0], x_hat)
+
+
+def test_batches_are_restored_one_by_one(restorer):
+    batch = np.random.default_rng(0).random((2, 13, 9, 3), np.float32)
+    x_hat = restorer(batch)
+    assert x_hat.shape == (2, 26, 18, 3)
+    np.testing.assert_array_equal(x_hat[1], restorer(batch[1]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_integer_arrays_stand_for_0_to_1_and_keep_their_dtype(restorer, dtype):
+    y = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (13, 9, 3)).astype(dtype)
+    x_hat = restorer(y)
+    assert x_hat.dtype == dtype
+    expected = np.round(restorer(y / np.float32(np.iinfo(dtype).max)) * np.iinfo(dtype).max)
+    np.testing.assert_allclose(x_hat, expected, atol=1)
+
+
+def test_bool_and_float64_arrays(restorer):
+    y = np.random.default_rng(0).random((13, 9, 3)) > 0.5
+    np.testing.assert_array_equal(restorer(y), restorer(y.astype(np.float64)))
+
+
+def test_pillow_images_and_paths(restorer, pictures):
+    with PIL.Image.open(pictures / "c_rgba.png") as image:
+        restored = restorer(image)
+    assert (restored.mode, restored.size) == ("RGBA", (150, 122))
+    x_hat = restorer(pictures / "a_rgb.png")
+    np.testing.assert_array_equal(x_hat, restorer(read_picture(pictures / "a_rgb.png").pixels))
+    assert x_hat.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.full((9, 9, 3), 200.0), r"values from 200 to 200, expected \[0, 1\]; divide by 255"),
+        (np.full((9, 9, 3), np.nan), "NaN or infinity"),
+        (np.full((9, 9, 3), np.inf, np.float32), "NaN or infinity"),
+        (np.zeros((9, 9, 3), np.int32), "an array of int32; expected"),
+        (np.zeros((9, 9, 3), complex), "an array of complex128; expected"),
+        (np.zeros((0, 5, 3), np.uint8), r"shape \(0, 5, 3\) has no pixels"),
+        (np.zeros((3, 40, 30), np.uint8), r"channels first; turn it by .transpose\(1, 2, 0\)"),
+        (np.zeros((2, 3, 40, 30), np.uint8), r"turn it by .transpose\(0, 2, 3, 1\)"),
+        (np.zeros(7, np.uint8), r"an array of shape \(7,\); expected"),
+        ([[1, 2], [3, 4]], "a list is no image"),
+        (None, "a NoneType is no image"),
+        ("absent.png", r"absent\.png: no such file"),
+    ],
+)
+def test_what_is_no_image_is_one_clear_line(restorer, image, words):
+    with pytest.raises(InputError, match=words) as caught:
+        restorer(image)
+    assert "\n" not in str(caught.value)

@@ -32,7 +32,7 @@ from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.degradations import kspace
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.arrays import to_channels
-from ms_restore.images.reading import unique_names
+from ms_restore.images.listing import unique_names
 
 
 @dataclasses.dataclass(frozen=True)

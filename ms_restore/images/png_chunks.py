@@ -1,0 +1,58 @@
+"""Colour profile, EXIF, XMP and resolution as chunks of a PNG that was encoded without them."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+from ms_restore.images.picture import Embedded
+
+_HEADER_END = 33  # of the signature and the chunk IHDR
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+_INCH = 0.0254  # in metres
+
+
+def chunks(embedded: Embedded) -> bytes:
+    """Return the chunks, which stand behind the header."""
+    made = b""
+    if embedded.icc_profile is not None:
+        made += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(embedded.icc_profile))
+    if embedded.dpi is not None:
+        per_metre = [round(value / _INCH) for value in embedded.dpi]
+        made += _chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
+    if embedded.exif is not None:
+        made += _chunk(b"eXIf", embedded.exif.removeprefix(b"Exif\0\0"))
+    if embedded.xmp is not None:
+        made += _chunk(b"iTXt", b"XML:com.adobe.xmp" + b"\0" * 5 + embedded.xmp)
+    return made
+
+
+def with_chunks(png: bytes, embedded: Embedded) -> bytes:
+    """Return an encoded PNG with the chunks."""
+    return png[:_HEADER_END] + chunks(embedded) + png[_HEADER_END:]
+
+
+def insert(path: Path, embedded: Embedded) -> None:
+    """Insert the chunks into a PNG file."""
+    made = chunks(embedded)
+    if not made:
+        return
+    plain = path.with_name(f"{path.name}.plain")
+    path.rename(plain)
+    with plain.open("rb") as source, path.open("wb") as target:
+        target.write(source.read(_HEADER_END) + made)
+        shutil.copyfileobj(source, target)
+    plain.unlink()
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a PNG file has its last chunk, which a full disk cuts off."""
+    with path.open("rb") as file:
+        file.seek(-min(len(_END), path.stat().st_size), 2)
+        return file.read() == _END
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
