@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional, Union
 
-from ms_restore.errors import InputError, comma_list, did_you_mean
+from ms_restore.errors import InputError, comma_list
 from ms_restore.images.listing import list_folder
 from ms_restore.images.picture import SUFFIXES
 from ms_restore.images.reading import is_document
@@ -37,8 +37,7 @@ class Naming:
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
-            hint = did_you_mean(self.format, FORMATS) or f"; choose {', '.join(FORMATS)}"
-            raise InputError(f"unknown --format {self.format!r}{hint}")
+            raise InputError(f"unknown --format {self.format!r}; choose {', '.join(FORMATS)}")
         if "/" in self.suffix:
             raise InputError(f"--name_suffix {self.suffix!r}: a name has no /")
 
