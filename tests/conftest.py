@@ -44,6 +44,22 @@ def reduced(model: str) -> dict[str, object]:
     return settings | ({"data.patch_size": sizes["side"]} if "side" in sizes else {})
 
 
+def covering(traits: dict[str, set]) -> list[str]:
+    """Names, sorted, that together have every trait of all; each adds one to those before it."""
+    seen, chosen = set(), []
+    for name, own in sorted(traits.items()):
+        if own - seen:
+            chosen.append(name)
+            seen |= own
+    return chosen
+
+
+def network_traits(model: str) -> set:
+    """Each setting of a shipped model's network at reduced size, for ``covering``."""
+    network = recipe.load(model, reduced(model)).network
+    return {(network["name"], key, str(value)) for key, value in network.items()}
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> str:
     """A recipe file."""

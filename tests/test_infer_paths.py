@@ -35,7 +35,9 @@ def test_what_is_left_out_of_a_folder_is_named(run, tree, capsys):
     assert written(tree / "out") == ["a.png"]
     said = " ".join(capsys.readouterr().out.split())
     assert "3 of 4 entries" in said
-    assert "gone.png (a broken link), notes.txt, trip/; --recursive of infer takes" in said
+    assert (
+        "gone.png (a broken link), notes.txt, trip/; infer takes subfolders by --recursive" in said
+    )
     assert "._a.png" not in said
 
 

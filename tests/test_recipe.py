@@ -8,7 +8,7 @@ from ms_restore import recipe, registry
 from ms_restore.errors import InputError
 from ms_restore.training.run_data import open_data
 from ms_restore.training.trainer import Trainer
-from tests.conftest import reduced
+from tests.conftest import covering, network_traits, reduced
 
 
 @pytest.mark.parametrize("model", sorted(recipe.files()))
@@ -36,16 +36,22 @@ def small_recipe(model):
 
 
 def distinct_steps():
-    """Of the recipes whose training steps are the same graph, the first one."""
-    found = {}
+    """Recipes that together have every setting of networks, and every part of a training step."""
+    traits = {}
     for model in TRAINED:
         small = small_recipe(model)
         train = small.train
-        step = (train.loss, train.optimizer["name"], train.amp_level, train.ema_decay > 0)
-        masked = small.degradation["name"] == "bernoulli"
-        key = str((small.network, small.data.patch_size, step, train.clip_norm, masked))
-        found.setdefault(key, model)
-    return sorted(found.values())
+        step = {
+            "loss": train.loss,
+            "optimizer": train.optimizer["name"],
+            "schedule": train.schedule["name"],
+            "amp_level": train.amp_level,
+            "averaged": train.ema_decay > 0,
+            "clipped": train.clip_norm is not None,
+            "degradation": small.degradation["name"],
+        }
+        traits[model] = network_traits(model) | {(key, str(value)) for key, value in step.items()}
+    return covering(traits)
 
 
 @pytest.mark.parametrize("model", TRAINED)

@@ -29,7 +29,7 @@ class Listing:
         if not self.left_out:
             return None
         folders = any(name.endswith("/") for name in self.left_out)
-        hint = "; --recursive of infer takes subfolders" if folders else ""
+        hint = "; infer takes subfolders by --recursive" if folders else ""
         return (
             f"note: {len(self.left_out)} of {len(self.left_out) + len(self.pictures)} entries of "
             f"{folder} are no pictures that can be read, and are left out: "

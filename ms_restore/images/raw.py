@@ -17,7 +17,11 @@ import numpy as np
 from ms_restore.errors import InputError
 from ms_restore.images.mosaic import KINDS, Mosaic, VisibleArea
 
-SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".iiq", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw")
+SUFFIXES = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq"),
+    *(".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
+    *(".rwl", ".sr2", ".srf", ".srw"),
+)
 NEEDED = "pip install 'ms-restore[raw]'"
 _RAF, _RAF_MODEL = b"FUJIFILMCCD-RAW", slice(28, 60)
 _MODEL, _EXPOSURE, _EXIF = 272, 33434, 34665  # TIFF tags

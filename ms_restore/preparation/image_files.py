@@ -14,6 +14,7 @@ from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
 from ms_restore.images.arrays import to_channels
+from ms_restore.images.listing import list_folder
 from ms_restore.images.reading import read_picture
 from ms_restore.images.resize import imresize, rescaled_size
 from ms_restore.preparation import image_pairs
@@ -26,6 +27,7 @@ from ms_restore.preparation.pieces import (
     tile_settings,
 )
 from ms_restore.preparation.shard_writer import LoadedPiece, ManifestEntry, Record
+from ms_restore.report.terminal import say
 
 _AT_ONCE = 1024  # patches for each call of MindSpore's writer, which is slow with few
 
@@ -41,6 +43,9 @@ class _Folder(PieceSource):
         self._scale = scale
         self._smallest = smallest
         self._found, self.problems = image_pairs.find(source, low, scale, smallest)
+        note = list_folder(source).note(source)
+        if note:
+            say(note)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -68,7 +73,10 @@ class _Folder(PieceSource):
     def _decode(self, pair: Pair) -> tuple[np.ndarray, Optional[np.ndarray]]:
         if pair.problem:
             raise InputError(pair.problem)
-        x = read_picture(pair.x).pixels
+        picture = read_picture(pair.x)
+        if picture.other_frames:
+            say(f"note: {pair.x} holds {picture.other_frames} more frames or pages, left out")
+        x = picture.pixels
         y = read_picture(pair.y).pixels if pair.y else None
         low_size = None if y is None else _size(y)
         problem = image_pairs.size_problem(_size(x), low_size, self._scale, self._smallest)

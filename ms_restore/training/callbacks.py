@@ -60,7 +60,7 @@ class Figures(Callback):
         steps: counts the steps of the run.
         reporter: where the figures go.
         step_cell: the training step.
-        rates: the learning rate of every step of the run.
+        rate: returns the learning rate of a step, counted from 0.
         images_per_step: of all ranks together.
     """
 
@@ -69,13 +69,13 @@ class Figures(Callback):
         steps: Steps,
         reporter: Reporter,
         step_cell: TrainStep,
-        rates: list[float],
+        rate: Callable[[int], float],
         images_per_step: int,
     ) -> None:
         super().__init__()
         self.reporter = reporter
         self._steps = steps
-        self._rates = rates
+        self._rate = rate
         self._images_per_step = images_per_step
         self._dynamic = step_cell.loss_scale.dynamic
         self._step = steps.first
@@ -99,7 +99,7 @@ class Figures(Callback):
         self.images_per_second = (step - self._step) * self._images_per_step / seconds
         figures = {
             "loss": self.loss,
-            "lr": self._rates[max(0, step - 1 - skipped)],
+            "lr": self._rate(max(0, step - 1 - skipped)),
             "loss_scale": scale,
             "skipped": skipped,
             "images_per_second": round(self.images_per_second, 2),

@@ -17,7 +17,7 @@ from ms_restore.settings import Recipe
 from ms_restore.training import callbacks
 from ms_restore.training.loggers import Reporter
 from ms_restore.training.run_data import images_per_step, open_data
-from ms_restore.training.step_builder import build_step, learning_rates
+from ms_restore.training.step_builder import build_step, learning_rate
 from ms_restore.training.trainer import SINK_STEPS, fit
 
 STEPS = 30
@@ -67,7 +67,7 @@ def run(
     rates, images = _Rates(warm_up), images_per_step(recipe)
     reporter = Reporter([rates], TrainingProgress(steps.first, steps.last))
     step_cell = build_step(network, recipe)
-    figures = callbacks.Figures(steps, reporter, step_cell, learning_rates(settings), images)
+    figures = callbacks.Figures(steps, reporter, step_cell, learning_rate(settings), images)
     try:
         fit(step_cell, batches, recipe.data.workers, steps, [figures], chunk)
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 import mindspore as ms
 from mindspore import nn
 
@@ -22,12 +24,18 @@ from ms_restore.training.step import (
 
 def learning_rates(settings: TrainSettings) -> list[float]:
     """Return the learning rate of every step of the whole run."""
+    return list(map(learning_rate(settings), range(settings.steps)))
+
+
+def learning_rate(settings: TrainSettings) -> Callable[[int], float]:
+    """Return the function that gives the learning rate of a step, counted from 0."""
     lr = settings.lr * (parallel.ranks().count if settings.scale_lr == "linear" else 1)
     factor = registry.bound("schedule", settings.schedule)
-    return [
-        lr * factor(step, settings.steps) * min(1.0, (step + 1) / (settings.warm_up + 1))
-        for step in range(settings.steps)
-    ]
+
+    def rate(step: int) -> float:
+        return lr * factor(step, settings.steps) * min(1.0, (step + 1) / (settings.warm_up + 1))
+
+    return rate
 
 
 def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:

@@ -25,7 +25,7 @@ from ms_restore.training.profiling import Profiling
 from ms_restore.training.run_data import images_per_step, open_data
 from ms_restore.training.state import RunState
 from ms_restore.training.step import TrainStep
-from ms_restore.training.step_builder import build_step, learning_rates
+from ms_restore.training.step_builder import build_step, learning_rate
 from ms_restore.training.validation import Scorer, Validation
 from ms_restore.weights import checkpoint
 from ms_restore.weights.checkpoint import Checkpoint
@@ -175,7 +175,7 @@ class Trainer:
                 state.save_best(self._output / checkpoint.BEST, facts)
 
         figures = callbacks.Figures(
-            steps, reporter, step_cell, learning_rates(settings), images_per_step(self._recipe)
+            steps, reporter, step_cell, learning_rate(settings), images_per_step(self._recipe)
         )
         validation = Validation(
             steps, settings.validate_every, scorer, figures, keep_best, self._best
