@@ -21,11 +21,17 @@ def step(step: int, steps: int, *, every: int, gamma: float = 0.5) -> float:
 
 
 def multi_step(step: int, steps: int, *, milestones: list[int], gamma: float = 0.5) -> float:
-    """Return gamma ^ (number of milestones reached)."""
-    late = [milestone for milestone in milestones if not 0 < milestone < steps]
-    if late:
-        raise InputError(f"train.schedule.milestones {late} never fire: the run has {steps} steps")
-    return gamma ** sum(step >= milestone for milestone in milestones)
+    """Return gamma ^ (number of milestones reached).
+
+    Raises InputError at the first step where a milestone is not within the run.
+    """
+    if step == 0:
+        late = [milestone for milestone in milestones if not 0 < milestone < steps]
+        if late:
+            raise InputError(
+                f"train.schedule.milestones {late} never fire: the run has {steps} steps"
+            )
+    return gamma ** sum([step >= milestone for milestone in milestones])
 
 
 def exponential(step: int, steps: int, *, final: float) -> float:

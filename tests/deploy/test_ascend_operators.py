@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
 TOP = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 def test_the_page_holds_what_the_networks_use():
     """In a process of its own: MindSpore reads where it dumps graphs when it is loaded."""
     done = subprocess.run(

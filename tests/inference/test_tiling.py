@@ -11,7 +11,7 @@ from ms_restore.inference.mindspore_engine import MindSporeEngine
 from ms_restore.inference.restorer import Restorer
 from ms_restore.inference.self_ensemble import SelfEnsemble
 from ms_restore.inference.tiling import MemoryBudget, spans
-from tests.conftest import covering, network_traits, reduced
+from tests.conftest import covering, reduced
 
 
 @pytest.mark.parametrize("window", [7, 8, 20, 33])
@@ -69,10 +69,14 @@ def test_what_fits_is_computed_in_one_piece(monkeypatch):
     assert MemoryBudget(36, 768).window(800, 800) != (800, 800)
 
 
+def _traits(model):
+    """Name and scale of a network; with every setting, ONNX Runtime's are in tests/deploy."""
+    network = recipe.load(model).network
+    return {network["name"], network.get("scale")}
+
+
 # those of MRI take slices of one size
-MODELS = covering(
-    {n: network_traits(n) for n in recipe.files() if "side" not in recipe.load(n).network}
-)
+MODELS = covering({n: _traits(n) for n in recipe.files() if "side" not in recipe.load(n).network})
 
 
 @pytest.mark.slow
