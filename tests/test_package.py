@@ -1,5 +1,6 @@
 """What the wheel and the sdist carry, and that an installed wheel finds it."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 TOP = Path(__file__).parents[1]
+DATE = "1700000000"  # of the wheel's entries, as scripts/build.sh takes that of the commit
 RECIPES = sorted(path.relative_to(TOP) for path in TOP.glob("models/*/*.yaml"))
 CARDS = sorted(path.relative_to(TOP) for path in TOP.glob("[md][oa][dt]*/*/README.md"))
 
@@ -23,8 +25,27 @@ def built(tmp_path_factory):
         [sys.executable, "-m", "build", "--outdir", str(folder), str(TOP)],
         check=True,
         capture_output=True,
+        env={**os.environ, "SOURCE_DATE_EPOCH": DATE},
     )
     return folder
+
+
+def test_the_wheel_is_the_same_byte_for_byte(built, tmp_path):
+    """Built later and elsewhere."""
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    for path in source.rglob("*"):
+        if path.is_file():
+            os.utime(path, (2_000_000_000, 2_000_000_000))
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "out"), str(source)],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "SOURCE_DATE_EPOCH": DATE},
+    )
+    (again,) = (tmp_path / "out").glob("*.whl")
+    assert again.read_bytes() == (built / again.name).read_bytes()
 
 
 def test_both_carry_recipes_cards_and_operators(built):

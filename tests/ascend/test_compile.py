@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,9 +49,16 @@ def _of(soc: str) -> list[str]:
     return list(dict.fromkeys([*both, *rest, "options", SOLVERS[0], SOLVERS[1]]))
 
 
+def _rest(soc: str) -> list[str]:
+    """The other cases of a SoC, which its twin has too: for ``--long``."""
+    one_alone = ("broken", "refused", "noise") if soc == "ascend910b" else ("bfloat16",)
+    left = [name for name in worker.cases() if name not in _of(soc)]
+    return [name for name in left if not any(word in name for word in one_alone)]
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """What both SoCs' processes found: SoC and case to the report and the graphs."""
+    """What both SoCs' processes found, by SoC."""
     folder = tmp_path_factory.mktemp("ascend")
     environment = {
         **os.environ,
@@ -58,58 +66,78 @@ def compiled(tmp_path_factory):
         "GLOG_v": "3",
         "PYTHONPATH": str(TOP),
     }
-    running = []
-    for soc in SOCS:
-        (folder / soc).mkdir()
-        with (folder / f"{soc}.log").open("w") as log:
-            command = [sys.executable, str(TOP / "tests" / "ascend" / "worker.py"), soc]
-            command += [str(folder / soc), *_of(soc)]
-            running.append(
-                subprocess.Popen(command, cwd=TOP, env=environment, stdout=log, stderr=log)
-            )
-    try:
-        codes = [process.wait(timeout=900) for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    said = "\n".join((folder / f"{soc}.log").read_text()[-2000:] for soc in SOCS)
-    assert codes == [0, 0], said
-    return {soc: Compiled(folder / soc) for soc in SOCS}
+    return Compiled(folder, environment)
 
 
 class Compiled:
-    """The cases of one SoC."""
+    """Compiles the cases of both SoCs beside each other, and the rest where one of it is asked."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder, self._environment = folder, environment
+        self._reports: dict[str, dict[str, Any]] = {soc: {} for soc in SOCS}
+        self._compile({soc: _of(soc) for soc in SOCS})
 
-    def graphs(self, case: str) -> list[ir.Graph]:
-        found = self.report[case]
+    def _compile(self, wanted: dict[str, list[str]]) -> None:
+        running = []
+        for soc in SOCS:
+            (self._folder / soc).mkdir(exist_ok=True)
+            with self._log(soc).open("w") as log:
+                command = [sys.executable, str(TOP / "tests" / "ascend" / "worker.py"), soc]
+                command += [str(self._folder / soc), *wanted[soc]]
+                running.append(
+                    subprocess.Popen(
+                        command, cwd=TOP, env=self._environment, stdout=log, stderr=log
+                    )
+                )
+        try:
+            codes = [process.wait(timeout=900) for process in running]
+        finally:
+            for process in running:
+                process.kill()
+        said = "\n".join(self._log(soc).read_text()[-2000:] for soc in SOCS)
+        assert codes == [0, 0], said
+        for soc in SOCS:
+            report = (self._folder / soc / "report.json").read_text(encoding="utf-8")
+            self._reports[soc].update(json.loads(report))
+
+    def _log(self, soc: str) -> Path:
+        return self._folder / f"{soc}.log"
+
+    def report(self, soc: str, case: str) -> Any:
+        if case not in self._reports[soc]:
+            self._compile({soc: _rest(soc) for soc in SOCS})
+        return self._reports[soc][case]
+
+    def graphs(self, soc: str, case: str) -> list[ir.Graph]:
+        found = self.report(soc, case)
         assert "error" not in found, found["error"]
-        paths = sorted((self.folder / case).glob("*.ir"), key=lambda path: int(path.stem))
+        paths = sorted((self._folder / soc / case).glob("*.ir"), key=lambda path: int(path.stem))
         return [ir.Graph(path) for path in paths]
 
-    def graph(self, case: str) -> ir.Graph:
-        (only,) = self.graphs(case)
+    def graph(self, soc: str, case: str) -> ir.Graph:
+        (only,) = self.graphs(soc, case)
         assert only.operators, case
         return only
 
 
-ALL = [(soc, case) for soc in SOCS for case in _of(soc)]
+ALL = [(soc, case) for soc in SOCS for case in [*_of(soc), *_rest(soc)]]
 SOUND = [(soc, case) for soc, case in ALL if not case.startswith(("broken", "refused"))]
 STEPS = [(s, c) for s, c in SOUND if not c.startswith(("engine", "validation", "solver", "noise"))]
 
 
 def _of_both(cases):
-    return pytest.mark.parametrize(("soc", "case"), cases, ids=[f"{s}-{c}" for s, c in cases])
+    marked = [
+        pytest.param(s, c, id=f"{s}-{c}", marks=[pytest.mark.long] if c in _rest(s) else [])
+        for s, c in cases
+    ]
+    return pytest.mark.parametrize(("soc", "case"), marked)
 
 
 @_of_both(SOUND)
 def test_it_compiles_and_stays_on_the_fast_processors(compiled, soc, case):
     """No operator of the slow processors, none that MindSpore does not know, no call of Python."""
-    assert compiled[soc].report["target"] == "Ascend"
-    graphs = compiled[soc].graphs(case)
+    assert compiled.report(soc, "target") == "Ascend"
+    graphs = compiled.graphs(soc, case)
     assert len(graphs) == {"sink": 2, "engine-dncnn_s25": 2}.get(case, 1)
     for graph in graphs:
         assert graph.operators
@@ -120,7 +148,7 @@ def test_it_compiles_and_stays_on_the_fast_processors(compiled, soc, case):
 
 @_of_both(STEPS)
 def test_the_overflow_check_is_that_of_the_soc(compiled, soc, case):
-    for graph in compiled[soc].graphs(case):
+    for graph in compiled.graphs(soc, case):
         others = set(CHECK.values()) - {CHECK[soc]}
         assert len(graph.named(CHECK[soc])) == 1
         assert not graph.named(*others)
@@ -137,13 +165,13 @@ def test_the_overflow_check_is_that_of_the_soc(compiled, soc, case):
 @pytest.mark.parametrize("soc", SOCS)
 @pytest.mark.parametrize("case", ["ranks-O2", "ranks-O0"])
 def test_ranks_agree_on_overflow(compiled, soc, case):
-    assert compiled[soc].graph(case).agreed_on(CHECK[soc])
+    assert compiled.graph(soc, case).agreed_on(CHECK[soc])
 
 
 @_of_both([pair for pair in STEPS if pair[1].startswith("step")])
 def test_types_of_numbers(compiled, soc, case):
     """O2: convolutions in half precision; weights, loss and update in float32."""
-    graph = compiled[soc].graph(case)
+    graph = compiled.graph(soc, case)
     level = case.rsplit("-", 1)[1]
     half = {"O0": "Float32", "O2": "Float16", "bfloat16": "BFloat16"}[level]
     assert graph.types(*CONVOLUTIONS) == {half}
@@ -158,42 +186,45 @@ def test_types_of_numbers(compiled, soc, case):
 
 
 def test_bfloat16_is_refused_where_there_is_none(compiled):
-    said = compiled["ascend910"].report["refused"]["returned"]
+    said = compiled.report("ascend910", "refused")["returned"]
     assert said.startswith("train.amp_dtype bfloat16")
     assert "not on an Ascend 910 of the first generation" in said
 
 
 @_of_both([(s, c) for s, c in SOUND if c.startswith(("engine", "validation", "solver"))])
 def test_what_restores_is_float32(compiled, soc, case):
-    for graph in compiled[soc].graphs(case):
+    for graph in compiled.graphs(soc, case):
         assert not graph.all_types() & {"Float16", "BFloat16"}
 
 
 @pytest.mark.parametrize("soc", SOCS)
 def test_chunks_are_compiled_once_and_the_rest_once(compiled, soc):
     """250 steps: callbacks after 100, 200 and 250; the second chunk is not compiled again."""
-    assert compiled[soc].report["sink"]["returned"] == [100, 200, 250]
-    assert compiled[soc].report["sink"]["graphs"] == 2
+    assert compiled.report(soc, "sink")["returned"] == [100, 200, 250]
+    assert compiled.report(soc, "sink")["graphs"] == 2
 
 
 def test_kernels_of_the_networks(compiled):
     """Leaky ReLU is one kernel, forward and backward; large blurs are matrix products."""
-    step = compiled["ascend910"].graph("step-noise2noise_gaussian-O2").names()
+    step = compiled.graph("ascend910", "step-noise2noise_gaussian-O2").names()
     assert {"LeakyReLUExt", "LeakyReLUGradExt"} <= step
     for kind in worker.OPERATORS:
-        large = compiled["ascend910"].graph(f"solver-{kind}-large").names()
+        large = compiled.graph("ascend910", f"solver-{kind}-large").names()
         assert "MatMulExt" in large
-        assert "MatMulExt" not in compiled["ascend910"].graph(f"solver-{kind}-small").names()
-    assert "NormalFloatFloat" in compiled["ascend910"].graph("noise").names()
+        assert "MatMulExt" not in compiled.graph("ascend910", f"solver-{kind}-small").names()
+    assert "NormalFloatFloat" in compiled.graph("ascend910", "noise").names()
 
 
 def test_the_checks_find_faults(compiled):
     """Each in a cell that has it."""
-    found = compiled["ascend910"]
-    assert kernels.slow(found.graph("broken-aicpu").names()) == {"StandardNormal"}
-    assert found.graph("broken-callback").on_the_host() == {"Print"}
-    assert found.graph("broken-cpu").on_the_host() == {"Exp"}
-    alone = found.graph("broken-ranks")
+
+    def found(case):
+        return compiled.graph("ascend910", case)
+
+    assert kernels.slow(found("broken-aicpu").names()) == {"StandardNormal"}
+    assert found("broken-callback").on_the_host() == {"Print"}
+    assert found("broken-cpu").on_the_host() == {"Exp"}
+    alone = found("broken-ranks")
     assert alone.named("AllReduce")
     assert not alone.agreed_on(CHECK["ascend910"])
     assert kernels.unknown({"Conv2D", "NoSuchOperator"}) == {"NoSuchOperator"}
