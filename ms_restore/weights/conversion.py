@@ -162,7 +162,7 @@ def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     known PyTorch layout, and where the package safetensors is not installed.
     """
     try:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
     except ImportError:
         raise InputError(f"{path}: {foreign.missing_package('safetensors')}") from None
     settings = dict(recipe.network)
@@ -186,6 +186,7 @@ def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     for name in [name for name in arrays if name.endswith(".running_var")]:  # PyTorch requires it
         arrays[name.replace("running_var", _COUNTERS)] = np.array(0, np.int64)
+    encoded = save(arrays, metadata={"model": recipe.model, "layout": layout.name})
     with atomic_write(path) as temporary:
-        save_file(arrays, str(temporary), metadata={"model": recipe.model, "layout": layout.name})
+        temporary.write_bytes(encoded)
     return layout.name

@@ -65,17 +65,26 @@ def files_below(output: Path) -> object:
     }
 
 
+def names_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def weights_of(path: Path) -> list[str]:
+    """Hashes of a checkpoint's weights, and of its state of training."""
+    read, hashes = checkpoint.read(path), []
+    for values in (read.parameters, read.training):
+        digest = hashlib.sha256()
+        for name in sorted(values):
+            digest.update(name.encode() + values[name].asnumpy().tobytes())
+        hashes.append(digest.hexdigest())
+    return hashes
+
+
 def run_below(folder: Path) -> object:
     """Names of a run's files, the weights and state of its checkpoints, and its logged steps."""
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-    states = {}
-    for path in (*checkpoint.newest(folder), folder / "best.ckpt"):
-        read = checkpoint.read(path)
-        for kind, values in (("weights", read.parameters), ("training", read.training)):
-            digest = hashlib.sha256()
-            for name in sorted(values):
-                digest.update(name.encode() + values[name].asnumpy().tobytes())
-            states[f"{path.name} {kind}"] = digest.hexdigest()
+    paths = [*checkpoint.newest(folder), folder / "best.ckpt"]
+    states = {path.name: weights_of(path) for path in paths}
+    names = names_below(folder)
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     logged = [(row["step"], row.get("loss"), row.get("psnr")) for row in rows]
     return {"names": names, "states": states, "logged": logged}
@@ -117,12 +126,15 @@ def cases(folder: Path) -> dict[str, Case]:
             files_below,
         ),
         "export": Case(
-            lambda out: ["export", "--checkpoint", run.checkpoint, "--file_name", out, *cpu],
-            lambda out: sorted(path.name for path in out.parent.iterdir()),
+            lambda out: [
+                *("export", "--checkpoint", run.checkpoint, "--file_name", out / "net.onnx"),
+                *("--file_format", "ONNX", *cpu),
+            ],
+            files_below,
         ),
         "convert": Case(
-            lambda out: ["convert", "--source", weights, "--output", out, *model],
-            lambda out: sorted(path.name for path in out.parent.iterdir()),
+            lambda out: ["convert", "--source", weights, "--output", out / "net.ckpt", *model],
+            lambda out: [names_below(out), weights_of(out / "net.ckpt")],
         ),
     }
 
@@ -153,14 +165,14 @@ def kill_and_finish(verb: str, case: Case, folder: Path, kills: int, seed: int =
     rng = np.random.default_rng(seed)
     shutil.rmtree(folder, ignore_errors=True)
     whole = folder / "whole" / verb
-    whole.parent.mkdir(parents=True)
+    whole.mkdir(parents=True)
     seconds = finish(case.arguments(whole))
     expected = case.written(whole)
     anew = 0
     while kills > 0:
         anew += 1
         output = folder / f"killed_{anew}" / verb
-        output.parent.mkdir()
+        output.mkdir(parents=True)
         broken = False
         while kills > 0:
             again = case.again if case.again and checkpoint.newest(output) else case.arguments

@@ -109,6 +109,11 @@ def graph_of(network: nn.Cell, shape: Optional[tuple[int, int]]) -> Program:
             cell = AnySize(network, shape)
             ms.export(cell, example, file_name=str(path), file_format="MINDIR")
             proto.ParseFromString(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{tempfile.gettempdir()}: cannot be written ({error.strerror or error}); the export "
+            "needs some room there, or in the folder that TMPDIR names"
+        ) from None
     except Exception as error:  # MindSpore raises many types for a network that it cannot compile
         first = str(error).strip().split("\n")[0]
         raise InputError(
