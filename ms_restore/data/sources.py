@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 
-from ms_restore.contracts import ImageSource, TrainingSource
+from ms_restore.contracts import ImageEntry, ImageSource, TrainingSource
 from ms_restore.data import exposures, phantoms, photos
 from ms_restore.data.image_source import CutSource
 from ms_restore.data.prepared.frame_set import FrameSource, PreparedFrames
@@ -112,6 +112,10 @@ class RescaledSource(CutSource):
     def __len__(self) -> int:
         return len(self.names)
 
+    def entries(self) -> list[ImageEntry]:
+        """Return the images as they are stored, before they are resized."""
+        return self._source.entries()
+
     def __getitem__(self, index: int) -> np.ndarray:
         if index in self._cache:
             return self._cache[index]
@@ -173,6 +177,10 @@ class FolderSource(CutSource):
                 "make data.patch_size smaller"
             )
 
+    def entries(self) -> list[ImageEntry]:
+        """Return the names of the files, and the sizes of their images."""
+        return [ImageEntry(path.name, w, h) for path, (h, w) in zip(self._paths, self.sizes)]
+
     def _decode(self, path: Path) -> np.ndarray:
         return to_channels(read_picture(path).pixels, self._channels)
 
@@ -184,8 +192,15 @@ class FolderSource(CutSource):
         return self._decode(self._paths[index]) if cached is None else cached
 
 
+class EarlierImages(NamedTuple):
+    """The names of the images that a run trained and validated on when it began."""
+
+    trained: frozenset[str]
+    validated: frozenset[str]
+
+
 def open_training(
-    data: DataSettings, channels: int, smallest: int
+    data: DataSettings, channels: int, smallest: int, earlier: Optional[EarlierImages] = None
 ) -> tuple[TrainingSource, ImageSource]:
     """Return the training and the validation source that a recipe's ``data`` section names.
 
@@ -199,10 +214,12 @@ def open_training(
         data: the recipe's settings.
         channels: 1 (gray) or 3 (RGB), of the images.
         smallest: the least height and width in pixels that can be scored.
+        earlier: the images of a run that is resumed, whose held-out images stay held out; images
+            that came later are trained on.
 
     Raises:
-        InputError: a folder cannot be used, or its prepared patches have another size, stride or
-            scales than the recipe's.
+        InputError: a folder cannot be used, no held-out image is left in it, or its prepared
+            patches have another size, stride or scales than the recipe's.
     """
     least = max(data.patch_size, smallest)
     if data.dir is None:
@@ -223,7 +240,7 @@ def open_training(
             return patches, PhotoSource("held_out", channels, smallest)
         return patches, _open_folder(valid_part).source(channels, smallest)
     contents = _open_folder(train_folder)
-    count = contents.count
+    count = len(contents.names)
     if valid_part is not None:
         train = contents.source(channels, least, training=True)
         return _rescaled(train, data), _open_folder(valid_part).source(channels, smallest)
@@ -232,10 +249,27 @@ def open_training(
             f"{data.dir}: one image only, nothing is left to validate on; "
             "add images or name some with --data.valid_dir"
         )
-    held_out = list(range(_HELD_OUT_INTERVAL - 1, count, _HELD_OUT_INTERVAL)) or [count - 1]
+    held_out = _held_out(contents.names, earlier, train_folder)
     kept = sorted(set(range(count)) - set(held_out))
     train = contents.source(channels, least, kept, training=True)
     return _rescaled(train, data), contents.source(channels, smallest, held_out)
+
+
+def _held_out(names: list[str], earlier: Optional[EarlierImages], folder: Path) -> list[int]:
+    """Return which images of a plain folder are not trained on, but validate."""
+    numbers = list(range(len(names)))
+    if earlier is not None:
+        still = [number for number in numbers if names[number] in earlier.validated]
+        if still:
+            return still
+        numbers = [number for number in numbers if names[number] not in earlier.trained]
+        if not numbers:
+            raise InputError(
+                f"{folder}: none of the images that the run held out is left ("
+                f"{comma_list(sorted(earlier.validated), 3)}); put them back, or name others with "
+                "--data.valid_dir and --allow_changes"
+            )
+    return numbers[_HELD_OUT_INTERVAL - 1 :: _HELD_OUT_INTERVAL] or [numbers[-1]]
 
 
 def _rescaled(source: ImageSource, data: DataSettings) -> ImageSource:
@@ -273,11 +307,11 @@ def open_evaluation(
 class _FolderImages:
     """The images of a folder, before they are divided into training and validation images.
 
-    ``open`` takes the indices of images, their channels, the least side in pixels, and whether
-    they are for training.
+    ``names`` are those of ``ImageSource.entries``; ``open`` takes the indices of images, their
+    channels, the least side in pixels, and whether they are for training.
     """
 
-    count: int
+    names: list[str]
     open: Callable[[Sequence[int], int, int, bool], ImageSource]
 
     def source(
@@ -288,7 +322,7 @@ class _FolderImages:
         training: bool = False,
     ) -> ImageSource:
         """Return a source of the images with these indices; None means all images."""
-        chosen = range(self.count) if indices is None else indices
+        chosen = range(len(self.names)) if indices is None else indices
         return self.open(chosen, channels, smallest, training)
 
 
@@ -305,14 +339,14 @@ def _open_folder(folder: Path) -> _FolderImages:
     if layout == FRAMES:
         frames = PreparedFrames(folder)
         return _FolderImages(
-            len(frames),
+            [scene.long.name for scene in frames.scenes],
             lambda chosen, _, smallest, training: FrameSource(
                 frames, chosen, smallest, by_scene=training
             ),
         )
     images = PreparedSet(folder)
     return _FolderImages(
-        len(images),
+        [image.name for image in images.images],
         lambda chosen, channels, smallest, _: RecordSource(
             images, chosen, channels, smallest, _CACHE_BYTES
         ),
@@ -328,7 +362,7 @@ def _open_files(folder: Path) -> _FolderImages:
         )
     listing = list_folder(folder)
     return _FolderImages(
-        len(listing.pictures),
+        [path.name for path in listing.pictures],
         lambda chosen, channels, smallest, _: FolderSource(
             [listing.pictures[index] for index in chosen], channels, smallest, listing.left_out
         ),

@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.contracts import PatchLocation, PatchRequest, StoredPatch
+from ms_restore.contracts import ImageEntry, PatchLocation, PatchRequest, StoredPatch
 from ms_restore.data.image_source import CutSource, Tile, cut_patch
 from ms_restore.data.prepared.manifest import (
     DTYPES,
@@ -174,6 +174,10 @@ class RecordSource(CutSource):
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.tile(index).pixels
+
+    def entries(self) -> list[ImageEntry]:
+        """Return the images as they are stored, before they are resized or cut."""
+        return [ImageEntry(image.name, image.x.width, image.x.height) for image in self._images]
 
     def degraded(self, index: int) -> Optional[np.ndarray]:
         """Return the low-resolution image (h, w, channels) stored beside the clean one, or None."""
