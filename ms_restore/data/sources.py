@@ -31,6 +31,7 @@ _LAYOUTS = (  # recognised names of training and validation subfolders
 )
 _HELD_OUT_INTERVAL = 10  # without a validation folder, every tenth image validates
 _CACHE_BYTES = 8 << 30  # DIV2K, decoded, fits
+_OR_SMALLER = ", or make data.patch_size smaller"  # of images that are too small to train on
 
 
 class PhotoSource(CutSource):
@@ -56,7 +57,7 @@ class PhotoSource(CutSource):
         if not fitting:
             raise InputError(
                 f"no embedded photo has {smallest} pixels along each side; name a folder of larger "
-                "images with --data_dir, or make data.patch_size smaller"
+                f"images with --data_dir{_OR_SMALLER if split == 'train' else ''}"
             )
         self.names = list(fitting)
         self.description = f"{len(self.names)} embedded photos"
@@ -136,13 +137,19 @@ class FolderSource(CutSource):
         channels: 1 (gray) or 3 (RGB), to which the images are converted.
         smallest: the least height and width in pixels.
         left_out: what else the folder holds, for the description.
+        training: patches are cut from them, for which they may be too small.
 
     Raises:
         InputError: a file is damaged, or an image has a side below ``smallest`` pixels.
     """
 
     def __init__(
-        self, paths: list[Path], channels: int, smallest: int, left_out: Sequence[str] = ()
+        self,
+        paths: list[Path],
+        channels: int,
+        smallest: int,
+        left_out: Sequence[str] = (),
+        training: bool = False,
     ) -> None:
         self._paths = paths
         self._channels = channels
@@ -173,8 +180,8 @@ class FolderSource(CutSource):
         if small:
             raise InputError(
                 f"{paths[0].parent}: {len(small)} of {len(paths)} images are smaller than the "
-                f"{smallest} pixels needed along a side: {comma_list(small)}; take them out, or "
-                "make data.patch_size smaller"
+                f"{smallest} pixels needed along a side: {comma_list(small)}; take them out"
+                f"{_OR_SMALLER if training else ''}"
             )
 
     def entries(self) -> list[ImageEntry]:
@@ -347,8 +354,8 @@ def _open_folder(folder: Path) -> _FolderImages:
     images = PreparedSet(folder)
     return _FolderImages(
         [image.name for image in images.images],
-        lambda chosen, channels, smallest, _: RecordSource(
-            images, chosen, channels, smallest, _CACHE_BYTES
+        lambda chosen, channels, smallest, training: RecordSource(
+            images, chosen, channels, smallest, _CACHE_BYTES, training
         ),
     )
 
@@ -363,8 +370,12 @@ def _open_files(folder: Path) -> _FolderImages:
     listing = list_folder(folder)
     return _FolderImages(
         [path.name for path in listing.pictures],
-        lambda chosen, channels, smallest, _: FolderSource(
-            [listing.pictures[index] for index in chosen], channels, smallest, listing.left_out
+        lambda chosen, channels, smallest, training: FolderSource(
+            [listing.pictures[index] for index in chosen],
+            channels,
+            smallest,
+            listing.left_out,
+            training,
         ),
     )
 

@@ -12,9 +12,9 @@ class _Pictures(CutSource):
     """A flat picture and one with noise."""
 
     description = "two pictures"
-    names = ["flat", "noise"]
-    sizes = [(32, 32)] * 2
-    coloured: list[str] = []
+
+    def __init__(self):
+        self.names, self.sizes, self.coloured = ["flat", "noise"], [(32, 32)] * 2, []
 
     def __len__(self):
         return 2

@@ -192,7 +192,7 @@ class FrameSource(CutSource):
             raise InputError(
                 f"{prepared.folder}: {len(small)} of {len(self)} frames are smaller than the "
                 f"{smallest} pixels needed along a side: {comma_list(small)}; prepare again "
-                "without them, or make data.patch_size smaller"
+                f"without them{', or make data.patch_size smaller' if by_scene else ''}"
             )
 
     def __len__(self) -> int:
