@@ -32,6 +32,14 @@ _PARTS: dict[str, Kind] = {  # where a recipe names a part, and of which kind it
     "train.optimizer": "optimizer",
     "train.schedule": "schedule",
 }
+_OTHER_WORDS = {  # what other programs call a key
+    "learning_rate": "train.lr",
+    "epochs": "train.steps",
+    "batch": "train.batch_size",
+    "num_workers": "data.workers",
+    "crop_size": "data.patch_size",
+    "sigma": "degradation.sigma_255",
+}
 _DEFAULTS = {"train.loss": "l1", "train.optimizer": "adam", "train.schedule": "constant"}
 
 
@@ -70,16 +78,49 @@ def load(model: str, overrides: Optional[dict[str, Any]] = None) -> Recipe:
 
     Raises InputError with one line for every problem there is.
     """
+    path = _path_of(model)
+    return parse(texts.read_text(path), overrides, name=path.stem, origin=str(path))
+
+
+def _path_of(model: str) -> Path:
     if model.endswith((".yaml", ".yml")):
-        path = Path(model)
-        if not path.is_file():
+        if not Path(model).is_file():
             raise InputError(f"recipe {model}: no such file")
-    elif model in files():
-        path = files()[model]
-    else:
+        return Path(model)
+    if model not in files():
         hint = did_you_mean(model, files()) or f"; known: {comma_list(files(), 20)}"
         raise InputError(f"unknown model {model!r}{hint}")
-    return parse(texts.read_text(path), overrides, name=path.stem, origin=str(path))
+    return files()[model]
+
+
+def name_of(model: str) -> str:
+    """Return the name that a recipe gives its model, without a look at its other settings.
+
+    Raises InputError where there is no such recipe.
+    """
+    path = _path_of(model)
+    data = texts.parse_yaml(texts.read_text(path), str(path))
+    return str(data.get("model", path.stem)) if isinstance(data, dict) else path.stem
+
+
+def all_keys() -> list[str]:
+    """Return the keys of a recipe's sections, and those of parts that shipped recipes have."""
+    sections = {"train": TrainSettings, "data": DataSettings, "eval": EvalSettings}
+    keys = [f"{name}.{f.name}" for name, kind in sections.items() for f in dataclasses.fields(kind)]
+    shipped = [texts.parse_yaml(texts.read_text(path), str(path)) for path in files().values()]
+    for part in ("network", "degradation", "solver"):
+        for settings in (data.get(part) for data in shipped):
+            if isinstance(settings, dict):
+                keys += [f"{part}.{key}" for key in settings if key != "name"]
+    keys += [f"runtime.{field.name}" for field in dataclasses.fields(RuntimeSettings)]
+    return list(dict.fromkeys(keys))
+
+
+def key_named(word: str) -> Optional[str]:
+    """Return the key that an option without its section means, such as train.lr for lr."""
+    if word in _OTHER_WORDS:
+        return _OTHER_WORDS[word]
+    return next((key for key in all_keys() if key.rpartition(".")[2] == word), None)
 
 
 def parse(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional, TypeVar
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -28,7 +30,7 @@ def printable(text: str) -> str:
 
     File names that are not UTF-8 have such characters.
     """
-    encoding = console.encoding
+    encoding = sys.stdout.encoding or "utf-8"  # to which the console prints
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
@@ -99,7 +101,8 @@ def score_table(
         baseline: name of the baseline.
         groups: the means of groups of images, by group name.
     """
-    table = Table(title_justify="left")
+    lines = box.HEAVY_HEAD if printable("┃") == "┃" else box.ASCII
+    table = Table(title_justify="left", box=lines)
     table.add_column("image")
     for heading in (f"{baseline} dB", "ours dB", "gain", f"{baseline} SSIM", "ours SSIM"):
         table.add_column(heading, justify="right")

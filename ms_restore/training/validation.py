@@ -63,7 +63,8 @@ class Scorer:
         name, picture = "", np.zeros((1, 1, 1), np.float32)
         for trial in itertools.islice(shown, own):
             if not scores:
-                name, picture = trial.name, trial.x_hat
+                name = trial.name.encode("utf-8", "backslashreplace").decode()
+                picture = trial.x_hat
             psnr = protocol.psnr(trial.x_hat, trial.x, self._degradation.factor)
             scores.append(_PERFECT if psnr > _PERFECT else psnr)
         count = min(len(self._source), most or len(self._source))

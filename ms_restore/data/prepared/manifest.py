@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from ms_restore.contracts import PatchRequest
-from ms_restore.errors import InputError
+from ms_restore.errors import InputError, check_utf8
 from ms_restore.files import sha256
 
 FORMAT = 1
@@ -87,6 +87,7 @@ class Shards:
 
     def __init__(self, folder: Path, manifest: dict[str, Any], columns: list[str]) -> None:
         self._shards = [_Shard(**{f: s[f] for f in _Shard._fields}) for s in manifest["shards"]]
+        check_utf8(folder)
         self._folder = folder
         self._columns = columns
         self.files = [str(folder / shard.file) for shard in self._shards]
