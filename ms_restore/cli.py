@@ -114,8 +114,10 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--output_dir", help="run folder (default runs/MODEL)")
     train.add_argument("--max_steps", type=int, help="end after this step; the schedule stays")
     train.add_argument("--pretrained", help="checkpoint to start from, as far as it fits")
-    train.add_argument("--resume", metavar="RUN_DIR", help="run folder to go on with")
-    train.add_argument("--allow_changes", action="store_true", help="resume with other settings")
+    train.add_argument("--resume", metavar="RUN", help="run folder, or an earlier checkpoint in it")
+    train.add_argument(
+        "--allow_changes", action="store_true", help="resume with other settings or images"
+    )
     train.add_argument("--performance", action="store_true", help="only measure images/s")
     train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard (,mindinsight: old)")
     train.add_argument("--profile", metavar="A:B", help="profile these steps into RUN/profile")
@@ -264,8 +266,8 @@ def _train(**options: Any) -> None:
     from ms_restore.training import run_files
 
     performance, steps, model = options.pop("performance"), options["max_steps"], options["model"]
-    if performance and steps is not None:
-        run_files.check_measured_steps(steps)
+    if steps is not None:
+        (run_files.check_measured_steps if performance else run_files.check_steps)(steps)
     if model is not None:
         name = recipe.name_of(model)
         if not performance and options["resume"] is None:

@@ -27,7 +27,8 @@ def recipe_settings(rest: list[str], verb: argparse.ArgumentParser) -> dict[str,
             value = next(words, "")
             if not value or value.startswith("--"):
                 raise InputError(f"--{key} needs a value")
-        settings[key] = texts.parse_yaml(value, f"--{key} {value[:40]}")
+        is_name = any("\ud800" <= character <= "\udfff" for character in value)  # not UTF-8
+        settings[key] = value if is_name else texts.parse_yaml(value, f"--{key} {value[:40]}")
     return settings
 
 

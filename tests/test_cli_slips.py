@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import PIL.Image
 import pytest
 
 from ms_restore import recipe, seeds, texts
+from ms_restore.cli_options import recipe_settings
 from ms_restore.errors import InputError
 from ms_restore.launch import rank_table
 from ms_restore.report import terminal
@@ -61,6 +63,7 @@ def test_help_names_recipe_keys_where_there_are_any(in_process):
         ("train --model edsr_quickstart --output_dir FOLDER", "FOLDER is not empty"),
         ("train --model FOLDER/own.yaml", "runs/mine holds another run"),
         ("train --model edsr_quickstart --performance --max_steps 5", "needs more than 5"),
+        ("train --model edsr_quickstart --max_steps 0", "max_steps 0: expected at least 1"),
         ("benchmark --model edsr_quickstart --max_steps 2", "needs more than 5"),
         ("train --model edsr_quikstart", "did you mean 'edsr_quickstart'"),
     ],
@@ -180,6 +183,13 @@ def test_a_picture_whose_name_is_not_utf8_in_a_terminal_of_ascii(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "caf\\udce9" in done.stdout
     assert [path.name for path in (out / "comparisons").iterdir()] == [f"{BAD_NAME}.png"]
+
+
+def test_a_setting_that_is_not_utf8_is_a_name():
+    settings = recipe_settings(["--data.valid_dir", BAD_NAME, "--train.lr", "3"], ArgumentParser())
+    assert settings == {"data.valid_dir": BAD_NAME, "train.lr": 3}
+    made = recipe.load("edsr_quickstart", settings)
+    assert recipe.parse(made.to_yaml()).data.valid_dir == BAD_NAME
 
 
 def test_a_folder_that_mindspore_cannot_open(in_process, tmp_path):

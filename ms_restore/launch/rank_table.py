@@ -166,7 +166,7 @@ def write(path: Path, devices: str, server: Optional[str] = None, hccn: Path = H
     """
     numbers = _parse_devices(devices)
     try:
-        text = hccn.read_text(encoding="utf-8")
+        text = hccn.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(
             f"{hccn}: cannot be read ({error.strerror}); it holds the devices' addresses where "

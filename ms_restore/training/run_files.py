@@ -53,6 +53,12 @@ def clear_left_over(folder: Path) -> bool:
     return bool(found)
 
 
+def check_steps(max_steps: int) -> None:
+    """Raise InputError where a run of this number of steps would do nothing."""
+    if max_steps < 1:
+        raise InputError(f"max_steps {max_steps}: expected at least 1")
+
+
 def check_measured_steps(max_steps: int) -> None:
     """Raise InputError where a performance run of this number of steps would measure none."""
     if max_steps <= WARM_UP:

@@ -14,7 +14,7 @@ from ms_restore.training import going_back, run_folder
 from ms_restore.training import performance as measuring
 from ms_restore.training.part_checks import check_outside_parts, check_same_kind
 from ms_restore.training.profiling import steps_of
-from ms_restore.training.run_files import check_free, check_measured_steps
+from ms_restore.training.run_files import check_free, check_measured_steps, check_steps
 from ms_restore.training.trainer import Run, Trainer
 from ms_restore.verbs.loading import PathLike, Settings, with_options
 
@@ -78,8 +78,8 @@ def train(
         seed: of weights, data order and noise; none: the recipe's.
         settings: recipe keys such as ``{"train.lr": 5e-4}``.
     """
-    if max_steps is not None and max_steps < 1:
-        raise InputError(f"max_steps {max_steps}: expected at least 1")
+    if max_steps is not None:
+        check_steps(max_steps)
     parts = {
         "degradation": registry.settings_of("degradation", degradation),
         "train.loss": registry.settings_of("loss", loss),
