@@ -2,8 +2,8 @@
 
     python benchmarks/dmsp_gallery.py --checkpoint dae.ckpt --output docs/images
 
-Writes dmsp_TASK.jpg: what the solver starts from, what it ends with, and the original, with PSNR of
-all channels, 8 bit, half the kernel cut.
+Writes dmsp_TASK.jpg: what the solver is given or starts from, what it ends with, and the original,
+with the PSNR of what is shown, of all channels, 8 bit, half the kernel cut.
 """
 
 from __future__ import annotations
@@ -70,11 +70,12 @@ def main() -> None:
         x_hat, _ = tasks.restore_image(solver, image, operator, sigma_255=noise)
         clean = x[rows : len(x) - rows, columns : x.shape[1] - columns]
         start = tasks.crop_result(operator.start(y.astype(np.float32)), operator, False)
-        shown = image if task in ("inpaint", "deblur", "denoise") else start.clip(0, 1)
-        before, after = (protocol_named("rgb").psnr(z, clean, 1) for z in (start, x_hat))
-        say(f"{task}: start {before:.2f} dB, end {after:.2f} dB")
+        given = task in ("inpaint", "deblur", "denoise")
+        shown, what = (image, "input") if given else (start, "start")
+        before, after = (protocol_named("rgb").psnr(z, clean, 1) for z in (shown, x_hat))
+        say(f"{task}: {what} {before:.2f} dB, end {after:.2f} dB")
         panels = [
-            (f"{task}: start {before:.2f} dB", shown.clip(0, 1)),
+            (f"{task}: {what} {before:.2f} dB", shown.clip(0, 1)),
             (f"DMSP {after:.2f} dB", x_hat),
             (f"original: {name}", clean),
         ]

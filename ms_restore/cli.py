@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Optional
 
+from ms_restore.cli_options import for_train, recipe_settings, split_at_dashes
 from ms_restore.errors import InputError, did_you_mean
 from ms_restore.inference.engine_selection import ENGINES
 from ms_restore.version import __version__
@@ -26,9 +29,36 @@ def _fail(prog: str, *problems: str) -> NoReturn:
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    """Run one verb; InputError becomes one line for each problem and exit code 2."""
+    """Run one verb; InputError becomes one line for each problem and exit code 2.
+
+    Characters that the terminal's encoding does not have, such as those of file names that are not
+    UTF-8, are printed with a backslash. Where the reader of a pipe goes away, the exit code is 141.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename is None:  # of standard output
+            _drop_output()
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(_BROKEN_PIPE) from None
+        where = "the output" if error.filename is None else error.filename
+        _fail("ms-restore", f"{where}: {error.strerror}")
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, as it would fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: Optional[Sequence[str]]) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
-    given, passed_on = _split(given)
+    given, passed_on = split_at_dashes(given)
     parser, verbs = _parser()
     if given and not given[0].startswith("-") and given[0] not in verbs:
         _fail(parser.prog, f"unknown verb {given[0]!r}{did_you_mean(given[0], verbs)}; see --help")
@@ -40,14 +70,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     try:
         named = {key: value for key, value in vars(options).items() if key not in ("verb", "run")}
         if options.verb not in _WITHOUT_RECIPE:
-            named["settings"] = _settings(rest, verb)
+            named["settings"] = recipe_settings(rest, verb)
         elif options.verb == "launch":
-            named["passed_on"] = _for_train(rest, verb, verbs["train"]) + (passed_on or [])
+            named["passed_on"] = for_train(rest, verb, verbs["train"]) + (passed_on or [])
         elif rest:
-            raise InputError(f"unknown option {rest[0]}")
+            hint = did_you_mean(rest[0], verb._option_string_actions)
+            raise InputError(f"unknown option {rest[0]}{hint}; see --help")
         options.run(**named)
     except InputError as error:
         _fail(verb.prog, *error.problems)
+    except UnicodeEncodeError as error:
+        _fail(verb.prog, f"{error.object!r:.200}: a name that is not UTF-8; rename it")
     except KeyboardInterrupt:
         print(f"{verb.prog}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -66,9 +99,11 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "--network.blocks 8; `ms-restore models --model M` prints them."
     )
 
-    def verb(name: str, help: str, run: Any) -> argparse.ArgumentParser:
+    def verb(
+        name: str, help: str, run: Any, epilog: Optional[str] = recipe_keys
+    ) -> argparse.ArgumentParser:
         added = subparsers.add_parser(
-            name, help=help, description=f"{help}.", epilog=recipe_keys, allow_abbrev=False
+            name, help=help, description=f"{help}.", epilog=epilog, allow_abbrev=False
         )
         added.set_defaults(run=run)
         return added
@@ -79,8 +114,10 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--output_dir", help="run folder (default runs/MODEL)")
     train.add_argument("--max_steps", type=int, help="end after this step; the schedule stays")
     train.add_argument("--pretrained", help="checkpoint to start from, as far as it fits")
-    train.add_argument("--resume", metavar="RUN_DIR", help="run folder to go on with")
-    train.add_argument("--allow_changes", action="store_true", help="resume with other settings")
+    train.add_argument("--resume", metavar="RUN", help="run folder, or an earlier checkpoint in it")
+    train.add_argument(
+        "--allow_changes", action="store_true", help="resume with other settings or images"
+    )
     train.add_argument("--performance", action="store_true", help="only measure images/s")
     train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard (,mindinsight: old)")
     train.add_argument("--profile", metavar="A:B", help="profile these steps into RUN/profile")
@@ -172,7 +209,11 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     for added in (train, evaluate, infer, restore):
         added.add_argument("--mode", choices=("graph", "pynative"), default="graph")
 
-    launch = verb("launch", "train on several devices, one process each", _launch)
+    to_train = (
+        "Options of train, such as --model M or --train.lr 5e-4, are passed on to every process; "
+        "`ms-restore train --help` lists them. After the word -- all options are train's."
+    )
+    launch = verb("launch", "train on several devices, one process each", _launch, to_train)
     launch.add_argument("--rank_table", help="HCCL rank table: its devices of this server")
     launch.add_argument("--workers", type=int, help="by msrun: number of processes on this host")
     launch.add_argument("--server_id", help="this server's name in the table (default: found)")
@@ -189,17 +230,18 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     launch.add_argument("--log_dir", default="runs/ranks", help="folder of the ranks' logs")
     launch.add_argument("--dry_run", action="store_true", help="print what would be started")
 
-    table = verb("rank-table", "write the HCCL rank table of this server", _rank_table)
+    table = verb("rank-table", "write the HCCL rank table of this server", _rank_table, None)
     table.add_argument("--devices", default="0-7", help="such as 0-7 or 0,2 (default 0-7)")
     table.add_argument("--output", default="rank_table.json", help="file to write")
     table.add_argument("--server_id", help="this server's address (default: found)")
 
-    models = verb("models", "list the models, or print one's recipe", _models)
+    models = verb("models", "list the models, or print one's recipe", _models, None)
     models.add_argument("--model", help="print this model's whole recipe")
     return parser, dict(subparsers.choices)
 
 
 _WITHOUT_RECIPE = ("models", "launch", "rank-table")  # verbs that take no recipe's keys
+_BROKEN_PIPE = 128 + 13  # the shell's exit code of SIGPIPE
 _UNMEASURED = ("pretrained", "resume", "allow_changes", "profile")  # options of train alone
 
 
@@ -216,31 +258,23 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="name of the model (default: the checkpoint's own)")
 
 
-def _settings(rest: list[str], verb: argparse.ArgumentParser) -> dict[str, Any]:
-    """``--section.key value`` and ``--section.key=value`` as recipe settings."""
-    import yaml
-
-    known = [name for name in verb._option_string_actions if name.startswith("--")]
-    settings: dict[str, Any] = {}
-    words = iter(rest)
-    for word in words:
-        key, equals, value = word[2:].partition("=")
-        if not word.startswith("--"):
-            raise InputError(f"unexpected argument {word!r}")
-        if "." not in key:
-            raise InputError(f"unknown option --{key}{did_you_mean('--' + key, known)}; see --help")
-        if not equals:
-            value = next(words, "")
-            if not value or value.startswith("--"):
-                raise InputError(f"--{key} needs a value")
-        settings[key] = yaml.safe_load(value)
-    return settings
-
-
 def _train(**options: Any) -> None:
+    """Train, once what is wrong at first sight has been said, before MindSpore is loaded."""
+    from pathlib import Path
+
+    from ms_restore import recipe
+    from ms_restore.training import run_files
+
+    performance, steps, model = options.pop("performance"), options["max_steps"], options["model"]
+    if steps is not None:
+        (run_files.check_measured_steps if performance else run_files.check_steps)(steps)
+    if model is not None:
+        name = recipe.name_of(model)
+        if not performance and options["resume"] is None:
+            run_files.check_free(Path(options["output_dir"] or Path("runs") / name))
     from ms_restore import api
 
-    if not options.pop("performance"):
+    if not performance:
         api.train(**options)
         return
     given = [f"--{name}" for name in _UNMEASURED if options.pop(name) not in (None, False)]
@@ -271,6 +305,9 @@ def _infer(**options: Any) -> None:
 
 
 def _restore(**options: Any) -> None:
+    from ms_restore.solvers import tasks
+
+    tasks.check_task(options["task"])  # before MindSpore is loaded, which takes seconds
     from ms_restore import api
 
     words = [options.pop(name) for name in ("task", "prior", "input", "output")]
@@ -290,39 +327,13 @@ def _convert(**options: Any) -> None:
 
 
 def _benchmark(**options: Any) -> None:
+    from ms_restore.training import run_files
+
+    if options["max_steps"] is not None:
+        run_files.check_measured_steps(options["max_steps"])
     from ms_restore import api
 
     api.benchmark(options.pop("model"), **options)
-
-
-def _for_train(
-    rest: list[str], launch: argparse.ArgumentParser, train: argparse.ArgumentParser
-) -> list[str]:
-    """Of ``launch``, options before the word ``--`` that are train's, which it passes on."""
-    _, others = train.parse_known_args(rest)
-    known = [*launch._option_string_actions, *train._option_string_actions]
-    words = iter(others)
-    for word in words:
-        key, equals, _ = word.partition("=")
-        if not word.startswith("--"):
-            raise InputError(
-                f"unexpected argument {word!r}; a model and a folder stand before all options in "
-                "the script, and otherwise after --, as --model M --data_dir D"
-            )
-        if "." not in key:
-            hint = did_you_mean(key, known)
-            raise InputError(f"unknown option {key}{hint}; see launch --help and train --help")
-        if not equals:
-            next(words, None)  # its value
-    return rest
-
-
-def _split(given: list[str]) -> tuple[list[str], Optional[list[str]]]:
-    """Of ``launch``, what comes before a word ``--``, and what comes after: train's own options."""
-    if given[:1] != ["launch"]:
-        return given, None
-    at = given.index("--") if "--" in given else len(given)
-    return given[:at], given[at + 1 :]
 
 
 def _launch(**options: Any) -> None:

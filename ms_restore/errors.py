@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -15,6 +16,17 @@ class InputError(ValueError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+def check_utf8(path: Path) -> None:
+    """Raise InputError where a path is not UTF-8, for files that MindSpore opens by itself."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{path}: a name in this path is not UTF-8, which MindSpore cannot open; rename it, or "
+            "choose another"
+        ) from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -1,21 +1,25 @@
-"""Writing of files completely or not at all, locking of folders, and hashes of files."""
+"""Writing of files completely or not at all, JSON, locking of folders, and hashes of files."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import hashlib
+import json
+import math
 import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from ms_restore.errors import InputError
 
-_LOCK = "lock"
+LOCK = "lock"
+"""Name of the file by which a folder is locked."""
+_WRITING = ".writing"  # suffix of the folders in which files are written
 
 
 @contextlib.contextmanager
@@ -28,7 +32,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     InputError where it cannot be written.
     """
     try:
-        with _private_folder(path.with_name(f".{path.name}.writing")) as folder:
+        with _private_folder(path.with_name(f".{path.name}{_WRITING}")) as folder:
             temporary = folder / path.name
             yield temporary
             temporary.chmod(0o666 & ~_umask())  # MindSpore writes its files with mode 0400
@@ -87,6 +91,45 @@ def _remove_unused(folder: Path) -> None:
         os.close(descriptor)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left of the files that they were writing into a folder."""
+    for shared in folder.glob(f".*{_WRITING}"):
+        for private in shared.iterdir():
+            _remove_unused(private)
+        with contextlib.suppress(OSError):  # another process writes there
+            shared.rmdir()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8 text, completely or not at all; see ``atomic_write``."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any, indent: int = 2) -> None:
+    """Write a JSON file, completely or not at all; see ``to_json`` and ``atomic_write``."""
+    write_text(path, to_json(value, indent) + "\n")
+
+
+def to_json(value: Any, indent: Optional[int] = None) -> str:
+    """Return a value as JSON, in which a number that is not finite is text: "inf", "-inf", "nan".
+
+    JSON has no such numbers; ``float`` turns the text back into them.
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with text in place of every number in it that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))
+    return value
+
+
 def flush_to_disk(path: Path) -> None:
     """Wait until a file is on the disk; raise OSError where that fails."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -106,7 +149,7 @@ def exclusive_folder(folder: Path, busy: str) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("w")
+        lock = (folder / LOCK).open("w")
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     with lock:

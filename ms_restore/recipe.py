@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pydantic
-import yaml
 
-from ms_restore import registry
+from ms_restore import registry, texts
 from ms_restore.contracts import Coupled
 from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.registry import Kind
@@ -33,6 +32,14 @@ _PARTS: dict[str, Kind] = {  # where a recipe names a part, and of which kind it
     "train.optimizer": "optimizer",
     "train.schedule": "schedule",
 }
+_OTHER_WORDS = {  # what other programs call a key
+    "learning_rate": "train.lr",
+    "epochs": "train.steps",
+    "batch": "train.batch_size",
+    "num_workers": "data.workers",
+    "crop_size": "data.patch_size",
+    "sigma": "degradation.sigma_255",
+}
 _DEFAULTS = {"train.loss": "l1", "train.optimizer": "adam", "train.schedule": "constant"}
 
 
@@ -44,7 +51,7 @@ def files() -> dict[str, Path]:
 def list_models() -> dict[str, str]:
     """Return the names of the shipped models with a line that describes each."""
     return {
-        name: yaml.safe_load(path.read_text(encoding="utf-8"))["description"]
+        name: texts.parse_yaml(texts.read_text(path), str(path))["description"]
         for name, path in files().items()
     }
 
@@ -71,16 +78,49 @@ def load(model: str, overrides: Optional[dict[str, Any]] = None) -> Recipe:
 
     Raises InputError with one line for every problem there is.
     """
+    path = _path_of(model)
+    return parse(texts.read_text(path), overrides, name=path.stem, origin=str(path))
+
+
+def _path_of(model: str) -> Path:
     if model.endswith((".yaml", ".yml")):
-        path = Path(model)
-        if not path.is_file():
+        if not Path(model).is_file():
             raise InputError(f"recipe {model}: no such file")
-    elif model in files():
-        path = files()[model]
-    else:
+        return Path(model)
+    if model not in files():
         hint = did_you_mean(model, files()) or f"; known: {comma_list(files(), 20)}"
         raise InputError(f"unknown model {model!r}{hint}")
-    return parse(path.read_text(encoding="utf-8"), overrides, name=path.stem, origin=str(path))
+    return files()[model]
+
+
+def name_of(model: str) -> str:
+    """Return the name that a recipe gives its model, without a look at its other settings.
+
+    Raises InputError where there is no such recipe.
+    """
+    path = _path_of(model)
+    data = texts.parse_yaml(texts.read_text(path), str(path))
+    return str(data.get("model", path.stem)) if isinstance(data, dict) else path.stem
+
+
+def all_keys() -> list[str]:
+    """Return the keys of a recipe's sections, and those of parts that shipped recipes have."""
+    sections = {"train": TrainSettings, "data": DataSettings, "eval": EvalSettings}
+    keys = [f"{name}.{f.name}" for name, kind in sections.items() for f in dataclasses.fields(kind)]
+    shipped = [texts.parse_yaml(texts.read_text(path), str(path)) for path in files().values()]
+    for part in ("network", "degradation", "solver"):
+        for settings in (data.get(part) for data in shipped):
+            if isinstance(settings, dict):
+                keys += [f"{part}.{key}" for key in settings if key != "name"]
+    keys += [f"runtime.{field.name}" for field in dataclasses.fields(RuntimeSettings)]
+    return list(dict.fromkeys(keys))
+
+
+def key_named(word: str) -> Optional[str]:
+    """Return the key that an option without its section means, such as train.lr for lr."""
+    if word in _OTHER_WORDS:
+        return _OTHER_WORDS[word]
+    return next((key for key in all_keys() if key.rpartition(".")[2] == word), None)
 
 
 def parse(
@@ -90,10 +130,7 @@ def parse(
     origin: str = "recipe",
 ) -> Recipe:
     """Parse a recipe from YAML text."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None
+    data = texts.parse_yaml(text, origin)
     if not isinstance(data, dict):
         raise InputError(f"{origin}: expected a mapping of settings, got {type(data).__name__}")
     return assemble(data, overrides, name)
@@ -172,9 +209,15 @@ def _is_left_out(where: str, part: Any) -> bool:
 
 
 def _drop(data: dict[str, Any], location: tuple[Any, ...]) -> None:
-    for step in location[:-1]:
-        data = data[step]
-    data.pop(location[-1], None)
+    """Remove what lies there, or the list or value as a whole that it is a part of."""
+    *sections, last = location
+    for step in sections:
+        inner = data.get(step)
+        if not isinstance(inner, dict):
+            last = step
+            break
+        data = inner
+    data.pop(last, None)
 
 
 def _known_keys(section: tuple[Any, ...]) -> list[str]:

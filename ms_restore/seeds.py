@@ -16,4 +16,4 @@ def sample_rng(seed: int, sample: int) -> np.random.Generator:
 
 def image_rng(seed: int, name: str) -> np.random.Generator:
     """Return the generator for the evaluation image with this name."""
-    return np.random.default_rng([seed, *name.encode()])
+    return np.random.default_rng([seed, *name.encode("utf-8", "surrogateescape")])

@@ -28,6 +28,7 @@ from ms_restore.contracts.network import (
 )
 from ms_restore.contracts.solver import LinearOperator, Prior, Progress, Solution, Solver
 from ms_restore.contracts.source import (
+    ImageEntry,
     ImageSource,
     PatchLocation,
     PatchRequest,
@@ -42,6 +43,7 @@ __all__ = [
     "Foldable",
     "FollowsSteps",
     "Geometry",
+    "ImageEntry",
     "ImageSource",
     "LinearOperator",
     "Loss",

@@ -61,6 +61,14 @@ class StoredPatch(NamedTuple):
     spectrum: Optional[np.ndarray] = None
 
 
+class ImageEntry(NamedTuple):
+    """The name of an image's file and its size in pixels, by which a run knows it again."""
+
+    name: str
+    width: int
+    height: int
+
+
 class TrainingSource(Protocol):
     """Where training patches come from."""
 
@@ -82,6 +90,10 @@ class TrainingSource(Protocol):
 
     def size(self, image: int) -> Size:
         """Return an image's height and width."""
+        ...
+
+    def entries(self) -> list[ImageEntry]:
+        """Return the images as they are stored, before they are resized or cut."""
         ...
 
     def patches(

@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from ms_restore.contracts import PatchLocation, PatchRequest, Size, StoredPatch
+from ms_restore.contracts import ImageEntry, PatchLocation, PatchRequest, Size, StoredPatch
 from ms_restore.images.resize import mirror
 
 
@@ -63,6 +63,10 @@ class CutSource(abc.ABC):
     def degraded(self, index: int) -> Optional[np.ndarray]:
         """Return the degraded image (h, w, C) stored beside the clean one, or None."""
         return None
+
+    def entries(self) -> list[ImageEntry]:
+        """Return the images as they are stored, before they are resized or cut."""
+        return [ImageEntry(name, w, h) for name, (h, w) in zip(self.names, self.sizes)]
 
     def groups(self) -> dict[str, list[str]]:
         """Return groups of image names whose mean scores are reported too, by group name."""

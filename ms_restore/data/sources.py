@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 
-from ms_restore.contracts import ImageSource, TrainingSource
+from ms_restore.contracts import ImageEntry, ImageSource, TrainingSource
 from ms_restore.data import exposures, phantoms, photos
 from ms_restore.data.image_source import CutSource
 from ms_restore.data.prepared.frame_set import FrameSource, PreparedFrames
@@ -31,6 +31,7 @@ _LAYOUTS = (  # recognised names of training and validation subfolders
 )
 _HELD_OUT_INTERVAL = 10  # without a validation folder, every tenth image validates
 _CACHE_BYTES = 8 << 30  # DIV2K, decoded, fits
+_OR_SMALLER = ", or make data.patch_size smaller"  # of images that are too small to train on
 
 
 class PhotoSource(CutSource):
@@ -56,7 +57,7 @@ class PhotoSource(CutSource):
         if not fitting:
             raise InputError(
                 f"no embedded photo has {smallest} pixels along each side; name a folder of larger "
-                "images with --data_dir, or make data.patch_size smaller"
+                f"images with --data_dir{_OR_SMALLER if split == 'train' else ''}"
             )
         self.names = list(fitting)
         self.description = f"{len(self.names)} embedded photos"
@@ -112,6 +113,10 @@ class RescaledSource(CutSource):
     def __len__(self) -> int:
         return len(self.names)
 
+    def entries(self) -> list[ImageEntry]:
+        """Return the images as they are stored, before they are resized."""
+        return self._source.entries()
+
     def __getitem__(self, index: int) -> np.ndarray:
         if index in self._cache:
             return self._cache[index]
@@ -132,13 +137,19 @@ class FolderSource(CutSource):
         channels: 1 (gray) or 3 (RGB), to which the images are converted.
         smallest: the least height and width in pixels.
         left_out: what else the folder holds, for the description.
+        training: patches are cut from them, for which they may be too small.
 
     Raises:
         InputError: a file is damaged, or an image has a side below ``smallest`` pixels.
     """
 
     def __init__(
-        self, paths: list[Path], channels: int, smallest: int, left_out: Sequence[str] = ()
+        self,
+        paths: list[Path],
+        channels: int,
+        smallest: int,
+        left_out: Sequence[str] = (),
+        training: bool = False,
     ) -> None:
         self._paths = paths
         self._channels = channels
@@ -169,9 +180,13 @@ class FolderSource(CutSource):
         if small:
             raise InputError(
                 f"{paths[0].parent}: {len(small)} of {len(paths)} images are smaller than the "
-                f"{smallest} pixels needed along a side: {comma_list(small)}; take them out, or "
-                "make data.patch_size smaller"
+                f"{smallest} pixels needed along a side: {comma_list(small)}; take them out"
+                f"{_OR_SMALLER if training else ''}"
             )
+
+    def entries(self) -> list[ImageEntry]:
+        """Return the names of the files, and the sizes of their images."""
+        return [ImageEntry(path.name, w, h) for path, (h, w) in zip(self._paths, self.sizes)]
 
     def _decode(self, path: Path) -> np.ndarray:
         return to_channels(read_picture(path).pixels, self._channels)
@@ -184,8 +199,15 @@ class FolderSource(CutSource):
         return self._decode(self._paths[index]) if cached is None else cached
 
 
+class EarlierImages(NamedTuple):
+    """The names of the images that a run trained and validated on when it began."""
+
+    trained: frozenset[str]
+    validated: frozenset[str]
+
+
 def open_training(
-    data: DataSettings, channels: int, smallest: int
+    data: DataSettings, channels: int, smallest: int, earlier: Optional[EarlierImages] = None
 ) -> tuple[TrainingSource, ImageSource]:
     """Return the training and the validation source that a recipe's ``data`` section names.
 
@@ -199,10 +221,12 @@ def open_training(
         data: the recipe's settings.
         channels: 1 (gray) or 3 (RGB), of the images.
         smallest: the least height and width in pixels that can be scored.
+        earlier: the images of a run that is resumed, whose held-out images stay held out; images
+            that came later are trained on.
 
     Raises:
-        InputError: a folder cannot be used, or its prepared patches have another size, stride or
-            scales than the recipe's.
+        InputError: a folder cannot be used, no held-out image is left in it, or its prepared
+            patches have another size, stride or scales than the recipe's.
     """
     least = max(data.patch_size, smallest)
     if data.dir is None:
@@ -223,7 +247,7 @@ def open_training(
             return patches, PhotoSource("held_out", channels, smallest)
         return patches, _open_folder(valid_part).source(channels, smallest)
     contents = _open_folder(train_folder)
-    count = contents.count
+    count = len(contents.names)
     if valid_part is not None:
         train = contents.source(channels, least, training=True)
         return _rescaled(train, data), _open_folder(valid_part).source(channels, smallest)
@@ -232,10 +256,27 @@ def open_training(
             f"{data.dir}: one image only, nothing is left to validate on; "
             "add images or name some with --data.valid_dir"
         )
-    held_out = list(range(_HELD_OUT_INTERVAL - 1, count, _HELD_OUT_INTERVAL)) or [count - 1]
+    held_out = _held_out(contents.names, earlier, train_folder)
     kept = sorted(set(range(count)) - set(held_out))
     train = contents.source(channels, least, kept, training=True)
     return _rescaled(train, data), contents.source(channels, smallest, held_out)
+
+
+def _held_out(names: list[str], earlier: Optional[EarlierImages], folder: Path) -> list[int]:
+    """Return which images of a plain folder are not trained on, but validate."""
+    numbers = list(range(len(names)))
+    if earlier is not None:
+        still = [number for number in numbers if names[number] in earlier.validated]
+        if still:
+            return still
+        numbers = [number for number in numbers if names[number] not in earlier.trained]
+        if not numbers:
+            raise InputError(
+                f"{folder}: none of the images that the run held out is left ("
+                f"{comma_list(sorted(earlier.validated), 3)}); put them back, or name others with "
+                "--data.valid_dir and --allow_changes"
+            )
+    return numbers[_HELD_OUT_INTERVAL - 1 :: _HELD_OUT_INTERVAL] or [numbers[-1]]
 
 
 def _rescaled(source: ImageSource, data: DataSettings) -> ImageSource:
@@ -273,11 +314,11 @@ def open_evaluation(
 class _FolderImages:
     """The images of a folder, before they are divided into training and validation images.
 
-    ``open`` takes the indices of images, their channels, the least side in pixels, and whether
-    they are for training.
+    ``names`` are those of ``ImageSource.entries``; ``open`` takes the indices of images, their
+    channels, the least side in pixels, and whether they are for training.
     """
 
-    count: int
+    names: list[str]
     open: Callable[[Sequence[int], int, int, bool], ImageSource]
 
     def source(
@@ -288,7 +329,7 @@ class _FolderImages:
         training: bool = False,
     ) -> ImageSource:
         """Return a source of the images with these indices; None means all images."""
-        chosen = range(self.count) if indices is None else indices
+        chosen = range(len(self.names)) if indices is None else indices
         return self.open(chosen, channels, smallest, training)
 
 
@@ -305,16 +346,16 @@ def _open_folder(folder: Path) -> _FolderImages:
     if layout == FRAMES:
         frames = PreparedFrames(folder)
         return _FolderImages(
-            len(frames),
+            [scene.long.name for scene in frames.scenes],
             lambda chosen, _, smallest, training: FrameSource(
                 frames, chosen, smallest, by_scene=training
             ),
         )
     images = PreparedSet(folder)
     return _FolderImages(
-        len(images),
-        lambda chosen, channels, smallest, _: RecordSource(
-            images, chosen, channels, smallest, _CACHE_BYTES
+        [image.name for image in images.images],
+        lambda chosen, channels, smallest, training: RecordSource(
+            images, chosen, channels, smallest, _CACHE_BYTES, training
         ),
     )
 
@@ -328,9 +369,13 @@ def _open_files(folder: Path) -> _FolderImages:
         )
     listing = list_folder(folder)
     return _FolderImages(
-        len(listing.pictures),
-        lambda chosen, channels, smallest, _: FolderSource(
-            [listing.pictures[index] for index in chosen], channels, smallest, listing.left_out
+        [path.name for path in listing.pictures],
+        lambda chosen, channels, smallest, training: FolderSource(
+            [listing.pictures[index] for index in chosen],
+            channels,
+            smallest,
+            listing.left_out,
+            training,
         ),
     )
 

@@ -9,6 +9,7 @@ from typing import Optional
 from ms_restore import recipe as recipes
 from ms_restore.contracts import Geometry
 from ms_restore.errors import InputError
+from ms_restore.files import to_json
 from ms_restore.settings import Recipe
 from ms_restore.version import __version__
 
@@ -42,7 +43,7 @@ class Metadata:
             "shape": self.shape,
             "sha256": self.sha256,
         }
-        return json.dumps(fields)
+        return to_json(fields)
 
     @classmethod
     def from_text(cls, text: Optional[str], origin: str) -> Metadata:

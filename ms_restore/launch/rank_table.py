@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-import json
 import re
 import socket
 import subprocess
@@ -17,9 +16,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ms_restore.errors import InputError, comma_list
-from ms_restore.files import atomic_write
+from ms_restore.files import write_json
+from ms_restore.texts import parse_json, read_text
 
 VERSION = "1.0"
+_MOST_BYTES = 64 << 20  # far more than the table of any cluster
 OF_MODELARTS = "jobstart_hccl.json"  # in the folder that RANK_TABLE_FILE is there
 HCCN = Path("/etc/hccn.conf")  # where Ascend's driver keeps the devices' addresses
 
@@ -48,12 +49,8 @@ def read(path: Path) -> list[Device]:
     """
     if path.is_dir():
         path = path / OF_MODELARTS
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"rank table {path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"rank table {path}: not valid JSON ({error})") from None
+    origin = f"rank table {path}"
+    table = parse_json(read_text(path, _MOST_BYTES, origin), origin)
     if isinstance(table, dict) and "group_list" in table:
         return _read_groups(path, table)
     if not isinstance(table, dict) or table.get("version") != VERSION:
@@ -169,7 +166,7 @@ def write(path: Path, devices: str, server: Optional[str] = None, hccn: Path = H
     """
     numbers = _parse_devices(devices)
     try:
-        text = hccn.read_text(encoding="utf-8")
+        text = hccn.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(
             f"{hccn}: cannot be read ({error.strerror}); it holds the devices' addresses where "
@@ -201,8 +198,7 @@ def write(path: Path, devices: str, server: Optional[str] = None, hccn: Path = H
         ],
         "status": "completed",
     }
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    write_json(path, table)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -14,6 +15,7 @@ from ms_restore.errors import InputError
 from ms_restore.images.arrays import to_float
 from ms_restore.metrics.protocols import ScoringProtocol
 
+_PSNRS = ("psnr", "baseline_psnr")
 _FIGURES = ["psnr", "ssim", "baseline_psnr", "baseline_ssim"]  # keys of a score
 
 
@@ -95,6 +97,15 @@ def gather_scores(scores: list[dict[str, Any]], names: list[str]) -> list[dict[s
     return [{"name": name, **dict(zip(figures, row.tolist()))} for name, row in zip(names, rows)]
 
 
+def without_error(scores: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the images whose PSNR, or whose baseline's, is infinite."""
+    return [row["name"] for row in scores if _is_infinite(row)]
+
+
+def _is_infinite(row: dict[str, Any]) -> bool:
+    return any(math.isinf(row[key]) for key in _PSNRS if key in row)
+
+
 def group_means(scores: list[dict[str, Any]], groups: dict[str, list[str]]) -> dict[str, Any]:
     """Return for each group of names the number of its images, and the mean of each score."""
     own = {row["name"]: row for row in scores}
@@ -105,6 +116,16 @@ def group_means(scores: list[dict[str, Any]], groups: dict[str, list[str]]) -> d
 
 
 def mean_scores(scores: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the mean of each score over the images."""
+    """Return the mean of each score over the images.
+
+    Images ``without_error`` are left out of both means of PSNR, so that these compare the same
+    images; a mean of which nothing is left is that of the finite values, or infinite.
+    """
     keys = [key for key in scores[0] if key != "name"]
-    return {key: float(np.mean([row[key] for row in scores])) for key in keys}
+    compared = [row for row in scores if not _is_infinite(row)]
+    means = {}
+    for key in keys:
+        values = [row[key] for row in (compared if key in _PSNRS and compared else scores)]
+        finite = [value for value in values if not math.isinf(value)]
+        means[key] = float(np.mean(finite or values))
+    return means

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 import PIL.Image
 
@@ -66,16 +66,16 @@ def find(
 
     Args:
         folder: of the clean images.
-        low: folder of their partners, where ``a.png`` is paired with ``ax2.png`` (2 being the
-            scale) or ``a.png``; None if there are none.
+        low: folder of their partners, see ``_partners``; None if there are none.
         scale: a partner has 1/scale of the image's size, rounded down.
         smallest: the least height and width in pixels.
     """
     paths = list_pictures(folder)
-    partners = {path.stem: path for path in list_pictures(low)} if low else {}
+    lows = list_pictures(low) if low else []
+    partners = _partners(paths, lows, scale)
     pairs = []
     for path in paths:
-        y = partners.get(f"{path.stem}x{scale}", partners.get(path.stem))
+        y = partners.get(path)
         problem = None
         if low and y is None:
             problem = f"no partner in {low.name} (such as {path.stem}x{scale}{path.suffix})"
@@ -89,13 +89,49 @@ def find(
             f"{folder}: {len(bad)} of {len(paths)} images cannot be used: {comma_list(bad, 20)}"
         )
     used = {pair.y for pair in pairs}
-    unused = [path.name for path in partners.values() if path not in used]
+    unused = [path.name for path in lows if path not in used]
     if unused:
         lines.append(
-            f"{low}: {len(unused)} of {len(partners)} images have no clean partner in {folder}: "
+            f"{low}: {len(unused)} of {len(lows)} images have no clean partner in {folder}: "
             f"{comma_list(unused, 20)}"
         )
     return pairs, lines
+
+
+def _partners(paths: list[Path], lows: list[Path], scale: int) -> dict[Path, Path]:
+    """Return the low-resolution file of each image that has one; no file serves twice.
+
+    A partner has the image's file name, or that with another suffix, or that with the scale: for
+    ``a.png`` these are ``a.png``, ``a.jpg`` and ``ax2.png``. The first of these ways by which every
+    image has a partner is taken for all; where there is none, each image takes the first that is
+    left.
+    """
+    ways: list[Callable[[Path], list[Path]]] = [
+        lambda path: [low for low in by_stem.get(path.stem, []) if low.name == path.name],
+        lambda path: by_stem.get(path.stem, []),
+        lambda path: by_stem.get(f"{path.stem}x{scale}", []),
+    ]
+    by_stem: dict[str, list[Path]] = {}
+    for low in lows:
+        by_stem.setdefault(low.stem, []).append(low)
+    for way in ways:
+        found = _served([way], paths)
+        if len(found) == len(paths):
+            return found
+    return _served(ways, paths)
+
+
+def _served(ways: list[Callable[[Path], list[Path]]], paths: list[Path]) -> dict[Path, Path]:
+    """Give each image the first partner that is left, by the first way for all images first."""
+    found: dict[Path, Path] = {}
+    used: set[Path] = set()
+    for way in ways:
+        for path in paths:
+            left = [low for low in way(path) if low not in used]
+            if path not in found and left:
+                found[path] = left[0]
+                used.add(left[0])
+    return found
 
 
 def size_problem(

@@ -15,6 +15,7 @@ from ms_restore.data.exposures import FILE_NAME
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images import raw
 from ms_restore.report.terminal import say
+from ms_restore.texts import read_text
 
 _PARTS = {"train": "0", "test": "1", "valid": "2"}
 _LISTS = {"train": "*train_list.txt", "test": "*test_list.txt", "valid": "*val_list.txt"}
@@ -104,7 +105,7 @@ def _list_raw_files(folder: Path) -> list[Path]:
 def _read_list(file: Path) -> list[Scene]:
     """Return the scenes of a list file, whose paths are relative to its folder."""
     scenes: dict[Path, Scene] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         words = line.split()
         if not words:
             continue

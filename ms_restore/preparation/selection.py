@@ -8,7 +8,7 @@ from typing import Optional
 
 from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.data.sources import split_layout
-from ms_restore.errors import InputError
+from ms_restore.errors import InputError, check_utf8
 from ms_restore.images.mosaic import Mosaic
 from ms_restore.preparation import hdf5, image_pairs, nifti, pickles, raw_files, scenes
 from ms_restore.preparation.image_files import ImagePatches, ImageTiles
@@ -68,6 +68,7 @@ def prepare(
         InputError: the source or some of its images cannot be used, or the output folder holds
             other files or a set prepared differently.
     """
+    check_utf8(output)
     grid = TileGrid(patch_size, margin, max(_STRIDE // scale, 1) * scale)
     inputs: dict[str, PieceSource] = {}
     if mosaic:

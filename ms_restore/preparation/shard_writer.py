@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
 
+from ms_restore import files
 from ms_restore.data.prepared.manifest import HEADER_BYTES, SUFFIX, UNFINISHED
 from ms_restore.errors import InputError
-from ms_restore.files import atomic_write, sha256
+from ms_restore.files import sha256
 
 _PAGE_BYTES = 8 << 20  # least size of a MindRecord page, which holds whole records
 SETTINGS = "settings.json"
@@ -123,11 +124,10 @@ def read_json(path: Path) -> ManifestEntry:
     """Read a JSON file of an unfinished set; raise InputError where it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); remove {path.parent.parent}") from None
 
 
 def write_json(path: Path, value: ManifestEntry) -> None:
     """Write a JSON file, whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    files.write_json(path, value, indent=1)

@@ -19,7 +19,7 @@ from ms_restore.version import __version__
 def machine() -> dict[str, Any]:
     """Return the processor, the number of cores, memory and free disk in GB, and the platform."""
     info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.exists() else ""
+    text = info.read_text(encoding="utf-8", errors="replace") if info.exists() else ""
     model = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
     return {
         "cpu": model[0] if model else platform.processor(),

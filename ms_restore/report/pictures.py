@@ -41,7 +41,8 @@ def comparison(path: Path, panels: list[tuple[str, np.ndarray]]) -> None:
     font = PIL.ImageFont.load_default(18)
     for index, ((caption, _), image) in enumerate(zip(panels, images)):
         x = index * (_PANEL + _GAP)
-        draw.text((x + 4, 4), caption, fill="black", font=font)
+        shown = caption.encode("utf-8", "backslashreplace").decode()
+        draw.text((x + 4, 4), shown, fill="black", font=font)
         whole = PIL.Image.fromarray(image).resize(
             (_PANEL, panel_height), PIL.Image.Resampling.LANCZOS
         )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional, TypeVar
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from ms_restore.errors import comma_list
 
 # with several ranks, only the first one prints
 console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK_ID", "0") != "0")
@@ -17,7 +22,16 @@ console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK_ID
 
 def say(line: str) -> None:
     """Print a line literally, without markup."""
-    console.print(line, markup=False)
+    console.print(printable(line), markup=False)
+
+
+def printable(text: str) -> str:
+    r"""Return the text with \\x and \\u in place of what the terminal's encoding does not have.
+
+    File names that are not UTF-8 have such characters.
+    """
+    encoding = sys.stdout.encoding or "utf-8"  # to which the console prints
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class _TerminalHandler(logging.Handler):
@@ -47,6 +61,32 @@ def progress(jobs: Sequence[_T], what: str) -> Iterator[_T]:
         yield from bar.track(jobs, description=what)
 
 
+def gain(psnr: float, baseline: float) -> str:
+    """Return the difference of two figures in dB as they are printed, with two decimals each."""
+    if psnr == baseline:
+        return "+0.00"
+    if math.isfinite(psnr) and math.isfinite(baseline):
+        return f"{round(psnr, 2) - round(baseline, 2):+.2f}"
+    return f"{psnr - baseline:+.2f}"
+
+
+def score_line(name: str, baseline: str, ours: str, mean: dict[str, float]) -> str:
+    """Return the line of an evaluation's mean PSNR, under the protocol ``name``."""
+    return (
+        f"{name}: {baseline} {mean['baseline_psnr']:.2f} dB, {ours} {mean['psnr']:.2f} dB "
+        f"({gain(mean['psnr'], mean['baseline_psnr'])} dB)"
+    )
+
+
+def say_without_error(names: Sequence[str]) -> None:
+    """Say which images have an infinite PSNR, if any."""
+    if names:
+        say(
+            f"note: left out of the mean PSNR, as theirs or their baseline's is infinite (no "
+            f"error at all): {comma_list(names)}"
+        )
+
+
 def score_table(
     scores: list[dict[str, Any]],
     mean: dict[str, float],
@@ -61,7 +101,8 @@ def score_table(
         baseline: name of the baseline.
         groups: the means of groups of images, by group name.
     """
-    table = Table(title_justify="left")
+    lines = box.HEAVY_HEAD if printable("┃") == "┃" else box.ASCII
+    table = Table(title_justify="left", box=lines)
     table.add_column("image")
     for heading in (f"{baseline} dB", "ours dB", "gain", f"{baseline} SSIM", "ours SSIM"):
         table.add_column(heading, justify="right")
@@ -72,10 +113,10 @@ def score_table(
         if number == len(scores):
             table.add_section()
         table.add_row(
-            row["name"],
+            printable(row["name"]),
             f"{row['baseline_psnr']:.2f}",
             f"{row['psnr']:.2f}",
-            f"{row['psnr'] - row['baseline_psnr']:+.2f}",
+            gain(row["psnr"], row["baseline_psnr"]),
             f"{row['baseline_ssim']:.4f}",
             f"{row['ssim']:.4f}",
         )

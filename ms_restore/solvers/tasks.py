@@ -28,6 +28,14 @@ _TASKS_OF_OPTION = {
 }
 
 
+def check_task(task: str) -> None:
+    """Raise InputError where there is no such task."""
+    tasks = get_args(Task)
+    if task not in tasks:
+        hint = did_you_mean(task, tasks)
+        raise InputError(f"task {task!r} is not known{hint}; choose {comma_list(tasks)}")
+
+
 def task_operator(
     task: str,
     *,
@@ -49,10 +57,7 @@ def task_operator(
     Raises:
         InputError: the task is unknown, an option is missing, or it belongs to another task.
     """
-    tasks = get_args(Task)
-    if task not in tasks:
-        hint = did_you_mean(task, tasks)
-        raise InputError(f"task {task!r} is not known{hint}; choose {comma_list(tasks)}")
+    check_task(task)
     given = {"kernel": kernel, "scale": scale, "pattern": pattern, "mask": mask}
     for name, value in given.items():
         if value is not None and task not in _TASKS_OF_OPTION[name]:

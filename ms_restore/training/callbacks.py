@@ -1,7 +1,7 @@
 """What happens beside the steps: figures, checkpoints, and a stop that loses nothing.
 
-MindSpore calls them in the order of the list: Figures stops a run whose loss is no number before
-Validation and Checkpoints could keep its weights; Stop comes last.
+MindSpore calls them in the order of the list: Figures stops a run that diverged before Validation
+and Checkpoints could keep its weights; Stop comes last.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from typing import Callable, Optional
 from mindspore.train import Callback, RunContext
 
 from ms_restore import parallel
-from ms_restore.errors import InputError
+from ms_restore.training.divergence import Divergence, kept_nothing
 from ms_restore.training.loggers import Reporter
 from ms_restore.training.step import TrainStep
 
-_LEAST_SCALE = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -62,6 +61,7 @@ class Figures(Callback):
         step_cell: the training step.
         rate: returns the learning rate of a step, counted from 0.
         images_per_step: of all ranks together.
+        kept: says what there is to go on from, where the run diverged.
     """
 
     def __init__(
@@ -71,13 +71,14 @@ class Figures(Callback):
         step_cell: TrainStep,
         rate: Callable[[int], float],
         images_per_step: int,
+        kept: Callable[[], str] = kept_nothing,
     ) -> None:
         super().__init__()
+        self.divergence = Divergence(step_cell.loss_scale.dynamic, kept)
         self.reporter = reporter
         self._steps = steps
         self._rate = rate
         self._images_per_step = images_per_step
-        self._dynamic = step_cell.loss_scale.dynamic
         self._step = steps.first
         self._skipped = int(step_cell.skipped)
         self._ended = self._began = time.perf_counter()
@@ -97,9 +98,10 @@ class Figures(Callback):
         now = time.perf_counter()
         seconds = now - self._ended
         self.images_per_second = (step - self._step) * self._images_per_step / seconds
+        rate = self._rate(max(0, step - 1 - skipped))
         figures = {
             "loss": self.loss,
-            "lr": self._rate(max(0, step - 1 - skipped)),
+            "lr": rate,
             "loss_scale": scale,
             "skipped": skipped,
             "images_per_second": round(self.images_per_second, 2),
@@ -107,16 +109,8 @@ class Figures(Callback):
         }
         self.reporter.scalars(step, figures)
         self.reporter.progress.step(step, self.loss, self.images_per_second)
-        self._check(step, skipped > self._skipped or not math.isfinite(self.loss), scale)
+        self.divergence.check(step, self.loss, rate, skipped > self._skipped, scale)
         self._step, self._ended, self._skipped = step, now, skipped
-
-    def _check(self, step: int, overflowed: bool, scale: float) -> None:
-        if overflowed and (not self._dynamic or scale <= _LEAST_SCALE):
-            raise InputError(
-                f"step {step}: the loss or a gradient is not finite (loss {self.loss}); training "
-                "stopped, the last checkpoint is as it was. Try a smaller train.lr, "
-                "train.clip_norm, or train.amp_level O0"
-            )
 
     def validated(self, step: int, psnr: float, best: float) -> None:
         """Report the PSNR of a validation, in dB."""

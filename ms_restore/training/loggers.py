@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable, Protocol
@@ -11,8 +10,9 @@ from typing import Callable, Protocol
 import numpy as np
 
 from ms_restore.errors import InputError, comma_list, did_you_mean
+from ms_restore.files import to_json
 from ms_restore.report.terminal import TrainingProgress, say
-from ms_restore.training.run_folder import LOG
+from ms_restore.training.run_files import LOG
 
 
 class Logger(Protocol):
@@ -34,15 +34,15 @@ class JsonLines:
     """Writes log.jsonl: one JSON object on a line for each step and for each validation."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / LOG).open("a", encoding="utf-8", buffering=1)
+        self._path = folder / LOG
+        self._file = self._path.open("a", encoding="utf-8", buffering=1)
 
     def scalars(self, step: int, figures: dict[str, float]) -> None:
         """Log the figures of a step."""
-        finite = {
-            key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in figures.items()
-        }
-        self._file.write(json.dumps({"step": step, **finite}) + "\n")
+        try:
+            self._file.write(to_json({"step": step, **figures}) + "\n")
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be written ({error.strerror})") from None
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Log a picture (H, W, 1 or 3) in [0, 1]."""
@@ -50,7 +50,8 @@ class JsonLines:
 
     def close(self) -> None:
         """Finish the files."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # of what a full disk did not take, which was said
+            self._file.close()
 
 
 class TensorBoard:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Optional
 
@@ -10,18 +9,17 @@ import numpy as np
 
 from ms_restore import parallel, registry
 from ms_restore.contracts import Geometry
-from ms_restore.errors import InputError
-from ms_restore.files import atomic_write
+from ms_restore.files import write_json
 from ms_restore.report.terminal import TrainingProgress, say
 from ms_restore.settings import Recipe
 from ms_restore.training import callbacks
 from ms_restore.training.loggers import Reporter
 from ms_restore.training.run_data import images_per_step, open_data
+from ms_restore.training.run_files import WARM_UP, check_measured_steps
 from ms_restore.training.step_builder import build_step, learning_rate
 from ms_restore.training.trainer import SINK_STEPS, fit
 
 STEPS = 30
-_WARM_UP = 5  # steps that compile, and fill the queues; with data sink a whole chunk does
 
 
 class _Rates:
@@ -53,10 +51,9 @@ def run(
     ``output`` also as performance.json in that folder. An Ascend is handed ``max_steps`` or 100
     steps at a time: there a chunk of them is the warm-up, and whole chunks after it are measured.
     """
-    if max_steps <= _WARM_UP:
-        raise InputError(f"max_steps {max_steps}: a performance run needs more than {_WARM_UP}")
+    check_measured_steps(max_steps)
     chunk = min(SINK_STEPS, max_steps) if device_target == "Ascend" else 0
-    warm_up = chunk or _WARM_UP
+    warm_up = chunk or WARM_UP  # steps that compile, and fill the queues
     steps = callbacks.Steps(first=0, last=chunk + max_steps - max_steps % (chunk or 1))
     settings = recipe.train
     settings.steps = max(settings.steps, steps.last)
@@ -90,6 +87,5 @@ def run(
         f"{result['fastest']} images/s), data wait {wait:.1%}"
     )
     if output is not None and parallel.ranks().first:
-        with atomic_write(output / "performance.json") as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(output / "performance.json", result)
     return result

@@ -15,8 +15,6 @@ from ms_restore.errors import InputError
 from ms_restore.report.terminal import say
 from ms_restore.training.callbacks import Steps
 
-FOLDER = "profile"
-
 
 def steps_of(text: str) -> tuple[int, int]:
     """Return the first and the last step of a text such as 20:30; both are profiled."""

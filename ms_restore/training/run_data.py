@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from ms_restore import parallel
 from ms_restore.contracts import Degradation, Geometry, ImageSource
 from ms_restore.data.sampling import BatchPlan, Sampling, TrainingBatches
-from ms_restore.data.sources import open_training
+from ms_restore.data.sources import EarlierImages, open_training
 from ms_restore.errors import InputError
 from ms_restore.metrics.protocols import protocol_named
 from ms_restore.settings import Recipe
 
 
 def open_data(
-    recipe: Recipe, geometry: Geometry, degradation: Degradation, steps: int, done: int = 0
+    recipe: Recipe,
+    geometry: Geometry,
+    degradation: Degradation,
+    steps: int,
+    done: int = 0,
+    earlier: Optional[EarlierImages] = None,
 ) -> tuple[TrainingBatches, ImageSource]:
     """Open this rank's batches and the source of the run's validation.
 
@@ -24,6 +31,7 @@ def open_data(
         degradation: makes the degraded patches.
         steps: how many batches there are to be.
         done: samples that were used before, by however many ranks.
+        earlier: the images of a run that is resumed, whose held-out images stay held out.
     """
     multiple = geometry.size_multiple * geometry.scale
     if recipe.data.patch_size % multiple:
@@ -32,7 +40,7 @@ def open_data(
             f"sides are multiples of {multiple}"
         )
     smallest = protocol_named(recipe.eval.protocol).smallest(degradation.factor)
-    train, valid = open_training(recipe.data, geometry.output_channels, smallest)
+    train, valid = open_training(recipe.data, geometry.output_channels, smallest, earlier)
     ranks = parallel.ranks()
     plan = BatchPlan(
         steps=steps,

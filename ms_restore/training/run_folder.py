@@ -17,40 +17,40 @@ import mindspore as ms
 
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError
-from ms_restore.files import exclusive_folder
+from ms_restore.files import exclusive_folder, remove_unfinished, to_json, write_text
 from ms_restore.report.terminal import say
 from ms_restore.settings import Recipe
+from ms_restore.texts import read_text
+from ms_restore.training import going_back
+from ms_restore.training.run_files import ENVIRONMENT, LOG, RECIPE, check_free, clear_left_over
 from ms_restore.version import __version__
 from ms_restore.weights import checkpoint
 from ms_restore.weights.checkpoint import Checkpoint
 
-RECIPE, LOG = "recipe.yaml", "log.jsonl"
-
-
-def check_free(folder: Path) -> None:
-    """Raise InputError where a new run cannot have the folder to itself."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        holds = "holds another run" if (folder / RECIPE).exists() else "is not empty"
-        raise InputError(
-            f"{folder} {holds}; choose another --output_dir, go on with --resume {folder}, "
-            "or remove it first"
-        )
-
 
 @contextlib.contextmanager
-def in_use(folder: Path, recipe: Recipe) -> Iterator[None]:
+def in_use(folder: Path, recipe: Recipe, resumed: bool) -> Iterator[None]:
     """Write the recipe and the environment, and keep every other run out meanwhile.
 
     A folder from which no checkpoint came is removed again.
     """
     busy = "another process is training into it; wait for it, or choose another folder"
     with exclusive_folder(folder, busy):
+        if not resumed:
+            check_free(folder)  # once more, now that no other run can come in between
         try:
-            (folder / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
-            with (folder / "environment.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_environment()) + "\n")
+            for written in (folder, folder / "checkpoints"):
+                remove_unfinished(written)
+            if resumed:
+                _check_processors(folder)
+            elif clear_left_over(folder):
+                say(f"note: {folder} held a run that ended before its first checkpoint")
+            write_text(folder / RECIPE, recipe.to_yaml())
+            lines = [*_whole_lines(folder / ENVIRONMENT), _environment()]
+            write_text(folder / ENVIRONMENT, "".join(to_json(line) + "\n" for line in lines))
             yield
         finally:
+            going_back.put_back(folder)
             if not checkpoint.newest(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -64,8 +64,41 @@ def _environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
+        "processors_used": _processors_used(),
         "onednn_max_cpu_isa": os.environ.get("ONEDNN_MAX_CPU_ISA"),
     }
+
+
+def _processors_used() -> int:
+    """Return how many processors this process may run on, by which sums on a CPU are divided."""
+    return len(os.sched_getaffinity(0))
+
+
+def _check_processors(folder: Path) -> None:
+    """Say where the run is resumed on another number of processors than it began on."""
+    starts = [
+        line["processors_used"]
+        for line in _whole_lines(folder / ENVIRONMENT)
+        if "processors_used" in line
+    ]
+    if starts and starts[-1] != _processors_used():
+        say(
+            f"warning: this run used {starts[-1]} processors and goes on with "
+            f"{_processors_used()}; on a CPU its weights will not be bit for bit those of an "
+            "unbroken run"
+        )
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of JSON lines, without those that are damaged or cut short."""
+    lines = []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                lines.append(entry)
+    return lines
 
 
 def saved_recipe(folder: Path) -> Recipe:
@@ -73,7 +106,12 @@ def saved_recipe(folder: Path) -> Recipe:
     path = folder / RECIPE
     if not path.is_file():
         raise InputError(f"{folder}: no run to resume here ({RECIPE} is missing)")
-    return recipes.parse(path.read_text(encoding="utf-8"), origin=str(path))
+    if not checkpoint.newest(folder):
+        raise InputError(
+            f"{folder}: the run ended before its first checkpoint, so there is nothing to resume; "
+            "start it again by its first command, which may use the same folder"
+        )
+    return recipes.parse(read_text(path), origin=str(path))
 
 
 def check_unchanged(saved: Recipe, asked: Recipe, allowed: bool) -> None:
@@ -102,8 +140,13 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def last_checkpoint(folder: Path) -> Checkpoint:
-    """Read the newest checkpoint that is whole, and say which damaged ones were passed over."""
+def checkpoint_of(folder: Path, named: Optional[Path]) -> Checkpoint:
+    """Read the checkpoint that is named, or else the newest one that is whole.
+
+    Damaged ones that were passed over are said.
+    """
+    if named is not None:
+        return checkpoint.read(named)
     for path in checkpoint.newest(folder):
         try:
             return checkpoint.read(path)
@@ -114,12 +157,6 @@ def last_checkpoint(folder: Path) -> Checkpoint:
 
 def cut_log(folder: Path, step: int) -> None:
     """Remove from the log the lines of steps that will be run again, and one that was cut short."""
-    path = folder / LOG
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        entry: Optional[dict[str, Any]] = None
-        with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-        if entry is not None and entry["step"] <= step:
-            kept.append(line + "\n")
-    path.write_text("".join(kept), encoding="utf-8")
+    lines = _whole_lines(folder / LOG)
+    kept = [line for line in lines if isinstance(line.get("step"), int) and line["step"] <= step]
+    write_text(folder / LOG, "".join(to_json(line) + "\n" for line in kept))

@@ -6,32 +6,31 @@ import contextlib
 import dataclasses
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
 from ms_restore import parallel, registry
-from ms_restore.contracts import Degradation, Geometry
+from ms_restore.contracts import Degradation, Geometry, ImageSource
 from ms_restore.data.sampling import TrainingBatches, as_dataset
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import TrainingProgress, say
 from ms_restore.settings import Recipe
-from ms_restore.training import callbacks, loggers, run_folder
-from ms_restore.training.profiling import FOLDER as PROFILE
+from ms_restore.training import callbacks, going_back, loggers, run_folder, run_images
+from ms_restore.training.divergence import kept_nothing
 from ms_restore.training.profiling import Profiling
 from ms_restore.training.run_data import images_per_step, open_data
+from ms_restore.training.run_files import PROFILE, check_free
+from ms_restore.training.run_images import RunImages
 from ms_restore.training.state import RunState
 from ms_restore.training.step import TrainStep
 from ms_restore.training.step_builder import build_step, learning_rate
 from ms_restore.training.validation import Scorer, Validation
 from ms_restore.weights import checkpoint
 from ms_restore.weights.checkpoint import Checkpoint
-
-if TYPE_CHECKING:
-    pass
 
 SINK_STEPS = 100  # steps that an Ascend runs before Python sees its figures again
 
@@ -86,7 +85,8 @@ class Trainer:
         self._steps = callbacks.Steps(
             first=facts.get("step", 0), last=min(max_steps or steps, steps)
         )
-        self._best: float = facts.get("best_psnr", -np.inf)
+        best = facts.get("best_psnr")
+        self._best: float = -np.inf if best is None else float(best)
         # the samples used so far, by however many ranks
         self._done: int = facts.get("samples", self._steps.first * images_per_step(recipe))
 
@@ -97,6 +97,8 @@ class Trainer:
         logger_names: str = "jsonl",
         sink: bool = False,
         profile: Optional[tuple[int, int]] = None,
+        allow_changes: bool = False,
+        back: bool = False,
     ) -> Run:
         """Train to the last step.
 
@@ -105,20 +107,19 @@ class Trainer:
             logger_names: comma-separated, see ``loggers``.
             sink: hand the device many steps at a time.
             profile: the first and the last step to profile into the run folder; None: none.
+            allow_changes: go on although the images are not those that the run began with.
+            back: the checkpoint is an earlier one; what is later in the folder is to go.
         """
         recipe, output, steps, ranks = self._recipe, self._output, self._steps, parallel.ranks()
         names = loggers.check_names(logger_names)
         if self._resumed is None and ranks.first:
-            run_folder.check_free(output)
+            check_free(output)
         if steps.first >= steps.last:
             say(f"{output}: all {steps.last} steps are done")
             return Run(output, checkpoint.locate(output), steps.first, self._best)
         if profile is not None:
             self._observers = [Profiling(steps, *profile, output / PROFILE)]
-        geometry = Geometry.of(self._network)
-        batches, valid = open_data(
-            recipe, geometry, self._degradation, steps.last - steps.first, self._done
-        )
+        batches, valid, images = self._open_images(allow_changes)
         if pretrained is not None:
             say(checkpoint.load_pretrained(self._network, checkpoint.read(pretrained)))
         step_cell = build_step(self._network, recipe)
@@ -131,9 +132,12 @@ class Trainer:
         say(f"{recipe.model}: {count:,} parameters, {device}, {start}to step {steps.last}")
         note = "" if recipe.data.dir else " (no --data_dir)"
         say(f"training on {batches.source.description}{note}, validating on {valid.description}")
-        with run_folder.in_use(output, recipe) if ranks.first else contextlib.nullcontext():
+        resumed = self._resumed is not None
+        with (
+            run_folder.in_use(output, recipe, resumed) if ranks.first else contextlib.nullcontext()
+        ):
             if ranks.first:
-                run_folder.cut_log(output, steps.first)
+                self._prepare_folder(images, back)
             began = time.perf_counter()
             restorer = Restorer(LoadedNetwork.of(validated, recipe))
             scorer = Scorer(restorer, self._degradation, valid, state.refresh_validated)
@@ -150,6 +154,43 @@ class Trainer:
         )
         return Run(output, kept, steps.last, self._best)
 
+    def _open_images(self, allow_changes: bool) -> tuple[TrainingBatches, ImageSource, RunImages]:
+        """Open the images, which a resumed run compares with those that it began with."""
+        recipe, steps = self._recipe, self._steps
+        before = run_images.read(self._output) if self._resumed else None
+        batches, valid = open_data(
+            recipe,
+            Geometry.of(self._network),
+            self._degradation,
+            steps.last - steps.first,
+            self._done,
+            before.earlier() if before else None,
+        )
+        images = RunImages.of(batches.source, valid)
+        if before is not None:
+            images.check_unchanged(before, allow_changes)
+        return batches, valid, images
+
+    def _prepare_folder(self, images: RunImages, back: bool) -> None:
+        """Bring the run folder to the step from which the run goes on."""
+        first = self._steps.first
+        if back:
+            going_back.set_aside(self._output, first)
+            if not going_back.has_best(self._output, first):
+                self._best = -np.inf
+        images.write(self._output)
+        run_folder.cut_log(self._output, first)
+
+    def _kept(self) -> str:
+        """Say what a run that diverged can go on from."""
+        found = checkpoint.newest(self._output)
+        if not found:
+            return kept_nothing()
+        return (
+            f"its last checkpoint is as it was; go on from that or an earlier one by train "
+            f"--resume {found[0]} --train.lr LR --allow_changes"
+        )
+
     def _fit(
         self,
         step_cell: TrainStep,
@@ -165,6 +206,7 @@ class Trainer:
         reporter = loggers.Reporter(outlets, TrainingProgress(steps.first, steps.last))
 
         def keep_best(step: int, psnr: float) -> None:
+            figures.divergence.check_weights(step, state.validated.trainable_params())
             self._best = psnr
             if parallel.ranks().first:
                 facts = {
@@ -174,15 +216,22 @@ class Trainer:
                 }
                 state.save_best(self._output / checkpoint.BEST, facts)
 
+        def save(step: int) -> None:
+            figures.divergence.check_weights(step, self._network.trainable_params())
+            self._save(state, step)
+
         figures = callbacks.Figures(
-            steps, reporter, step_cell, learning_rate(settings), images_per_step(self._recipe)
+            steps,
+            reporter,
+            step_cell,
+            learning_rate(settings),
+            images_per_step(self._recipe),
+            self._kept,
         )
         validation = Validation(
             steps, settings.validate_every, scorer, figures, keep_best, self._best
         )
-        checkpoints = callbacks.Checkpoints(
-            steps, settings.checkpoint_every, lambda step: self._save(state, step), figures
-        )
+        checkpoints = callbacks.Checkpoints(steps, settings.checkpoint_every, save, figures)
         stop = callbacks.Stop(steps, checkpoints)
         workers = self._recipe.data.workers
         try:
@@ -200,8 +249,10 @@ class Trainer:
         if not parallel.ranks().first:
             return
         samples = self._done + (step - self._steps.first) * images_per_step(self._recipe)
-        facts = {"step": step, "samples": samples, "best_psnr": self._best}
+        best = self._best if np.isfinite(self._best) else None
+        facts = {"step": step, "samples": samples, "best_psnr": best}
         state.save(checkpoint.step_path(self._output, step), facts)
+        going_back.discard(self._output)
         for old in checkpoint.newest(self._output)[self._recipe.train.keep :]:
             old.unlink()
 

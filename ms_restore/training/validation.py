@@ -15,9 +15,14 @@ from ms_restore.metrics.protocols import protocol_named
 from ms_restore.metrics.scoring import restored_images
 from ms_restore.training.callbacks import Figures, Steps
 
+_PERFECT = 100.0  # dB, what an image counts that is restored without any error
+
 
 class Score(NamedTuple):
-    """The mean PSNR in dB over all images and ranks, and the first restored image (H, W, C)."""
+    """The mean PSNR in dB over all images and ranks, and the first restored image (H, W, C).
+
+    An image counts 100 dB at most, as one without any error would make every mean infinite.
+    """
 
     psnr: float
     name: str
@@ -58,8 +63,10 @@ class Scorer:
         name, picture = "", np.zeros((1, 1, 1), np.float32)
         for trial in itertools.islice(shown, own):
             if not scores:
-                name, picture = trial.name, trial.x_hat
-            scores.append(protocol.psnr(trial.x_hat, trial.x, self._degradation.factor))
+                name = trial.name.encode("utf-8", "backslashreplace").decode()
+                picture = trial.x_hat
+            psnr = protocol.psnr(trial.x_hat, trial.x, self._degradation.factor)
+            scores.append(_PERFECT if psnr > _PERFECT else psnr)
         count = min(len(self._source), most or len(self._source))
         return Score(float(np.mean(_of_all_ranks(scores, count))), name, picture)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
 from ms_restore.contracts import Geometry
 from ms_restore.data import sampling
-from ms_restore.files import atomic_write
+from ms_restore.files import write_json
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.restorer import Restorer
 from ms_restore.report.machine import machine, versions
@@ -22,6 +21,7 @@ from ms_restore.report.terminal import say
 from ms_restore.settings import Recipe
 from ms_restore.training import performance as measuring
 from ms_restore.training.run_data import images_per_step, open_data
+from ms_restore.training.run_files import check_measured_steps
 from ms_restore.verbs.loading import PathLike, Settings, with_options
 from ms_restore.verbs.train import check_trainable
 
@@ -50,6 +50,7 @@ def benchmark(
     - ``restoring``: seconds for a picture of 256x256 (or the size that the network takes);
     - ``peak_memory_mb``: of this process on the host.
     """
+    check_measured_steps(max_steps or measuring.STEPS)
     recipe = recipes.load(model, with_options(settings, data_dir=data_dir, seed=seed))
     check_trainable(recipe)
     device = runtime.start(device_target, device_id, "graph", recipe.seed, recipe.runtime)
@@ -65,8 +66,7 @@ def benchmark(
         "machine": machine(),
         "versions": versions(),
     }
-    with atomic_write(Path(output)) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(Path(output), result)
     data, restoring = figures["data"], figures["restoring"]
     say(f"data alone {data['images_per_second']:.1f} images/s")
     say(

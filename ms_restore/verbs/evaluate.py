@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Optional
 
@@ -11,15 +10,14 @@ from ms_restore import recipe as recipes
 from ms_restore.contracts import Degradation, ImageSource
 from ms_restore.data.sources import open_evaluation
 from ms_restore.errors import InputError, comma_list
-from ms_restore.files import atomic_write
 from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics import scoring
 from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
-from ms_restore.report.pictures import comparison
-from ms_restore.report.terminal import say, score_table
-from ms_restore.verbs import evaluate_solver
+from ms_restore.report.score_folder import ScoreFolder
+from ms_restore.report.terminal import say, say_without_error, score_line, score_table
+from ms_restore.verbs import evaluate_solver, scored_degradation
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of, with_options
 from ms_restore.weights import checkpoint as checkpoints
 
@@ -44,8 +42,10 @@ def evaluate(
     """Score a checkpoint on a folder of clean images, or on the held-out embedded photos.
 
     Writes metrics.json and a comparison picture for each image into ``output_dir``, by default the
-    folder ``eval`` beside the checkpoint, and returns what metrics.json holds. ``engine`` is
-    explained at load_model.
+    folder ``eval`` beside the checkpoint, and returns what metrics.json holds, which has an
+    infinite PSNR as the text "inf". ``engine`` is explained at load_model. A setting such as
+    ``{"degradation.sigma_255": 15}`` is what is scored, also where the recipe has another
+    ``eval_sigma_255``.
 
     Where ``model`` is a solver's, such as dmsp_deblur, the checkpoint is its prior, and each image
     is blurred by each of the ``kernels`` (a file, or a name such as gaussian:1.6).
@@ -72,6 +72,8 @@ def evaluate(
     if kernels is not None:
         raise InputError("--kernels is for solvers: name one, such as --model dmsp_deblur")
     restorer = restorer_of(found, model, changed, options, tile, self_ensemble)
+    recipe = restorer.recipe
+    recipe.degradation = scored_degradation.with_given(recipe.degradation, changed)
     output = Path(output_dir) if output_dir else found.parent / "eval"
     return _scored(restorer, folder, protocol or restorer.recipe.eval.protocol, output)
 
@@ -89,8 +91,13 @@ def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path
             f"{recipes.coloured(recipe)}, or convert the images to gray"
         )
     note = "" if data_dir else " (no --data_dir)"
-    say(f"{recipe.model} on {source.description}{note}, protocol {name}: {protocol.description}")
-    scores = _rows(restorer, degradation, source, protocol, output)
+    made = scored_degradation.described(recipe.degradation)
+    say(
+        f"{recipe.model} on {source.description}{note}, degraded by {made}; protocol {name}: "
+        f"{protocol.description}"
+    )
+    folder = ScoreFolder(output)
+    scores = _rows(restorer, degradation, source, protocol, folder)
     mean, groups = scoring.mean_scores(scores), scoring.group_means(scores, source.groups())
     metrics = {
         "model": recipe.model,
@@ -102,13 +109,10 @@ def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path
         "images": scores,
     }
     if parallel.ranks().first:
-        with atomic_write(output / "metrics.json") as temporary:
-            temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        folder.finish(metrics)
     score_table(scores, mean, degradation.baseline_name, groups)
-    say(
-        f"{name}: {degradation.baseline_name} {mean['baseline_psnr']:.2f} dB, {recipe.model} "
-        f"{mean['psnr']:.2f} dB ({mean['psnr'] - mean['baseline_psnr']:+.2f} dB)"
-    )
+    say_without_error(scoring.without_error(scores))
+    say(score_line(name, degradation.baseline_name, recipe.model, mean))
     say(f"metrics.json and comparisons/ in {output}")
     return metrics
 
@@ -118,7 +122,7 @@ def _rows(
     degradation: Degradation,
     source: ImageSource,
     protocol: ScoringProtocol,
-    output: Path,
+    folder: ScoreFolder,
 ) -> list[dict[str, Any]]:
     """The figures of every image, of all ranks; this rank's comparison pictures are written."""
     recipe, scores = restorer.recipe, []
@@ -131,5 +135,5 @@ def _rows(
             (f"{recipe.model} {row['psnr']:.2f} dB", trial.x_hat),
             (f"original: {trial.name}", trial.x),
         ]
-        comparison(output / "comparisons" / f"{trial.name}.png", panels)
+        folder.compare(trial.name, panels)
     return scoring.gather_scores(scores, source.names)

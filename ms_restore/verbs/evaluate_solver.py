@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -16,15 +15,21 @@ from ms_restore.data.sources import open_evaluation
 from ms_restore.degradations import kernels as blur_kernels
 from ms_restore.degradations.linear import Linear
 from ms_restore.errors import InputError
-from ms_restore.files import atomic_write
 from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics import scoring
 from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
-from ms_restore.report.pictures import comparison
-from ms_restore.report.terminal import SolverProgress, say, score_table
+from ms_restore.report.score_folder import ScoreFolder
+from ms_restore.report.terminal import (
+    SolverProgress,
+    say,
+    say_without_error,
+    score_line,
+    score_table,
+)
 from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers import tasks
+from ms_restore.verbs import scored_degradation
 from ms_restore.verbs.loading import prior_of
 
 _SMALLEST = 32  # pixels of a side that are left to score
@@ -59,7 +64,8 @@ def evaluate(
     of_device = {f"runtime.{k}": v for k, v in dataclasses.asdict(recipe.runtime).items()}
     solver: Solver = registry.build("solver", part, prior_of(prior, part, options, of_device))
     name = protocol or recipe.eval.protocol
-    scores, times = _scored(recipe, solver, degradations, data_dir, name, folder)
+    written = ScoreFolder(folder, joined=True)
+    scores, times = _scored(recipe, solver, degradations, data_dir, name, written)
     mean = scoring.mean_scores(scores)
     baseline = next(iter(degradations.values())).baseline_name
     metrics = {
@@ -72,12 +78,11 @@ def evaluate(
         "mean": mean,
         "images": scores,
     }
-    with atomic_write(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    written.finish(metrics)
     score_table(scores, mean, baseline)
+    say_without_error(scoring.without_error(scores))
     say(
-        f"{name}: {baseline} {mean['baseline_psnr']:.2f} dB, {recipe.model} "
-        f"{mean['psnr']:.2f} dB ({mean['psnr'] - mean['baseline_psnr']:+.2f} dB), "
+        f"{score_line(name, baseline, recipe.model, mean)}, "
         f"{metrics['seconds_per_iteration']:.2f} s for each iteration by {solver.engine}"
     )
     say(f"metrics.json and comparisons/ in {folder}")
@@ -90,7 +95,7 @@ def _scored(
     degradations: Mapping[str, Linear],
     data_dir: Optional[str],
     name: str,
-    folder: Path,
+    folder: ScoreFolder,
 ) -> tuple[list[dict[str, Any]], list[float]]:
     """The figures of every image with every degradation, and the seconds of an iteration."""
     protocol = protocol_named(name)
@@ -100,7 +105,8 @@ def _scored(
     note = "" if data_dir else " (no --data_dir)"
     cut = f", centre {crop}x{crop}" if crop else ""
     say(
-        f"{recipe.model} on {source.description}{note}{cut}, protocol {name}: "
+        f"{recipe.model} on {source.description}{note}{cut}, degraded by "
+        f"{scored_degradation.described(recipe.degradation)}; protocol {name}: "
         f"{protocol.description}, half the kernel cut; prior {solver.prior.recipe.model}"
     )
     scores, times = [], []
@@ -124,7 +130,7 @@ def _compared(
     degradation: Linear,
     made: _Trial,
     protocol: ScoringProtocol,
-    folder: Path,
+    folder: ScoreFolder,
     image_name: str,
 ) -> dict[str, Any]:
     """The figures of an image, whose comparison picture is written."""
@@ -135,8 +141,7 @@ def _compared(
         (f"{recipe.model} {row['psnr']:.2f} dB", trial.x_hat),
         (f"original: {image_name}", trial.x),
     ]
-    file = trial.name.replace("/", "_").replace(":", "_").replace(" ", "_")
-    comparison(folder / "comparisons" / f"{file}.png", panels)
+    folder.compare(trial.name, panels)
     return row
 
 

@@ -10,10 +10,11 @@ from ms_restore import registry, runtime
 from ms_restore.contracts import Degradation
 from ms_restore.errors import InputError
 from ms_restore.settings import Recipe
+from ms_restore.training import going_back, run_folder
 from ms_restore.training import performance as measuring
-from ms_restore.training import run_folder
 from ms_restore.training.part_checks import check_outside_parts, check_same_kind
 from ms_restore.training.profiling import steps_of
+from ms_restore.training.run_files import check_free, check_measured_steps, check_steps
 from ms_restore.training.trainer import Run, Trainer
 from ms_restore.verbs.loading import PathLike, Settings, with_options
 
@@ -63,9 +64,11 @@ def train(
         output_dir: the run folder.
         max_steps: end after this number of steps; the schedule stays that of the whole run.
         pretrained: start from these weights, as far as they fit.
-        resume: run folder to go on with, from its last checkpoint, bit for bit as if it had
-            never stopped; ``model`` may then be left out.
-        allow_changes: resume although settings differ from those the run was made with.
+        resume: run folder to go on with, from its last checkpoint, on a CPU with as many
+            processors bit for bit as if it had never stopped; ``model`` may then be left out. A
+            file RUN/checkpoints/step_N.ckpt goes back to that step: what is later is removed once
+            the run has written a checkpoint of its own.
+        allow_changes: resume although settings or images differ from those the run was made with.
         logger: comma-separated list of jsonl (always written), tensorboard, and mindinsight,
             which is out of date.
         profile: the first and the last step to profile into RUN/profile, such as "20:30".
@@ -75,8 +78,8 @@ def train(
         seed: of weights, data order and noise; none: the recipe's.
         settings: recipe keys such as ``{"train.lr": 5e-4}``.
     """
-    if max_steps is not None and max_steps < 1:
-        raise InputError(f"max_steps {max_steps}: expected at least 1")
+    if max_steps is not None:
+        check_steps(max_steps)
     parts = {
         "degradation": registry.settings_of("degradation", degradation),
         "train.loss": registry.settings_of("loss", loss),
@@ -87,12 +90,12 @@ def train(
     asked = with_options({**_given(parts), **(settings or {})}, data_dir=data_dir, seed=seed)
     if resume is None:
         recipe = _recipe(model, asked)
-        folder = Path(output_dir or Path("runs") / recipe.model)
+        folder, named = Path(output_dir or Path("runs") / recipe.model), None
+        check_free(folder)
     else:
-        folder = Path(resume)
+        folder, named = going_back.resume_point(Path(resume))
         if pretrained is not None or (output_dir is not None and Path(output_dir) != folder):
-            other = "--pretrained" if pretrained else "another --output_dir"
-            raise InputError(f"--resume {resume} and {other} exclude each other; leave one out")
+            raise _excluded(resume, "--pretrained" if pretrained else "another --output_dir")
         recipe = _resumed_recipe(folder, model, asked, allow_changes)
     check_trainable(recipe)
     device = runtime.start(device_target, device_id, mode, recipe.seed, recipe.runtime)
@@ -102,14 +105,20 @@ def train(
         network = model
     built = registry.build("degradation", recipe.degradation)
     check_outside_parts(network, built, recipe)
-    resumed = run_folder.last_checkpoint(folder) if resume else None
-    trainer = Trainer(network, built, recipe, folder, resumed, max_steps)
+    found = run_folder.checkpoint_of(folder, named) if resume is not None else None
+    trainer = Trainer(network, built, recipe, folder, found, max_steps)
     return trainer.run(
         pretrained=Path(pretrained) if pretrained else None,
         logger_names=logger,
         profile=steps_of(profile) if profile else None,
         sink=device == "Ascend",
+        allow_changes=allow_changes,
+        back=named is not None,
     )
+
+
+def _excluded(resume: PathLike, other: str) -> InputError:
+    return InputError(f"--resume {resume} and {other} exclude each other; leave one out")
 
 
 def _resumed_recipe(
@@ -165,6 +174,7 @@ def performance(
     30 steps, or ``max_steps``, without validation and checkpoints; also written as
     performance.json into ``output_dir`` where that is given. Returns the figures.
     """
+    check_measured_steps(max_steps or measuring.STEPS)
     recipe = recipes.load(model, with_options(settings, data_dir=data_dir, seed=seed))
     check_trainable(recipe)
     device = runtime.start(device_target, device_id, mode, recipe.seed, recipe.runtime)

@@ -19,7 +19,7 @@ from mindspore import nn
 
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError, comma_list
-from ms_restore.files import atomic_write
+from ms_restore.files import atomic_write, to_json
 from ms_restore.settings import Recipe
 from ms_restore.version import __version__
 
@@ -70,7 +70,7 @@ def save(
     content = [{"name": name, "data": data} for name, data in network.parameters_and_names()]
     content += [{"name": _TRAINING + name, "data": d} for name, d in (training or {}).items()]
     with atomic_write(path) as temporary, _without_mindspore_log():
-        ms.save_checkpoint(content, str(temporary), append_dict={_META: json.dumps(meta)})
+        ms.save_checkpoint(content, str(temporary), append_dict={_META: to_json(meta)})
 
 
 @contextlib.contextmanager

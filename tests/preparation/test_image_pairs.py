@@ -8,6 +8,7 @@ from ms_restore.errors import InputError
 from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import write_picture
+from ms_restore.preparation import image_pairs
 from ms_restore.preparation.selection import prepare
 from tests.fixtures.pictures import fill, noise, truncate
 from tests.fixtures.prepared import SETTINGS, images, manifest
@@ -102,3 +103,28 @@ def test_damaged_partner_is_named(tmp_path):
     truncate(low / "01x2.png")
     with pytest.raises(InputError, match=r"01\.png: its partner 01x2\.png: damaged or tr"):
         prepare(folder, tmp_path / "set", **SETTINGS, low=low)
+
+
+@pytest.mark.parametrize(
+    ("images", "lows", "expected"),
+    [
+        ("a.png ax2.png", "a.png ax2.png", {"a.png": "a.png", "ax2.png": "ax2.png"}),
+        ("a.png ax2.png", "ax2.png ax2x2.png", {"a.png": "ax2.png", "ax2.png": "ax2x2.png"}),
+        ("a.png ax2.png", "ax2.png", {"a.png": None, "ax2.png": "ax2.png"}),
+        ("a.png b.png", "a.jpg bx2.png", {"a.png": "a.jpg", "b.png": "bx2.png"}),
+        ("a.jpg a.png", "a.jpg a.png", {"a.jpg": "a.jpg", "a.png": "a.png"}),
+        ("a.jpg a.png", "a.webp", {"a.jpg": "a.webp", "a.png": None}),
+        ("a.png", "a.png ax2.png", {"a.png": "a.png"}),
+        ("a.png", "ax3.png", {"a.png": None}),
+    ],
+)
+def test_which_low_resolution_image_is_whose(tmp_path, images, lows, expected):
+    for folder, names in (("images", images), ("low", lows)):
+        (tmp_path / folder).mkdir()
+        for name in names.split():
+            size = (8, 8) if folder == "images" else (4, 4)
+            write_picture(tmp_path / folder / name, Picture(noise(*size, 3)))
+    pairs, lines = image_pairs.find(tmp_path / "images", tmp_path / "low", 2, 1)
+    assert {pair.x.name: pair.y.name if pair.y else None for pair in pairs} == expected
+    unused = set(lows.split()) - set(expected.values())
+    assert ("have no clean partner" in " ".join(lines)) == bool(unused)

@@ -194,11 +194,35 @@ def test_another_network_cannot_take_over_the_state(tiny, pictures, tmp_path):
 )
 def test_a_loss_that_is_no_number_stops_and_loses_nothing(tiny, pictures, tmp_path, settings):
     folder = tmp_path / "run"
-    settings = {**settings, "train.steps": 30, "train.warm_up": 0, "train.checkpoint_every": 1}
-    with pytest.raises(InputError, match=r"step \d+: the loss or a gradient is not finite"):
-        _train(tiny, pictures, folder, settings=settings)
-    for name, parameter in checkpoint.read(checkpoint.newest(folder)[0]).parameters.items():
-        assert np.isfinite(parameter.asnumpy()).all(), name
+    _train(tiny, pictures, folder, settings={**settings, "train.lr": 1e-3}, max_steps=1)
+    before = checkpoint.newest(folder)[0].read_bytes()
+    expected = r"step \d+: the loss or a gradient is not finite .* its last checkpoint is as it was"
+    with pytest.raises(InputError, match=expected):
+        _resume(folder, settings={"train.lr": settings["train.lr"]}, allow_changes=True)
+    (kept,) = checkpoint.newest(folder)
+    assert kept.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"train.lr": 1e10, "train.amp_level": "O2"}, "step [1-3]: .*(weight of|not finite)"),
+        ({"train.lr": 1e7, "train.checkpoint_every": 1}, "step 1: .* has a weight of 1e"),
+        ({"train.lr": 3, "train.checkpoint_every": 1}, r"step [2-6]: the loss is .* over 1000"),
+    ],
+)
+def test_a_run_that_diverges_is_stopped_and_keeps_no_such_weights(
+    tiny, pictures, tmp_path, settings, expected
+):
+    settings = {"network.blocks": 4, **settings}
+    with pytest.raises(InputError, match=f"{expected}.*diverged.*smaller train.lr .now") as caught:
+        _train(tiny, pictures, tmp_path / "run", settings=settings)
+    assert len(caught.value.problems) == 1
+    kept = checkpoint.newest(tmp_path / "run")
+    assert ("written no checkpoint" in str(caught.value)) == (not kept)
+    for path in kept:
+        for parameter in checkpoint.read(path).parameters.values():
+            assert np.abs(parameter.asnumpy()).max() < 100
 
 
 def test_two_processes_cannot_share_a_folder(unbroken, tmp_path):

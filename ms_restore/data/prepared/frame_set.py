@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ms_restore.contracts import PatchLocation, PatchRequest, StoredPatch
+from ms_restore.contracts import ImageEntry, PatchLocation, PatchRequest, StoredPatch
 from ms_restore.data.exposures import MISALIGNED_SCENES
 from ms_restore.data.image_source import CutSource, Tile, cut_patch
 from ms_restore.data.prepared.manifest import (
@@ -192,7 +192,7 @@ class FrameSource(CutSource):
             raise InputError(
                 f"{prepared.folder}: {len(small)} of {len(self)} frames are smaller than the "
                 f"{smallest} pixels needed along a side: {comma_list(small)}; prepare again "
-                "without them, or make data.patch_size smaller"
+                f"without them{', or make data.patch_size smaller' if by_scene else ''}"
             )
 
     def __len__(self) -> int:
@@ -205,6 +205,11 @@ class FrameSource(CutSource):
         """Return the amplified short exposure (h, w, channels), float32 up to 1."""
         short = self._items[index].shorts[0]
         return amplify(self._whole(short.stored), short.ranges, short.ratio).transpose(1, 2, 0)
+
+    def entries(self) -> list[ImageEntry]:
+        """Return the long exposures as they are stored."""
+        longs = {item.long.name: item.long for item in self._items}
+        return [ImageEntry(name, long.width, long.height) for name, long in longs.items()]
 
     def groups(self) -> dict[str, list[str]]:
         """Return names by exposure ratio, and all without the scenes known to be misaligned."""

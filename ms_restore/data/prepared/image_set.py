@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.contracts import PatchLocation, PatchRequest, StoredPatch
+from ms_restore.contracts import ImageEntry, PatchLocation, PatchRequest, StoredPatch
 from ms_restore.data.image_source import CutSource, Tile, cut_patch
 from ms_restore.data.prepared.manifest import (
     DTYPES,
@@ -130,6 +130,7 @@ class RecordSource(CutSource):
         channels: 1 (gray) or 3 (RGB), to which the images are converted.
         smallest: the least height and width in pixels.
         memory: images that fit into this many bytes are held in memory.
+        training: patches are cut from them, for which they may be too small.
 
     Raises:
         InputError: an image has a side below ``smallest`` pixels.
@@ -142,6 +143,7 @@ class RecordSource(CutSource):
         channels: int,
         smallest: int,
         memory: int,
+        training: bool = False,
     ) -> None:
         self._set = prepared
         self._channels = channels
@@ -160,7 +162,7 @@ class RecordSource(CutSource):
             raise InputError(
                 f"{prepared.folder}: {len(small)} of {len(self._images)} images are smaller than "
                 f"the {smallest} pixels needed along a side: {comma_list(small)}; prepare again "
-                "without them, or make data.patch_size smaller"
+                f"without them{', or make data.patch_size smaller' if training else ''}"
             )
         formats = [found for image in self._images for found in (image.x, image.y) if found]
         nbytes = sum(found.nbytes(channels) for found in formats)
@@ -174,6 +176,10 @@ class RecordSource(CutSource):
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.tile(index).pixels
+
+    def entries(self) -> list[ImageEntry]:
+        """Return the images as they are stored, before they are resized or cut."""
+        return [ImageEntry(image.name, image.x.width, image.x.height) for image in self._images]
 
     def degraded(self, index: int) -> Optional[np.ndarray]:
         """Return the low-resolution image (h, w, channels) stored beside the clean one, or None."""

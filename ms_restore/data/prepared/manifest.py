@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from ms_restore.contracts import PatchRequest
-from ms_restore.errors import InputError
+from ms_restore.errors import InputError, check_utf8
 from ms_restore.files import sha256
 
 FORMAT = 1
@@ -87,6 +87,7 @@ class Shards:
 
     def __init__(self, folder: Path, manifest: dict[str, Any], columns: list[str]) -> None:
         self._shards = [_Shard(**{f: s[f] for f in _Shard._fields}) for s in manifest["shards"]]
+        check_utf8(folder)
         self._folder = folder
         self._columns = columns
         self.files = [str(folder / shard.file) for shard in self._shards]
@@ -182,7 +183,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); prepare again") from None
     version = manifest.get("format") if isinstance(manifest, dict) else None
     if version != FORMAT:

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.contracts import PatchLocation, PatchRequest, Size, StoredPatch
+from ms_restore.contracts import ImageEntry, PatchLocation, PatchRequest, Size, StoredPatch
 from ms_restore.data.prepared.manifest import (
     DTYPES,
     MANIFEST,
@@ -95,6 +95,10 @@ class PatchSource:
     def patch_counts(self, request: PatchRequest) -> Sequence[int]:
         """Return 1 for each patch, since the patches are the images of this source."""
         return [1] * len(self)
+
+    def entries(self) -> list[ImageEntry]:
+        """Return one entry, which says how many patches there are, and of what size."""
+        return [ImageEntry(f"{len(self)} patches", self._shape[1], self._shape[0])]
 
     def size(self, image: int) -> Size:
         """Return the height and width of a patch in pixels."""
