@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -15,12 +16,15 @@ from typing import Any, Optional
 import numpy as np
 
 from ms_restore.errors import InputError
+from ms_restore.images import native_messages, raw_structure
 from ms_restore.images.mosaic import KINDS, Mosaic, VisibleArea
+from ms_restore.limits import check_pixels
 
 SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".iiq", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw")
 NEEDED = "pip install 'ms-restore[raw]'"
 _RAF, _RAF_MODEL = b"FUJIFILMCCD-RAW", slice(28, 60)
 _MODEL, _EXPOSURE, _EXIF = 272, 33434, 34665  # TIFF tags
+_COMPLAINT = re.compile(r": (Unexpected end of file|data corrupted at \d+)$")
 _TURNS = {0: 0, 3: 2, 5: 1, 6: 3}  # LibRaw's flip codes as counter-clockwise quarter turns
 
 
@@ -139,17 +143,33 @@ def _open_raw(path: Path) -> Iterator[Any]:
     rawpy = _rawpy(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    raw_structure.check(path)
     try:
-        with rawpy.imread(str(path)) as raw:
-            yield raw
+        with native_messages.kept(_is_complaint) as heard:
+            with rawpy.imread(str(path)) as raw:
+                check_pixels(path, raw.sizes.raw_height, raw.sizes.raw_width)
+                yield raw
+            # LibRaw goes on with black or noise after these
+            complaints = [line for line in heard() if line.startswith(f"{path}: ")]
     except rawpy.LibRawFileUnsupportedError:
         raise InputError(
             f"{path}: not a raw file that LibRaw {'.'.join(map(str, rawpy.libraw_version))} can "
             "read; expected one of a camera, such as .ARW, .RAF or .DNG"
         ) from None
     except rawpy.LibRawError as error:
-        reason = error.args[0].decode() if error.args else type(error).__name__
-        raise InputError(f"{path}: damaged or truncated raw file ({reason})") from None
+        reason = error.args[0] if error.args else type(error).__name__
+        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise InputError(f"{path}: damaged or truncated raw file ({text})") from None
+    except MemoryError:
+        raise InputError(f"{path}: too large for the memory that is free") from None
+    if complaints:
+        reason = complaints[0].removeprefix(f"{path}: ")
+        raise InputError(f"{path}: damaged or truncated raw file ({reason}); copy it again")
+
+
+def _is_complaint(line: str) -> bool:
+    """Return whether a line is LibRaw's about damaged data."""
+    return bool(_COMPLAINT.search(line))
 
 
 def _one_thread() -> Any:
