@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,8 +221,8 @@ def _exposure(path: Path, raw: Any) -> Optional[float]:
         seconds = float(raw.other.shutter_speed)
     except AttributeError:  # before rawpy 0.27
         above, below = _tag(path, _EXPOSURE) or (0, 1)
-        seconds = above / below
-    return seconds if seconds > 0 else None
+        seconds = above / below if below else 0.0
+    return seconds if 0 < seconds < float("inf") else None
 
 
 def _camera(path: Path) -> Optional[str]:
@@ -237,6 +238,7 @@ def _tag(path: Path, number: int) -> Any:
     """Return a tag of the header, or None; only for files based on TIFF, as most are."""
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a header in doubt has no such tag
     try:
         with tifffile.TiffFile(path) as tiff:
             tags = tiff.pages.first.tags
@@ -244,5 +246,5 @@ def _tag(path: Path, number: int) -> Any:
                 return tags[number].value
             exif = tags[_EXIF].value if _EXIF in tags else {}
             return exif.get(tifffile.TIFF.EXIF_TAGS.get(number, ""))
-    except (tifffile.TiffFileError, KeyError, IndexError, ValueError):
+    except Exception:  # tifffile raises many types for a damaged header
         return None

@@ -5,12 +5,10 @@ A MindSpore checkpoint of another origin can be read too; ``--model`` then names
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import logging
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -21,6 +19,7 @@ from mindspore import nn
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import atomic_write
+from ms_restore.runtime import without_mindspore_log
 from ms_restore.settings import Recipe
 from ms_restore.version import __version__
 from ms_restore.weights import ckpt_structure, foreign
@@ -71,19 +70,8 @@ def save(
     meta = {"version": __version__, "recipe": recipe.to_yaml(), "facts": facts}
     content = [{"name": name, "data": data} for name, data in network.parameters_and_names()]
     content += [{"name": _TRAINING + name, "data": d} for name, d in (training or {}).items()]
-    with atomic_write(path) as temporary, _without_mindspore_log():
+    with atomic_write(path) as temporary, without_mindspore_log():
         ms.save_checkpoint(content, str(temporary), append_dict={_META: json.dumps(meta)})
-
-
-@contextlib.contextmanager
-def _without_mindspore_log() -> Iterator[None]:
-    """Suppress MindSpore's log of an error, which is reported in one line instead."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def step_path(folder: Path, step: int) -> Path:
@@ -130,7 +118,7 @@ def read(path: Path) -> Checkpoint:
     path = locate(path)
     try:
         ckpt_structure.check(path)
-        with _without_mindspore_log():
+        with without_mindspore_log():
             content = ms.load_checkpoint(str(path))
     except Exception as error:  # MindSpore raises many types for a file that it cannot parse
         reason = " ".join(str(error).split()) if isinstance(error, ValueError) else "damaged"

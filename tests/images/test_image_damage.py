@@ -112,3 +112,18 @@ def test_folder_in_place_of_a_file_is_refused(tmp_path):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(InputError, match=r"folder\.png"):
         read_picture(tmp_path / "folder.png")
+
+
+def test_decoders_write_nothing_of_their_own(tmp_path, capfd):
+    """Odd tags and data that is cut: what libtiff talks about."""
+    for bits, compression in ((8, "zlib"), (16, None), (16, "zlib")):
+        path = tmp_path / f"{bits}{compression}.tif"
+        extra = [(65000, "H", 1, 5, True), (65001, "s", 0, "text", True)]
+        stored = noise(40, 30, 3, dtype=np.uint8 if bits == 8 else np.uint16)
+        tifffile.imwrite(path, stored, compression=compression, extratags=extra)
+        read_picture(path)
+        whole = path.read_bytes()
+        for share in (0.3, 0.6, 0.97):
+            path.write_bytes(whole[: int(share * len(whole))])
+            assert_refused_by_name(path)
+    assert capfd.readouterr().err == ""
