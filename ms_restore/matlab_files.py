@@ -50,7 +50,7 @@ def read_mat(path: Path) -> dict[str, Any]:
         return _read_v5(path, content)
     except InputError:
         raise
-    except (ValueError, struct.error, zlib.error) as error:
+    except (ValueError, IndexError, struct.error, zlib.error) as error:
         raise InputError(
             f"{path}: not a MATLAB file, or a damaged one ({' '.join(str(error).split())})"
         ) from None

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pydantic
-import yaml
 
-from ms_restore import registry
+from ms_restore import registry, texts
 from ms_restore.contracts import Coupled
 from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.registry import Kind
@@ -44,7 +43,7 @@ def files() -> dict[str, Path]:
 def list_models() -> dict[str, str]:
     """Return the names of the shipped models with a line that describes each."""
     return {
-        name: yaml.safe_load(path.read_text(encoding="utf-8"))["description"]
+        name: texts.parse_yaml(texts.read_text(path), str(path))["description"]
         for name, path in files().items()
     }
 
@@ -80,7 +79,7 @@ def load(model: str, overrides: Optional[dict[str, Any]] = None) -> Recipe:
     else:
         hint = did_you_mean(model, files()) or f"; known: {comma_list(files(), 20)}"
         raise InputError(f"unknown model {model!r}{hint}")
-    return parse(path.read_text(encoding="utf-8"), overrides, name=path.stem, origin=str(path))
+    return parse(texts.read_text(path), overrides, name=path.stem, origin=str(path))
 
 
 def parse(
@@ -90,10 +89,7 @@ def parse(
     origin: str = "recipe",
 ) -> Recipe:
     """Parse a recipe from YAML text."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None
+    data = texts.parse_yaml(text, origin)
     if not isinstance(data, dict):
         raise InputError(f"{origin}: expected a mapping of settings, got {type(data).__name__}")
     return assemble(data, overrides, name)
@@ -172,9 +168,15 @@ def _is_left_out(where: str, part: Any) -> bool:
 
 
 def _drop(data: dict[str, Any], location: tuple[Any, ...]) -> None:
-    for step in location[:-1]:
-        data = data[step]
-    data.pop(location[-1], None)
+    """Remove what lies there, or the list or value as a whole that it is a part of."""
+    *sections, last = location
+    for step in sections:
+        inner = data.get(step)
+        if not isinstance(inner, dict):
+            last = step
+            break
+        data = inner
+    data.pop(last, None)
 
 
 def _known_keys(section: tuple[Any, ...]) -> list[str]:

@@ -1,6 +1,7 @@
 """Files of arrays: what NumPy and SciPy write is read alike, and sizes are checked first."""
 
 import io
+import struct
 import zipfile
 import zlib
 
@@ -136,6 +137,13 @@ def test_matlab_files_with_any_byte_changed(compressed, tmp_path):
             refused += 1
             assert "\n" not in str(error)
     assert refused > 40
+
+
+def test_a_matlab_matrix_without_its_class(tmp_path):
+    matrix = struct.pack("<IIII", 14, 8, 6, 0)
+    (tmp_path / "a.mat").write_bytes(b"MATLAB 5.0".ljust(124) + b"\0\1IM" + matrix)
+    with pytest.raises(InputError, match=r"a\.mat: not a MATLAB file, or a damaged one"):
+        read_mat(tmp_path / "a.mat")
 
 
 def test_a_matlab_variable_that_unpacks_to_much_more(tmp_path):

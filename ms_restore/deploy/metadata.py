@@ -60,6 +60,8 @@ class Metadata:
             fields = json.loads(text or "")
             if fields["range"] != RANGE:
                 raise InputError(f"{origin}: its range is {fields['range']}, expected {RANGE}")
+            if not isinstance(fields["recipe"], str):
+                raise TypeError("a recipe that is no text")
             return cls(
                 recipes.parse(fields["recipe"], origin=origin),
                 _geometry(fields["geometry"]),

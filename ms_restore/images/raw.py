@@ -198,7 +198,9 @@ def _colours(path: Path, raw: Any, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarr
         raise InputError(f"{path}: its pixels are no mosaic, expected one of {mosaic.name}")
     side = max(kind.period for kind in KINDS.values())
     indices = raw.raw_colors_visible[:side, :side]
-    letters = raw.color_desc.decode()
+    letters = raw.color_desc.decode("latin1")
+    if indices.size == 0 or indices.max() >= len(letters):
+        raise InputError(f"{path}: its colours are unknown, expected those of {mosaic.name}")
     colours = np.array(["RGB".find(letter) % 256 for letter in letters])
     return indices, colours[indices]
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
+import warnings
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,9 @@ import PIL
 
 
 def silence() -> None:
-    """Turn off the messages of OpenCV and of the libtiff that comes with Pillow."""
+    """Turn off the messages of Pillow, of the libtiff that comes with it, and of OpenCV."""
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with contextlib.suppress(AttributeError):
         cv2.setLogLevel(0)
     # A wheel of Pillow has its own copy, which is loaded already; another libtiff is left alone

@@ -181,7 +181,8 @@ class Volumes(PieceSource):
     def _problem_of(self, path: Path, image: Any = None) -> Optional[str]:
         """Return what a volume's header shows to be wrong, or None."""
         try:
-            return self._header_problem(path, self._opened(path) if image is None else image)
+            with np.errstate(all="ignore"):
+                return self._header_problem(path, self._opened(path) if image is None else image)
         except InputError as error:
             return str(error).removeprefix(f"{path}: ")
         except Exception as error:  # nibabel raises many types for damaged files

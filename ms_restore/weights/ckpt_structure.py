@@ -16,7 +16,7 @@ _ITEM_BYTES |= {"Float64": 8, "str": 4}
 _TEXT = "str"
 _VARINT, _BYTES = 0, 2  # protobuf's wire types
 _CRC, _CRC_BYTES = b"crc_num", 17  # what MindSpore may append
-_LONGEST_NAME = 4096
+_LONGEST_NAME, _LONGEST_TEXT = 4096, 64 << 20
 _MOST_DIMENSIONS = 16
 
 
@@ -63,7 +63,7 @@ def _check_sizes(tensors: list[_Tensor]) -> None:
             continue
         item = _ITEM_BYTES[tensor.type]
         if tensor.type == _TEXT:
-            if not total or total % item or follows:
+            if not total or total % item or total > _LONGEST_TEXT or follows:
                 raise ValueError(f"{tensor.name!r} is a text of {total} bytes")
             continue
         expected = item
@@ -113,11 +113,15 @@ def _tensor(file: IO[bytes], name: str, begin: int, length: int) -> _Tensor:
             kind = _text(file, file.tell(), length)
         elif field == 3 and count is None:
             count = length
+            content = file.tell()
             file.seek(length, 1)
         else:
             raise ValueError(f"{name!r} has its type or its bytes twice")
     if kind not in _ITEM_BYTES or count is None:
         raise ValueError(f"{name!r} is of an unknown type {kind!r}, or has no bytes")
+    if kind == _TEXT:
+        file.seek(content)  # NumPy makes of false letters a string that Python cannot handle
+        file.read(min(count, _LONGEST_TEXT)).decode("utf-32-le")
     return _Tensor(name, kind, tuple(dimensions), count)
 
 

@@ -45,6 +45,14 @@ def test_other_texts(text):
         Metadata.from_text(text, "a.onnx")
 
 
+@pytest.mark.parametrize("value", [{}, 3, None, ["network: edsr"]])
+def test_a_recipe_that_is_no_text(tiny, value):
+    fields = json.loads(Metadata(recipe.load(tiny), GEOMETRY, None, None).to_text())
+    fields["recipe"] = value
+    with pytest.raises(InputError, match="says nothing of its model"):
+        Metadata.from_text(json.dumps(fields), "a.onnx")
+
+
 @pytest.mark.parametrize("shape", [[3], "ab", [0, 5], [1e9, 2], [[], []]])
 def test_shape(tiny, shape):
     fields = json.loads(Metadata(recipe.load(tiny), GEOMETRY, (8, 8), None).to_text())

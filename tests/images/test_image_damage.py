@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from ms_restore.errors import InputError
+from ms_restore.images import decoding
 from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import write_picture
@@ -127,3 +128,12 @@ def test_decoders_write_nothing_of_their_own(tmp_path, capfd):
             path.write_bytes(whole[: int(share * len(whole))])
             assert_refused_by_name(path)
     assert capfd.readouterr().err == ""
+
+
+def test_opencv_gets_a_png_with_an_end():
+    """Where the last chunk is longer than the file, OpenCV waits for the rest for ever."""
+    whole = png_bytes(noise(9, 7, 3, dtype=np.uint16))
+    text = b"\0\0\0\3tEXta\0b1234"
+    for end in (b"\0\0\5\0IDATcut", b"\xff\xff\xff\xffIEND", text, b""):
+        assert decoding._plain(whole[:-12] + end) == whole
+    assert decoding._plain(whole) == whole

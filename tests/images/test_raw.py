@@ -186,6 +186,19 @@ def test_what_libraw_says_is_said_in_one_line(tmp_path, monkeypatch, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_colours_that_have_no_name(tmp_path):
+    """A damaged colour pattern, for which LibRaw gives numbers above those of its names."""
+    dng.write(tmp_path / "a.dng", _values(99), dng.ORDERS["RGGB"])
+    with rawpy.imread(str(tmp_path / "a.dng")) as opened:
+
+        class Changed:
+            raw_pattern, color_desc = opened.raw_pattern, opened.color_desc
+            raw_colors_visible = opened.raw_colors_visible + 6
+
+        with pytest.raises(InputError, match=r"a\.dng: its colours are unknown, expected those of"):
+            raw._colours(tmp_path / "a.dng", Changed(), BAYER)
+
+
 @pytest.mark.parametrize("reason", ["some text", b"some text"])
 def test_every_error_of_rawpy_is_said(reason, tmp_path, monkeypatch):
     """Some carry text, others bytes."""
