@@ -27,7 +27,7 @@ def kept(is_known: Callable[[str], bool]) -> Iterator[Callable[[], list[str]]]:
     """
     try:
         _begin()
-    except OSError:  # there is no standard error
+    except (OSError, AttributeError):  # no standard error, or another system than Linux
         yield list
         return
     try:
@@ -41,9 +41,9 @@ def _begin() -> None:
     with _lock:
         if _users == 0:
             sys.stderr.flush()
-            _original = os.dup(2)
-            _kept = os.memfd_create("messages")
-            os.dup2(_kept, 2)
+            made = os.memfd_create("messages")
+            _original, _kept = os.dup(2), made
+            os.dup2(made, 2)
         _users += 1
 
 

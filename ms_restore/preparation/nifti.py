@@ -163,7 +163,8 @@ class Volumes(PieceSource):
         if problem:
             raise InputError(problem)
         try:
-            return np.asarray(image.dataobj, np.float32)
+            with np.errstate(all="ignore"):  # what is infinite then is said by the caller
+                return np.asarray(image.dataobj, np.float32)
         except Exception as error:  # nibabel raises many types for damaged files
             raise InputError(
                 f"truncated or damaged ({_error_line(error)}); copy it again"
