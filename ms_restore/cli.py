@@ -177,7 +177,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     export = verb("export", "write a trained network for deployment", _export)
     _add_checkpoint(export)
     export.add_argument("--file_name", required=True, help="file to write")
-    export.add_argument("--file_format", default="MINDIR", help="MINDIR (default) or ONNX")
+    export.add_argument("--file_format", help="MINDIR or ONNX (default: the suffix, else MINDIR)")
     export.add_argument("--height", type=int, help="the only height it takes (none: any)")
     export.add_argument("--width", type=int, help="the only width it takes")
 

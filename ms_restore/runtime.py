@@ -6,9 +6,12 @@ imported.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import platform
 import re
+from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
@@ -90,12 +93,24 @@ def start(
     return device_target
 
 
+@contextlib.contextmanager
+def without_mindspore_log() -> Iterator[None]:
+    """Suppress MindSpore's log of an error, which is reported in one line instead."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _set_device(target: str, device_id: int) -> None:
     import mindspore as ms
 
     try:
         if tuple(ms.get_current_device()) != (target, device_id):  # refused once it computed
-            ms.set_device(target, device_id)
+            with without_mindspore_log():
+                ms.set_device(target, device_id)
     except (RuntimeError, ValueError) as error:
         raise InputError(_no_device(target, device_id, str(error))) from None
 

@@ -7,6 +7,7 @@ import pytest
 
 from ms_restore import recipe, runtime
 from ms_restore.data.sampling import TrainingBatches
+from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.verbs import benchmark
 
 pytestmark = pytest.mark.slow
@@ -24,6 +25,9 @@ def test_a_model_is_measured(command_line, tiny, tmp_path):
     assert figures["training"]["steps"] == 2  # after five of warm-up
     assert figures["data"]["images_per_second"] > 0
     restoring = figures["restoring"]
+    fastest_there = "onnxruntime" if OnnxRuntimeEngine.is_installed() else "mindspore"
+    assert restoring["engine"] == fastest_there
+    assert f"by engine {fastest_there}" in " ".join(done.stdout.split())
     assert 0 < restoring["fastest"] <= restoring["seconds"] <= restoring["slowest"]
     assert figures["peak_memory_mb"] > 100
     assert "filters: 5" in found["recipe"]

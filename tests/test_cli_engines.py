@@ -41,7 +41,7 @@ INFER = "infer --checkpoint {} --device_target CPU --input in --output out"
         (INFER.format("cut_net.onnx"), "cut_net.onnx: not an ONNX file, or a damaged one"),
         (INFER.format("cut_net.mindir"), "cut_net.mindir: not a MINDIR file, or a damaged one"),
         (INFER.format("range_net.onnx"), "its range is [0, 9], expected [0, 1]"),
-        (INFER.format("range_net.mindir"), "its range is [0, 9], expected [0, 1]"),
+        (INFER.format("range_net.mindir"), "not a MINDIR file, or a damaged one"),
         (INFER.format("net.onnx --model edsr"), "net.onnx is an export of tiny, not of edsr"),
         (INFER.format("net.mindir --model edsr"), "net.mindir is an export of tiny, not of edsr"),
         (INFER.format("best.ckpt --model dncnn_s25"), "is a checkpoint of tiny, not of dncnn_s25"),

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "ms_restore"
 FLOORS = [  # from the ground up; what stands in one line does not import each other
     {"errors", "seeds", "version"},
     {"files", "limits", "parallel", "ascend", "texts"},
-    {"runtime"},
+    {"runtime", "array_files", "matlab_files"},
     {"settings"},
     {"contracts"},
     {"registry"},

@@ -204,9 +204,10 @@ def test_a_cann_that_does_not_fit(cann, device_folder, monkeypatch):
     assert "\n" not in str(said.value)
 
 
-def test_a_gpu_that_is_not_there():
+def test_a_gpu_that_is_not_there(capfd):
     with pytest.raises(InputError, match=r"GPU.*found 'CPU'.*--device_target CPU"):
         runtime.start("GPU")
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

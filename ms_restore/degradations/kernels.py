@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 from scipy import fft
 
+from ms_restore.array_files import read_npy
 from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.images.reading import read_picture
+from ms_restore.matlab_files import read_mat
 
 _LOG = logging.getLogger(__name__)
 _NAMED = "gaussian:1.6 (deviation), motion:15:30 (length, degrees) or disk:3 (radius)"
@@ -170,31 +172,16 @@ def _read(path: Path) -> list[np.ndarray]:
         raise InputError(f"kernel {path}: no such file")
     if path.suffix.lower() == ".png":
         return [read_picture(path).pixels.astype(np.float64).mean(axis=2)]
-    if path.suffix.lower() == ".npy":
-        try:
-            return [np.load(path, allow_pickle=False)]
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(
-                f"kernel {path}: not an array file, or a damaged one ({error})"
-            ) from None
-    return _read_mat(path)
-
-
-def _read_mat(path: Path) -> list[np.ndarray]:
-    """Return the matrices of a MATLAB file: variables, or the cells of a cell array."""
-    from scipy.io import loadmat
-
     try:
-        content = loadmat(path)
-    except NotImplementedError:
-        raise InputError(f"kernel {path}: MATLAB 7.3; save it with -v7") from None
-    except Exception as error:  # SciPy raises many types for a file that it cannot parse
-        raise InputError(f"kernel {path}: not a MATLAB file, or a damaged one ({error})") from None
-    kernels: list[np.ndarray] = []
-    for name, value in content.items():
-        if not name.startswith("__"):
-            kernels += list(value.ravel()) if value.dtype == object else [value]
-    kernels = [kernel for kernel in kernels if isinstance(kernel, np.ndarray) and kernel.ndim == 2]
+        if path.suffix.lower() == ".npy":
+            return [read_npy(path)]
+        content = read_mat(path)
+    except InputError as error:
+        raise InputError(f"kernel {error}") from None
+    found: list[Any] = []
+    for value in content.values():  # variables, or the cells of a cell array
+        found += value if isinstance(value, list) else [value]
+    kernels = [kernel for kernel in found if isinstance(kernel, np.ndarray) and kernel.ndim == 2]
     if not kernels:
         raise InputError(f"kernel {path}: no matrix in it")
     return kernels

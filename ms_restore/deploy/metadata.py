@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Optional
+from typing import Any, Optional
 
 from ms_restore import recipe as recipes
 from ms_restore.contracts import Geometry
@@ -15,6 +15,15 @@ from ms_restore.version import __version__
 
 KEY = "ms_restore"  # under which a file holds it
 RANGE = "[0, 1]"
+_LARGEST = {  # of each of the geometry's numbers
+    "scale": 16,
+    "channels": 64,
+    "output_channels": 64,
+    "receptive_radius": 1 << 16,
+    "floats_per_pixel": 1 << 20,
+    "size_multiple": 1 << 12,
+    "side": 1 << 16,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,20 +59,51 @@ class Metadata:
         """Parse what a file says of itself; raise InputError where it says nothing."""
         try:
             fields = json.loads(text or "")
-            shape = fields["shape"]
             if fields["range"] != RANGE:
                 raise InputError(f"{origin}: its range is {fields['range']}, expected {RANGE}")
+            if not isinstance(fields["recipe"], str):
+                raise TypeError("a recipe that is no text")
             return cls(
                 recipes.parse(fields["recipe"], origin=origin),
-                Geometry(**fields["geometry"]),
-                (shape[0], shape[1]) if shape else None,
+                _geometry(fields["geometry"]),
+                _shape(fields["shape"]),
                 fields["sha256"],
                 fields["version"],
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(
-                f"{origin}: not exported by ms-restore (it says nothing of its model); "
-                "export the checkpoint again"
-            ) from None
+            said = (
+                f"damaged, it says {error}"
+                if isinstance(error, _Unfit)
+                else ("not exported by ms-restore (it says nothing of its model)")
+            )
+            raise InputError(f"{origin}: {said}; export the checkpoint again") from None
+
+
+class _Unfit(ValueError):
+    """Names a value that no network has."""
+
+
+def _geometry(fields: dict[str, Any]) -> Geometry:
+    """Return the geometry; raise ValueError where a value is none that a network has."""
+    for key, most in _LARGEST.items():
+        value = fields[key]
+        if value is None and key in ("receptive_radius", "side"):
+            continue
+        _check_number(key, value, 0 if key == "receptive_radius" else 1, most)
+    return Geometry(**fields)
+
+
+def _shape(value: Any) -> Optional[tuple[int, int]]:
+    if value is None:
+        return None
+    height, width = value
+    _check_number("height", height, 1, _LARGEST["side"])
+    _check_number("width", width, 1, _LARGEST["side"])
+    return height, width
+
+
+def _check_number(key: str, value: Any, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise _Unfit(f"{key} {value!r}, expected {least} to {most}")

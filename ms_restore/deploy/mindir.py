@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,6 +20,12 @@ from ms_restore.inference.lite import LiteEngine
 from ms_restore.inference.mindspore_engine import MindIREngine
 from ms_restore.inference.om_engine import OMEngine
 
+# MindSpore ends the process on many a damaged file, so the file carries the SHA-256 of what it is
+# with zeros in that place
+_SHA256 = f"{KEY}_sha256"
+_UNKNOWN = "0" * 64
+_ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8}
+
 
 def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
     """Write the network and return the largest difference from it; no file if that is too large."""
@@ -31,10 +38,21 @@ def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
 
     def add(model: Any) -> None:
         model.user_info[KEY] = metadata.to_text()
+        model.user_info[_SHA256] = _UNKNOWN
 
     with atomic_write(path) as temporary:
         ms.export(shaped, example, file_name=str(temporary), file_format="MINDIR", custom_func=add)
+        _fill_in_sha256(temporary)
         return check(MindIREngine(temporary), network, metadata, path)
+
+
+def _fill_in_sha256(path: Path) -> None:
+    """Put the SHA-256 of a file in the place that was kept for it, of the file as it is before."""
+    content = path.read_bytes()
+    place = content.rindex(_UNKNOWN.encode())
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(hashlib.sha256(content).hexdigest().encode())
 
 
 def read(path: Path) -> tuple[Metadata, MindIREngine]:
@@ -95,10 +113,30 @@ def _described(path: Path) -> Metadata:
         raise InputError(f"{path}: no such file")
     model = ModelProto()
     try:
-        model.ParseFromString(path.read_bytes())
+        content = path.read_bytes()
+        model.ParseFromString(content)
+        written = model.user_info.get(_SHA256)  # none: by an older version
+        if written is not None:
+            place = content.rindex(written.encode())
+            found = hashlib.sha256(content[:place])
+            found.update(_UNKNOWN.encode())
+            found.update(content[place + len(_UNKNOWN) :])
+            if found.hexdigest() != written:
+                raise ValueError("another content")
+        elif any(_is_cut(tensor) for tensor in model.graph.parameter):
+            raise ValueError("a parameter is not whole")
     except Exception:  # protobuf raises many types
         raise InputError(_damaged(path)) from None
     return Metadata.from_text(model.user_info.get(KEY), str(path))
+
+
+def _is_cut(tensor: Any) -> bool:
+    """Return whether a parameter has other bytes than its shape needs, which MindSpore trusts."""
+    count = 1
+    for length in tensor.dims:
+        count *= length
+    size = _ITEM_BYTES.get(tensor.data_type)
+    return min(tensor.dims, default=1) < 1 or (size or 0) * count != len(tensor.raw_data)
 
 
 def _damaged(path: Path) -> str:

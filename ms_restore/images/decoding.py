@@ -11,10 +11,11 @@ import PIL.Image
 import PIL.ImageCms
 
 from ms_restore.errors import InputError
-from ms_restore.images import tiff_layout
+from ms_restore.images import native_messages, tiff_layout
 
 _PNG_START, _GRAY_WITH_ALPHA = 8, 4
-_OF_ANIMATIONS = (b"acTL", b"fcTL", b"fdAT")  # chunks; OpenCV swaps the bytes of 16 bit ones
+_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
+_END = b"\0\0\0\0IEND\xaeB`\x82"
 _GRAY_16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -38,8 +39,9 @@ def decode_deep_colour(path: Path, file: PIL.Image.Image, index: int) -> np.ndar
         )
         array = found[0] if found else None
     else:
-        still = np.frombuffer(_without_animation(data), np.uint8)
-        array = cv2.imdecode(still, cv2.IMREAD_UNCHANGED)
+        still = np.frombuffer(_plain(data), np.uint8)
+        with native_messages.kept(_is_of_libpng):
+            array = cv2.imdecode(still, cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
         raise InputError(f"{path}: cannot be decoded as a 16 bit image")
     if array.ndim == 3:
@@ -100,14 +102,22 @@ def _png_header(path: Path) -> tuple[int, int]:
     return head[24], head[25]
 
 
-def _without_animation(png: bytes) -> bytes:
-    """Return a PNG without the chunks that make it an animation."""
-    if not any(name in png for name in _OF_ANIMATIONS):
-        return png
+def _plain(png: bytes) -> bytes:
+    """Return a PNG of the chunks alone that its picture needs, with an end.
+
+    OpenCV reads for ever where a chunk is longer than the file, and swaps the bytes of animations.
+    """
     kept, at = [png[:_PNG_START]], _PNG_START
-    while at < len(png):
+    while at + 12 <= len(png):
         end = at + 12 + int.from_bytes(png[at : at + 4], "big")
-        if png[at + 4 : at + 8] not in _OF_ANIMATIONS:
+        name = png[at + 4 : at + 8]
+        if end > len(png) or name == b"IEND":
+            break
+        if name in _NEEDED:
             kept.append(png[at:end])
         at = end
-    return b"".join(kept)
+    return b"".join(kept) + _END
+
+
+def _is_of_libpng(line: str) -> bool:
+    return line.startswith("libpng ")

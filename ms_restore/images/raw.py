@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -15,7 +17,9 @@ from typing import Any, Optional
 import numpy as np
 
 from ms_restore.errors import InputError
+from ms_restore.images import native_messages, raw_structure
 from ms_restore.images.mosaic import KINDS, Mosaic, VisibleArea
+from ms_restore.limits import check_pixels
 
 SUFFIXES = (
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq"),
@@ -25,6 +29,7 @@ SUFFIXES = (
 NEEDED = "pip install 'ms-restore[raw]'"
 _RAF, _RAF_MODEL = b"FUJIFILMCCD-RAW", slice(28, 60)
 _MODEL, _EXPOSURE, _EXIF = 272, 33434, 34665  # TIFF tags
+_COMPLAINT = re.compile(r": (Unexpected end of file|data corrupted at \d+)$")
 _TURNS = {0: 0, 3: 2, 5: 1, 6: 3}  # LibRaw's flip codes as counter-clockwise quarter turns
 
 
@@ -143,17 +148,33 @@ def _open_raw(path: Path) -> Iterator[Any]:
     rawpy = _rawpy(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    raw_structure.check(path)
     try:
-        with rawpy.imread(str(path)) as raw:
-            yield raw
+        with native_messages.kept(_is_complaint) as heard:
+            with rawpy.imread(str(path)) as raw:
+                check_pixels(path, raw.sizes.raw_height, raw.sizes.raw_width)
+                yield raw
+            # LibRaw goes on with black or noise after these
+            complaints = [line for line in heard() if line.startswith(f"{path}: ")]
     except rawpy.LibRawFileUnsupportedError:
         raise InputError(
             f"{path}: not a raw file that LibRaw {'.'.join(map(str, rawpy.libraw_version))} can "
             "read; expected one of a camera, such as .ARW, .RAF or .DNG"
         ) from None
     except rawpy.LibRawError as error:
-        reason = error.args[0].decode() if error.args else type(error).__name__
-        raise InputError(f"{path}: damaged or truncated raw file ({reason})") from None
+        reason = error.args[0] if error.args else type(error).__name__
+        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise InputError(f"{path}: damaged or truncated raw file ({text})") from None
+    except MemoryError:
+        raise InputError(f"{path}: too large for the memory that is free") from None
+    if complaints:
+        reason = complaints[0].removeprefix(f"{path}: ")
+        raise InputError(f"{path}: damaged or truncated raw file ({reason}); copy it again")
+
+
+def _is_complaint(line: str) -> bool:
+    """Return whether a line is LibRaw's about damaged data."""
+    return bool(_COMPLAINT.search(line))
 
 
 def _one_thread() -> Any:
@@ -181,7 +202,9 @@ def _colours(path: Path, raw: Any, mosaic: Mosaic) -> tuple[np.ndarray, np.ndarr
         raise InputError(f"{path}: its pixels are no mosaic, expected one of {mosaic.name}")
     side = max(kind.period for kind in KINDS.values())
     indices = raw.raw_colors_visible[:side, :side]
-    letters = raw.color_desc.decode()
+    letters = raw.color_desc.decode("latin1")
+    if indices.size == 0 or indices.max() >= len(letters):
+        raise InputError(f"{path}: its colours are unknown, expected those of {mosaic.name}")
     colours = np.array(["RGB".find(letter) % 256 for letter in letters])
     return indices, colours[indices]
 
@@ -204,8 +227,8 @@ def _exposure(path: Path, raw: Any) -> Optional[float]:
         seconds = float(raw.other.shutter_speed)
     except AttributeError:  # before rawpy 0.27
         above, below = _tag(path, _EXPOSURE) or (0, 1)
-        seconds = above / below
-    return seconds if seconds > 0 else None
+        seconds = above / below if below else 0.0
+    return seconds if 0 < seconds < float("inf") else None
 
 
 def _camera(path: Path) -> Optional[str]:
@@ -221,6 +244,7 @@ def _tag(path: Path, number: int) -> Any:
     """Return a tag of the header, or None; only for files based on TIFF, as most are."""
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a header in doubt has no such tag
     try:
         with tifffile.TiffFile(path) as tiff:
             tags = tiff.pages.first.tags
@@ -228,5 +252,5 @@ def _tag(path: Path, number: int) -> Any:
                 return tags[number].value
             exif = tags[_EXIF].value if _EXIF in tags else {}
             return exif.get(tifffile.TIFF.EXIF_TAGS.get(number, ""))
-    except (tifffile.TiffFileError, KeyError, IndexError, ValueError):
+    except Exception:  # tifffile raises many types for a damaged header
         return None

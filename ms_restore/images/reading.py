@@ -17,9 +17,11 @@ from ms_restore.images import tiff_layout
 from ms_restore.images.decoding import decode_deep_colour, is_deep_colour, to_array
 from ms_restore.images.embedded import embedded_in
 from ms_restore.images.picture import Picture, PictureSequence
+from ms_restore.images.silence import silence
 from ms_restore.images.transparency import divide_by_alpha
 from ms_restore.limits import check_pixels
 
+silence()
 PIL.Image.MAX_IMAGE_PIXELS = None  # ``limits`` states the limit
 _ORIENTATION = 274
 _SEQUENCES = ("GIF", "PNG", "TIFF", "WEBP", "AVIF")  # others, as MPO, hold previews or views beside

@@ -63,7 +63,7 @@ def read(path: Path) -> list[Device]:
             for entry in server["device"]
         ]
         count = int(table["server_count"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"rank table {path}: not of the layout server_count, server_list, device with rank_id "
             f"and device_id ({type(error).__name__}: {error})"
@@ -87,7 +87,7 @@ def _read_groups(path: Path, table: dict[str, Any]) -> list[Device]:
             for instance in group["instance_list"]
             for device in instance["devices"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"rank table {path}: not of the layout group_list, instance_list with server_id, "
             f"devices with device_id ({type(error).__name__}: {error})"

@@ -19,6 +19,7 @@ from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import sha256
 from ms_restore.images.arrays import from_float
+from ms_restore.limits import check_elements
 from ms_restore.preparation.pieces import (
     PieceSource,
     largest_tile_bytes,
@@ -68,9 +69,13 @@ class _File(PieceSource):
         import h5py
 
         try:
+            if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
+                raise InputError("a link to another place; copy what it leads to into the file")
             dataset = self._file[name]
             if not isinstance(dataset, h5py.Dataset):
                 raise InputError("a group, expected floats (C, H, W); leave it out of the file")
+            if dataset.external or dataset.is_virtual:
+                raise InputError("its values are in another file; copy them into this one")
             if dataset.dtype.kind != "f" or dataset.ndim != 3 or 0 in dataset.shape:
                 raise InputError(
                     f"{dataset.dtype} of shape {dataset.shape}, expected floats (C, H, W); "
@@ -78,8 +83,12 @@ class _File(PieceSource):
                 )
             if dataset.shape[0] != self._channels:
                 raise InputError(self._wrong_channels(dataset.shape[0]))
+            for shape in (dataset.shape, dataset.chunks or ()):
+                self._check_elements(shape)
             values = dataset[()]
-        except (OSError, RuntimeError, KeyError) as error:
+        except InputError:
+            raise
+        except Exception as error:  # h5py raises many types for a damaged file
             raise InputError(f"cannot be read ({_error_line(error)})") from None
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN is neither
@@ -87,6 +96,12 @@ class _File(PieceSource):
                 f"values from {low:g} to {high:g}, expected 0 to 1 (8 bit values divided by 255)"
             )
         return values
+
+    def _check_elements(self, shape: tuple[int, ...]) -> None:
+        try:
+            check_elements(self.source, shape)
+        except InputError as error:
+            raise InputError(str(error).removeprefix(f"{self.source}: ")) from None
 
     def _wrong_channels(self, found: int) -> str:
         ours, its = (f"{n} ({_COLOURS.get(n, 'unknown')})" for n in (self._channels, found))
@@ -204,7 +219,7 @@ def _open(path: Path) -> Any:
         return h5py.File(path, "r")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except OSError as error:
+    except Exception as error:  # h5py raises many types for a damaged file
         raise InputError(
             f"{path}: truncated, damaged or not HDF5 ({_error_line(error)}); copy or make it again"
         ) from None
@@ -212,7 +227,12 @@ def _open(path: Path) -> Any:
 
 def _sorted_names(path: Path, file: Iterable[str]) -> list[str]:
     """Return the datasets' names in the order of their numbers, then of their augmentations."""
-    found = {name: _NAME.fullmatch(name) for name in file}
+    try:
+        found = {name: _NAME.fullmatch(name) for name in file}
+    except Exception as error:  # h5py raises many types for a damaged file
+        raise InputError(
+            f"{path}: truncated or damaged ({_error_line(error)}); copy or make it again"
+        ) from None
     foreign = [name for name, match in found.items() if match is None]
     if foreign or not found:
         holds = f"it holds {comma_list(map(repr, foreign))}" if foreign else "it is empty"

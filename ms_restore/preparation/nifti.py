@@ -8,8 +8,8 @@ which makes the sides odd. Slices whose brightest pixel is at most 1 of 255 are 
 
 from __future__ import annotations
 
+import logging
 import threading
-import zlib
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,6 +20,7 @@ from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.data.sources import split_layout
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import sha256
+from ms_restore.limits import check_elements
 from ms_restore.preparation.pieces import (
     PieceSource,
     largest_tile_bytes,
@@ -33,6 +34,7 @@ from ms_restore.report.terminal import say
 _FIRST, _END = 25, 125
 _SLICE_AXIS = 2
 _BLANK_LEVEL = 1  # of 255: a slice without a brighter pixel is blank
+_UNSUPPORTED = (".mnc", ".hdr", ".img", ".mgz", ".mgh", ".nrrd", ".nhdr", ".dcm", ".par", ".rec")
 _TRAINING_SHARE = 5, 6  # 5 of 6 volumes of a folder without subfolders are for training
 
 
@@ -57,9 +59,19 @@ def find(source: Path) -> Optional[tuple[list[Path], list[Path]]]:
 
 
 def _list_volumes(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return [folder] if folder.name.lower().endswith(VOLUME_SUFFIXES) else []
-    paths = sorted(path for path in folder.iterdir() if path.name.lower().endswith(VOLUME_SUFFIXES))
+    """Return the volumes of a folder, and say what beside them is left out."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else [folder]
+    files = [path for path in files if not path.name.startswith(".")]
+    paths = [path for path in files if path.name.lower().endswith(VOLUME_SUFFIXES)]
+    others = [path.name for path in files if path not in paths]
+    unsupported = [name for name in others if Path(name).suffix.lower() in _UNSUPPORTED]
+    if unsupported and not paths:
+        raise InputError(
+            f"{folder}: volumes of a format that is not supported ({comma_list(unsupported)}); "
+            "convert them to NIfTI (.nii or .nii.gz)"
+        )
+    if paths and others:
+        say(f"note: {len(others)} in {folder} are no NIfTI and are left out: {comma_list(others)}")
     names = [volume_name(path.name) for path in paths]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -147,12 +159,13 @@ class Volumes(PieceSource):
 
     def _read(self, path: Path) -> np.ndarray:
         image = self._opened(path)
-        problem = self._header_problem(image)
+        problem = self._problem_of(path, image)
         if problem:
             raise InputError(problem)
         try:
-            return np.asarray(image.dataobj, np.float32)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+            with np.errstate(all="ignore"):  # what is infinite then is said by the caller
+                return np.asarray(image.dataobj, np.float32)
+        except Exception as error:  # nibabel raises many types for damaged files
             raise InputError(
                 f"truncated or damaged ({_error_line(error)}); copy it again"
             ) from None
@@ -166,15 +179,19 @@ class Volumes(PieceSource):
                 f"not NIfTI, or damaged ({_error_line(error)}); copy it again"
             ) from None
 
-    def _problem_of(self, path: Path) -> Optional[str]:
+    def _problem_of(self, path: Path, image: Any = None) -> Optional[str]:
         """Return what a volume's header shows to be wrong, or None."""
         try:
-            return self._header_problem(self._opened(path))
+            with np.errstate(all="ignore"):
+                return self._header_problem(path, self._opened(path) if image is None else image)
         except InputError as error:
-            return str(error)
+            return str(error).removeprefix(f"{path}: ")
+        except Exception as error:  # nibabel raises many types for damaged files
+            return f"its header is damaged ({_error_line(error)}); copy it again"
 
-    def _header_problem(self, image: Any) -> Optional[str]:
+    def _header_problem(self, path: Path, image: Any) -> Optional[str]:
         shape, most = image.shape, self._side + 1
+        check_elements(path, shape, "a volume")
         if len(shape) != 3:
             return f"{len(shape)}-D {shape}, expected one volume (height, width, slices)"
         if image.get_data_dtype().kind not in "iuf":
@@ -208,6 +225,7 @@ def _import(source: Path) -> Any:
         raise InputError(
             f"{source}: reading NIfTI needs nibabel; install it with pip install ms-restore[mri]"
         ) from None
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # problems are one line here
     return nibabel
 
 

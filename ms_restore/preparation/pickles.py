@@ -153,10 +153,12 @@ def _unwrapped(part: Any) -> Any:
     return part.value if isinstance(part, _Array) else part
 
 
-class _ArraysOnly(pickle.Unpickler):
+class _ArraysOnly(pickle._Unpickler):
     """An unpickler that reads arrays and refuses every other class before importing it.
 
-    Arrays are built by classes of this module, so NumPy never gets a state it did not write.
+    It is the one written in Python: a number in a damaged file has the one written in C reserve
+    all of the memory. Arrays are built by classes of this module, so NumPy never gets a
+    state it did not write.
     """
 
     def __init__(self, path: Path, file: Any) -> None:
@@ -205,6 +207,8 @@ class _Array:
 
 
 def _from_buffer(data: Any, kind: _Kind, shape: Any, order: Any) -> np.ndarray:
+    if not isinstance(data, (bytes, bytearray)):
+        raise ValueError("an array without its bytes")
     return np.ndarray(shape, kind.dtype, data, order="F" if order == "F" else "C")
 
 

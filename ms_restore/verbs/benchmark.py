@@ -11,10 +11,8 @@ import numpy as np
 
 from ms_restore import recipe as recipes
 from ms_restore import registry, runtime
-from ms_restore.contracts import Geometry
 from ms_restore.data import sampling
 from ms_restore.files import write_json
-from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.restorer import Restorer
 from ms_restore.report.machine import machine, versions
 from ms_restore.report.terminal import say
@@ -22,7 +20,7 @@ from ms_restore.settings import Recipe
 from ms_restore.training import performance as measuring
 from ms_restore.training.run_data import images_per_step, open_data
 from ms_restore.training.run_files import check_measured_steps
-from ms_restore.verbs.loading import PathLike, Settings, with_options
+from ms_restore.verbs.loading import PathLike, Settings, automatic_engine, with_options
 from ms_restore.verbs.train import check_trainable
 
 _SIDE = 256  # of the picture that is restored, in pixels
@@ -47,7 +45,8 @@ def benchmark(
 
     - ``training``: images/s and data wait of ``max_steps`` steps, see ``performance``;
     - ``data``: training images/s of the pipeline alone, without a network;
-    - ``restoring``: seconds for a picture of 256x256 (or the size that the network takes);
+    - ``restoring``: seconds for a picture of 256x256 (or the size that the network takes), by the
+      engine that infer takes by itself, which it names;
     - ``peak_memory_mb``: of this process on the host.
     """
     check_measured_steps(max_steps or measuring.STEPS)
@@ -57,7 +56,7 @@ def benchmark(
     figures: dict[str, Any] = {
         "data": _data(recipe),
         "training": measuring.run(recipe, device, max_steps or measuring.STEPS, None),
-        "restoring": _restoring(recipe),
+        "restoring": _restoring(recipe, device),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
     }
     result = {
@@ -70,7 +69,8 @@ def benchmark(
     data, restoring = figures["data"], figures["restoring"]
     say(f"data alone {data['images_per_second']:.1f} images/s")
     say(
-        f"{restoring['side']}x{restoring['side']} restored in {restoring['seconds']:.3f} s (median "
+        f"{restoring['side']}x{restoring['side']} restored in {restoring['seconds']:.3f} s "
+        f"by engine {restoring['engine']} (median "
         f"of {_PICTURES}; {restoring['fastest']:.3f} to {restoring['slowest']:.3f} s)"
     )
     say(f"peak memory {figures['peak_memory_mb']:,} MB; written to {output}")
@@ -93,9 +93,10 @@ def _data(recipe: Recipe) -> dict[str, float]:
     return {"images_per_second": round(count / seconds, 1)}
 
 
-def _restoring(recipe: Recipe) -> dict[str, float]:
-    network = registry.build("network", recipe.network)
-    restorer, geometry = Restorer(LoadedNetwork.of(network, recipe)), Geometry.of(network)
+def _restoring(recipe: Recipe, device: str) -> dict[str, Any]:
+    network = registry.build("network", recipe.network).set_train(False)
+    loaded = automatic_engine(network, recipe, device)
+    restorer, geometry = Restorer(loaded), loaded.geometry
     side = geometry.side or _SIDE
     y = np.random.default_rng(0).random((side, side, geometry.channels), np.float32)
     seconds = []
@@ -105,6 +106,7 @@ def _restoring(recipe: Recipe) -> dict[str, float]:
         seconds.append(time.perf_counter() - began)
     del seconds[0]  # compiles
     return {
+        "engine": loaded.engine.name,
         "side": side,
         "seconds": round(float(np.median(seconds)), 4),
         "fastest": round(min(seconds), 4),

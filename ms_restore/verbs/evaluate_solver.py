@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from ms_restore import registry, seeds
+from ms_restore import limits, registry, seeds
 from ms_restore.contracts import Progress, Solver
 from ms_restore.data.sources import open_evaluation
 from ms_restore.degradations import kernels as blur_kernels
@@ -59,6 +59,7 @@ def evaluate(
     ``kernels``: each image is blurred by each of these in turn; None: by the recipe's. Half the
     kernel is cut off on every side before scoring. Returns what metrics.json holds.
     """
+    limits.set_max_megapixels(recipe.runtime.max_megapixels)
     degradations = _degradations(recipe, kernels)
     part = dict(recipe.solver or {})
     of_device = {f"runtime.{k}": v for k, v in dataclasses.asdict(recipe.runtime).items()}

@@ -23,7 +23,7 @@ def export(
     checkpoint: PathLike,
     file_name: PathLike,
     *,
-    file_format: str = "MINDIR",
+    file_format: Optional[str] = None,
     model: Optional[str] = None,
     height: Optional[int] = None,
     width: Optional[int] = None,
@@ -35,9 +35,12 @@ def export(
 
     The file takes images of any size, or with ``height`` and ``width`` of that size alone; in both
     cases sides must be multiples of the network's ``size_multiple``, to which infer and eval pad.
+    ``file_format``: MINDIR or ONNX; none: that of the suffix of ``file_name``, else MINDIR.
     Returns the file written: ``file_name`` with the format's suffix.
     """
-    format_name = file_format.upper()
+    path = Path(file_name)
+    of_suffix = path.suffix[1:].upper() if path.suffix[1:].upper() in _FORMATS else None
+    format_name = (file_format or of_suffix or "MINDIR").upper()
     if format_name == "AIR":
         raise InputError(
             "AIR is written on an Ascend host alone, and MindSpore has deprecated it; "
@@ -45,19 +48,25 @@ def export(
         )
     if format_name not in _FORMATS:
         raise InputError(f"file_format {file_format!r} is not known; choose MINDIR or ONNX")
+    if of_suffix not in (None, format_name):
+        raise InputError(
+            f"{path}: its suffix is that of {of_suffix}, but file_format is {format_name}; "
+            "leave one of the two out"
+        )
     runtime.start(device_target, device_id, settings=recipes.runtime_of(settings))
     network, recipe = network_of(checkpoint, model, settings)
     geometry = Geometry.of(network)
     shape = shape_for(geometry, height, width)
-    path = Path(file_name)
     suffix = f".{format_name.lower()}"
-    if path.suffix != suffix:
+    if of_suffix is None:
         path = path.with_name(path.name + suffix)
     digest = sha256(checkpoints.locate(Path(checkpoint)))
     metadata = Metadata(recipe, geometry, shape, digest)
     difference = _FORMATS[format_name](network, path, metadata)
     only = shape or (geometry.side and (geometry.side, geometry.side))
     size = f"{only[0]}x{only[1]} (height x width)" if only else "any size"
+    if not only and geometry.size_multiple > 1:
+        size += f" whose sides are multiples of {geometry.size_multiple}"
     say(f"{recipe.model} -> {path} ({size}; differs from the checkpoint by {difference:.1e})")
     return path
 

@@ -127,6 +127,22 @@ def load_network(
     return LoadedNetwork.of(*network_of(path, model, settings))
 
 
+def automatic_engine(network: nn.Cell, recipe: Recipe, device: str) -> LoadedNetwork:
+    """Return a network in memory, by the engine that ``auto`` takes for it on a device."""
+    if isinstance(network, Foldable):
+        network = network.folded()
+    geometry = Geometry.of(network)
+    if device == "CPU" and OnnxRuntimeEngine.is_installed():
+        metadata = Metadata(recipe, geometry, None, None)
+        try:
+            engine, _ = export_cache.make(network, metadata, ".onnx", onnx.export, onnx.read, None)
+        except InputError as error:
+            say(f"note: MindSpore computes, for ONNX Runtime cannot: {error}")
+        else:
+            return LoadedNetwork(engine, geometry, recipe)
+    return LoadedNetwork.of(network, recipe)
+
+
 def prior_of(
     checkpoint: PathLike,
     part: PartSettings,

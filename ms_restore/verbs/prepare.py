@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from ms_restore import limits, registry
 from ms_restore import recipe as recipes
-from ms_restore import registry
 from ms_restore.errors import InputError
 from ms_restore.preparation import selection as preparing
 from ms_restore.verbs.loading import PathLike, Settings
@@ -45,6 +45,7 @@ def prepare(
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit}: expected at least 1")
     recipe = recipes.load(model, settings)
+    limits.set_max_megapixels(recipe.runtime.max_megapixels)
     degradation = registry.build("degradation", recipe.degradation)
     geometry = registry.network_geometry(recipe.network)
     return preparing.prepare(

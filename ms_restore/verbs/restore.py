@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple, Optional
 
 import numpy as np
 
+from ms_restore import limits, registry
 from ms_restore import recipe as recipes
-from ms_restore import registry
+from ms_restore.array_files import read_npy
 from ms_restore.contracts import Progress, Solver
 from ms_restore.degradations.operators import Blur
 from ms_restore.errors import InputError, did_you_mean
@@ -84,6 +85,8 @@ def restore(
 
     Returns the files written.
     """
+    of_device = {k: v for k, v in (settings or {}).items() if k.startswith("runtime.")}
+    limits.set_max_megapixels(recipes.runtime_of(of_device).max_megapixels)
     noise = tasks.task_sigma_255(task, sigma_255, noise_blind)
     operator = tasks.task_operator(
         task,
@@ -94,7 +97,6 @@ def restore(
     )
     if same_size and task != "deblur":
         raise InputError(f"--same_size belongs to deblur; {task} always gives the size it should")
-    of_device = {k: v for k, v in (settings or {}).items() if k.startswith("runtime.")}
     others = {k: v for k, v in (settings or {}).items() if k not in of_device}
     part = _solver_part(model, others)
     pairs = pairs_of(Path(input), Path(output))
@@ -239,12 +241,7 @@ def _read(path: Path) -> _Given:
         if picture.other_frames:
             say(f"warning: {path} holds {picture.other_frames} more frames or pages, left out")
         return _Given(to_float(picture.pixels), picture.pixels.dtype, picture.embedded)
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not an array file, or a damaged one ({error})") from None
+    array = read_npy(path)
     array = array[:, :, None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 3) or array.dtype.kind != "f":
         raise InputError(

@@ -5,11 +5,10 @@ A MindSpore checkpoint of another origin can be read too; ``--model`` then names
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import logging
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,8 +19,10 @@ from mindspore import nn
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import atomic_write, to_json
+from ms_restore.runtime import without_mindspore_log
 from ms_restore.settings import Recipe
 from ms_restore.version import __version__
+from ms_restore.weights import ckpt_structure, foreign
 
 _META = "ms_restore"  # entry that holds everything but parameters, as JSON
 _TRAINING = "training/"  # prefix of the parameters that only a resumed run needs
@@ -69,19 +70,8 @@ def save(
     meta = {"version": __version__, "recipe": recipe.to_yaml(), "facts": facts}
     content = [{"name": name, "data": data} for name, data in network.parameters_and_names()]
     content += [{"name": _TRAINING + name, "data": d} for name, d in (training or {}).items()]
-    with atomic_write(path) as temporary, _without_mindspore_log():
+    with atomic_write(path) as temporary, without_mindspore_log():
         ms.save_checkpoint(content, str(temporary), append_dict={_META: to_json(meta)})
-
-
-@contextlib.contextmanager
-def _without_mindspore_log() -> Iterator[None]:
-    """Suppress MindSpore's log of an error, which is reported in one line instead."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def step_path(folder: Path, step: int) -> Path:
@@ -110,6 +100,13 @@ def locate(path: Path) -> Path:
         )
     if not path.is_file():
         raise InputError(f"checkpoint {path}: no such file")
+    if foreign.is_foreign(path):
+        target = path.with_name(f"{path.name.split('.')[0]}.converted.ckpt")
+        raise InputError(
+            f"{path}: weights of another framework; turn them into a checkpoint first, by "
+            f"ms-restore convert --source {shlex.quote(str(path))} "
+            f"--output {shlex.quote(str(target))}"
+        )
     return path
 
 
@@ -120,23 +117,41 @@ def read(path: Path) -> Checkpoint:
     """
     path = locate(path)
     try:
-        with _without_mindspore_log():
+        ckpt_structure.check(path)
+        with without_mindspore_log():
             content = ms.load_checkpoint(str(path))
-    except Exception:  # MindSpore raises many types for a file that it cannot parse
+    except Exception as error:  # MindSpore raises many types for a file that it cannot parse
+        reason = " ".join(str(error).split()) if isinstance(error, ValueError) else "damaged"
         raise InputError(
-            f"{path}: not a MindSpore checkpoint (or a truncated one); expected a .ckpt file"
+            f"{path}: not a MindSpore checkpoint, or a damaged or truncated one ({reason}); "
+            "expected a whole .ckpt file"
         ) from None
     meta = content.pop(_META, None)
-    if meta is None:
-        return Checkpoint(path, content, None, {}, {})
-    fields = json.loads(meta)
     training = {
         name[len(_TRAINING) :]: content.pop(name)
         for name in list(content)
         if name.startswith(_TRAINING)
     }
-    recipe = recipes.parse(fields["recipe"], origin=str(path))
-    return Checkpoint(path, content, recipe, fields["facts"], training)
+    if any(not isinstance(parameter, ms.Parameter) for parameter in content.values()):
+        raise InputError(f"{path}: holds text beside its weights; expected a checkpoint of weights")
+    if meta is None:
+        return Checkpoint(path, content, None, {}, {})
+    recipe, facts = _described(path, meta)
+    return Checkpoint(path, content, recipe, facts, training)
+
+
+def _described(path: Path, meta: Any) -> tuple[Recipe, dict[str, Any]]:
+    """Return the recipe and the facts that a checkpoint carries as JSON."""
+    try:
+        fields = json.loads(meta)
+        text, facts = fields["recipe"], fields["facts"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text, facts = None, None
+    if not isinstance(text, str) or not isinstance(facts, dict):
+        raise InputError(
+            f"{path}: damaged, what it says of its model cannot be read; use another checkpoint"
+        )
+    return recipes.parse(text, origin=str(path)), facts
 
 
 def _mismatch(network: nn.Cell, checkpoint: Checkpoint) -> tuple[list[str], list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,7 +19,6 @@ from ms_restore.weights import foreign
 from ms_restore.weights.foreign import Arrays
 from ms_restore.weights.layouts import LAYOUTS, Layout
 
-_PARALLEL = "module."  # prefix that PyTorch's DataParallel gives to every name
 _COUNTERS = "num_batches_tracked"  # counters of batch normalisation, which are never used
 
 
@@ -36,8 +36,7 @@ def from_file(
         InputError: the file cannot be read, its names are of no known layout, a parameter is
             missing, left over or of another shape, or the weights do not fit the model.
     """
-    arrays = _strip_names(foreign.read(path))
-    layout, found = _recognise_layout(path, arrays)
+    layout, found, arrays = _recognise_layout(path, foreign.read(path))
     recipe = _recipe(path, layout, found, model, settings or {})
     network = registry.build("network", recipe.network)
     entries = layout.entries(recipe.network | found)
@@ -52,21 +51,19 @@ def from_file(
     return network, recipe, layout.name
 
 
-def _strip_names(arrays: Arrays) -> Arrays:
-    """Return the arrays without a common prefix in their names, and without counters."""
-    if all(name.startswith(_PARALLEL) for name in arrays):
-        arrays = {name[len(_PARALLEL) :]: array for name, array in arrays.items()}
-    return {name: array for name, array in arrays.items() if not name.endswith(_COUNTERS)}
-
-
-def _recognise_layout(path: Path, arrays: Arrays) -> tuple[Layout, dict[str, Any]]:
-    for layout in LAYOUTS:
-        found = layout.settings(arrays)
-        if found is not None:
-            return layout, found
+def _recognise_layout(path: Path, read: Arrays) -> tuple[Layout, dict[str, Any], Arrays]:
+    """Return the layout, the settings, and the arrays without what stands before its names."""
+    read = {name: array for name, array in read.items() if not name.endswith(_COUNTERS)}
+    for arrays in foreign.without_prefixes(read):
+        for layout in LAYOUTS:
+            found = None
+            with contextlib.suppress(KeyError, IndexError, ZeroDivisionError):  # a part of one
+                found = layout.settings(arrays)
+            if found is not None:
+                return layout, found, arrays
     known = comma_list((layout.name for layout in LAYOUTS), 9)
     raise InputError(
-        f"{path}: no known layout of weights; its names are {comma_list(arrays)}; known: {known}"
+        f"{path}: no known layout of weights; its names are {comma_list(read)}; known: {known}"
     )
 
 

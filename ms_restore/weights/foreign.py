@@ -3,34 +3,64 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import numpy as np
 
+from ms_restore.array_files import read_npz
 from ms_restore.errors import InputError, comma_list
+from ms_restore.limits import check_elements
+from ms_restore.matlab_files import read_mat
 
 Arrays = dict[str, np.ndarray]
-_WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
+_HOLDERS = (  # keys under which training programs keep the state dict
+    *("params_ema", "params", "state_dict", "model_state_dict", "model_state", "model", "net"),
+    *("net_g", "netG", "generator", "network", "weights", "ema", "module"),
+)
+_DEEPEST = 4  # holders within each other
 
 
-def read(path: Path) -> Arrays:
-    """Return the arrays of a .pth, .pt, .safetensors, .npz or MatConvNet .mat file, by name.
+def is_foreign(path: Path) -> bool:
+    """Return whether a file is one of those that ``read`` takes."""
+    return _reader(path) is not None
 
-    Raises InputError for a file that is missing, damaged, holds anything but arrays, or holds NaN
-    or infinity, and where the package that reads it is not installed.
-    """
-    readers: dict[str, Callable[[Path], Arrays]] = {
+
+def _reader(path: Path) -> Optional[Callable[[Path], Arrays]]:
+    name = path.name.lower()
+    for suffix, reader in _readers().items():
+        if name.endswith(suffix):
+            return reader
+    # PyTorch Lightning gives its files the suffix of MindSpore's
+    return _torch if name.endswith(".ckpt") and zipfile.is_zipfile(path) else None
+
+
+def _readers() -> dict[str, Callable[[Path], Arrays]]:
+    return {
         ".pth": _torch,
         ".pt": _torch,
+        ".bin": _torch,
+        ".pth.tar": _torch,
         ".safetensors": _safetensors,
         ".npz": _npz,
         ".mat": _matconvnet,
     }
-    reader = readers.get(path.suffix.lower())
+
+
+def read(path: Path) -> Arrays:
+    """Return the arrays of a file of PyTorch, safetensors, NumPy or MatConvNet (.mat), by name.
+
+    Raises InputError for a file that is missing, damaged, holds anything but arrays, or holds NaN
+    or infinity, and where the package that reads it is not installed.
+    """
+    reader = _reader(path)
     if reader is None:
-        raise InputError(f"{path}: {path.suffix or 'no suffix'}; expected {comma_list(readers, 9)}")
+        raise InputError(
+            f"{path}: {path.suffix or 'no suffix'}; expected {comma_list(_readers(), 9)}"
+        )
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     arrays = reader(path)
@@ -44,6 +74,20 @@ def read(path: Path) -> Arrays:
     return arrays
 
 
+def without_prefixes(arrays: Arrays) -> Iterator[Arrays]:
+    """Yield the arrays as they are named, then without the first word that all names share, etc.
+
+    Wrappers of PyTorch put such a word before every name: ``module.``, ``_orig_mod.``, ``model.``,
+    ``generator.``
+    """
+    while True:
+        yield arrays
+        first = {name.partition(".")[0] for name in arrays}
+        if len(first) != 1 or not all("." in name for name in arrays):
+            return
+        arrays = {name.partition(".")[2]: array for name, array in arrays.items()}
+
+
 def _torch(path: Path) -> Arrays:
     try:
         import torch
@@ -52,7 +96,10 @@ def _torch(path: Path) -> Arrays:
             f"{path}: reading it needs PyTorch (pip install torch); or save it as .safetensors"
         ) from None
     try:
-        content = torch.load(str(path), map_location="cpu", weights_only=True)
+        _check_archive(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong with the file is said in one line
+            content = torch.load(str(path), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = "GLOBAL" in str(error) or "Unsupported" in str(error)
         raise InputError(
@@ -61,20 +108,37 @@ def _torch(path: Path) -> Arrays:
             if reason
             else f"{path}: not a PyTorch file, or a damaged one"
         ) from None
+    except InputError:
+        raise
     except Exception:  # PyTorch raises many types for a file that it cannot parse
         raise InputError(f"{path}: not a PyTorch file, or a damaged one") from None
-    return {
-        name: tensor.detach().float().numpy() for name, tensor in _tensors(path, content).items()
-    }
+    tensors = _tensors(path, content)
+    # A tensor can declare any size over a storage of a few bytes, by strides of 0
+    check_elements(path, (sum(tensor.numel() for tensor in tensors.values()),), "weights")
+    try:
+        return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
+    except (RuntimeError, TypeError) as error:  # sparse, quantised, complex
+        line = str(error).partition("\n")[0]
+        raise InputError(f"{path}: its tensors are no plain numbers ({line})") from None
+
+
+def _check_archive(path: Path) -> None:
+    """Raise InputError where a file of PyTorch declares more bytes than the limit allows."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(entry.file_size for entry in archive.infolist())
+        check_elements(path, (declared // 4,), "weights")
 
 
 def _tensors(path: Path, content: Any) -> dict[str, Any]:
-    """Return the state dict, unwrapped from the dicts in which training scripts save it."""
+    """Return the state dict, taken out of the dicts in which training programs save it."""
     import torch
 
-    for _ in range(2):
-        inner = next((content[k] for k in _WRAPPERS if _is_dict(content) and k in content), None)
-        content = inner if _is_dict(inner) else content
+    for _ in range(_DEEPEST):
+        if not _is_dict(content) or all(isinstance(v, torch.Tensor) for v in content.values()):
+            break
+        inner = next((content[k] for k in _HOLDERS if _is_dict(content.get(k))), None)
+        content = content if inner is None else inner
     if not _is_dict(content) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         keys = f"; it holds {comma_list(map(str, content))}" if _is_dict(content) else ""
         raise InputError(f"{path}: no state dict, that is tensors by name{keys}")
@@ -87,14 +151,14 @@ def _is_dict(value: Any) -> bool:
 
 def _safetensors(path: Path) -> Arrays:
     try:
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
     except ImportError:
         raise InputError(f"{path}: {missing_package('safetensors')}") from None
     try:
         return {name: np.asarray(x, np.float32) for name, x in load_file(str(path)).items()}
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a safetensors file, or a damaged one ({error})") from None
+    except Exception as error:  # the package raises many types for a damaged file
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a safetensors file, or a damaged one ({reason})") from None
 
 
 def missing_package(package: str) -> str:
@@ -103,13 +167,7 @@ def missing_package(package: str) -> str:
 
 
 def _npz(path: Path) -> Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: np.asarray(file[name], np.float32) for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: not an .npz of plain arrays, or a damaged one ({error})"
-        ) from None
+    return {name: np.asarray(array, np.float32) for name, array in read_npz(path).items()}
 
 
 def _matconvnet(path: Path) -> Arrays:
@@ -118,31 +176,32 @@ def _matconvnet(path: Path) -> Arrays:
     They are named layers.N.weight and layers.N.bias. MatConvNet's filters (width, height, in, out)
     are returned as (out, in, height, width).
     """
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(path)
-    except NotImplementedError:
-        raise InputError(f"{path}: MATLAB 7.3; save it with -v7") from None
-    except Exception as error:  # SciPy raises many types for a file that it cannot parse
-        raise InputError(f"{path}: not a MATLAB file, or a damaged one ({error})") from None
+    content = read_mat(path)
     network = content.get("net")
-    if network is None or network.dtype != object:
-        names = comma_list(name for name in content if not name.startswith("__"))
+    if not isinstance(network, list):
         raise InputError(
-            f"{path}: no cell array 'net' of MatConvNet layers in it; it holds {names}"
+            f"{path}: no cell array 'net' of MatConvNet layers in it; it holds "
+            f"{comma_list(content)}"
         )
     arrays: Arrays = {}
     convolutions = 0
-    for number, layer in enumerate(network.ravel()):
-        kind = str(layer["type"][0, 0].item())
-        expected = "relu" if number % 2 else "conv"
-        if kind != expected or (kind == "relu" and layer["leak"][0, 0].any()):
-            raise InputError(f"{path}: layer {number + 1} is {kind}, expected {expected}")
-        if kind == "conv":
-            weight, bias = layer["weights"][0, 0].ravel()
+    for number, layer in enumerate(network):
+        try:
+            kind, leak = str(layer["type"]), layer.get("leak")
+            expected = "relu" if number % 2 else "conv"
+            if kind != expected or (kind == "relu" and leak is not None and np.any(leak)):
+                raise InputError(f"{path}: layer {number + 1} is {kind}, expected {expected}")
+            if kind == "relu":
+                continue
+            weight, bias = layer["weights"]
             weight = weight.reshape(*weight.shape, *[1] * (4 - weight.ndim))
             arrays[f"layers.{convolutions}.weight"] = weight.transpose(3, 2, 1, 0)
             arrays[f"layers.{convolutions}.bias"] = bias.ravel()
             convolutions += 1
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{path}: layer {number + 1} is not one of MatConvNet, with a type and weights"
+            ) from None
     return {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}

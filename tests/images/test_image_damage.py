@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from ms_restore.errors import InputError
+from ms_restore.images import decoding
 from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import write_picture
@@ -112,3 +113,27 @@ def test_folder_in_place_of_a_file_is_refused(tmp_path):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(InputError, match=r"folder\.png"):
         read_picture(tmp_path / "folder.png")
+
+
+def test_decoders_write_nothing_of_their_own(tmp_path, capfd):
+    """Odd tags and data that is cut: what libtiff talks about."""
+    for bits, compression in ((8, "zlib"), (16, None), (16, "zlib")):
+        path = tmp_path / f"{bits}{compression}.tif"
+        extra = [(65000, "H", 1, 5, True), (65001, "s", 0, "text", True)]
+        stored = noise(40, 30, 3, dtype=np.uint8 if bits == 8 else np.uint16)
+        tifffile.imwrite(path, stored, compression=compression, extratags=extra)
+        read_picture(path)
+        whole = path.read_bytes()
+        for share in (0.3, 0.6, 0.97):
+            path.write_bytes(whole[: int(share * len(whole))])
+            assert_refused_by_name(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_opencv_gets_a_png_with_an_end():
+    """Where the last chunk is longer than the file, OpenCV waits for the rest for ever."""
+    whole = png_bytes(noise(9, 7, 3, dtype=np.uint16))
+    text = b"\0\0\0\3tEXta\0b1234"
+    for end in (b"\0\0\5\0IDATcut", b"\xff\xff\xff\xffIEND", text, b""):
+        assert decoding._plain(whole[:-12] + end) == whole
+    assert decoding._plain(whole) == whole

@@ -1,15 +1,18 @@
 """Real DNG files, read by LibRaw."""
 
 import contextlib
+import os
 
 import numpy as np
 import pytest
 
+from ms_restore import limits
 from ms_restore.errors import InputError
 from ms_restore.images import raw
 from ms_restore.images.mosaic import BAYER, X_TRANS
 
 rawpy = pytest.importorskip("rawpy")
+tifffile = pytest.importorskip("tifffile")
 threadpoolctl = pytest.importorskip("threadpoolctl")
 dng = pytest.importorskip("tests.fixtures.dng")
 
@@ -137,8 +140,76 @@ def test_truncated(tmp_path):
     dng.write(path, _values(16383), dng.ORDERS["RGGB"])
     path.write_bytes(path.read_bytes()[:-3000])
     for read in (raw.read, raw.develop):
-        with pytest.raises(InputError, match=r"a.dng: damaged or truncated raw file"):
+        with pytest.raises(InputError, match=r"a.dng: truncated raw file"):
             read(path, BAYER)
+
+
+def _with_tags(path, **values):
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for name, value in values.items():
+            file.pages[0].tags[name].overwrite(value)
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"StripOffsets": 9_000_000}, "its pixels end at byte 9,"),
+        ({"StripByteCounts": 22}, "22 bytes for 5,208 pixels"),
+        ({"StripByteCounts": 3, "Compression": 7}, "3 bytes for 5,208 pixels"),
+    ],
+)
+def test_a_header_that_declares_more_than_the_file_holds(tags, said, tmp_path):
+    """LibRaw alone would give black or noise for it."""
+    dng.write(tmp_path / "a.dng", _values(16383), dng.ORDERS["RGGB"])
+    _with_tags(tmp_path / "a.dng", **tags)
+    with pytest.raises(InputError, match=rf"a\.dng: truncated raw file \({said}"):
+        raw.read(tmp_path / "a.dng", BAYER)
+
+
+def test_a_size_above_the_limit(tmp_path, monkeypatch):
+    dng.write(tmp_path / "a.dng", _values(99, 2000, 1000), dng.ORDERS["RGGB"])
+    monkeypatch.setattr(limits, "_max_megapixels", 1)
+    with pytest.raises(InputError, match="declares 1000x2000 pixels, which is above the limit"):
+        raw.size(tmp_path / "a.dng")
+
+
+def test_what_libraw_says_is_said_in_one_line(tmp_path, monkeypatch, capfd):
+    """Of data that it finds damaged and goes on with; what others write at the time is kept."""
+    path = tmp_path / "a.dng"
+    dng.write(path, _values(16383), dng.ORDERS["RGGB"])
+    said = r"damaged or truncated raw file \(data corrupted at 77\)"
+    with pytest.raises(InputError, match=said), raw._open_raw(path):
+        os.write(2, f"{path}: data corrupted at 77\nanother line\n".encode())
+    assert capfd.readouterr().err == "another line\n"
+    with raw._open_raw(path):
+        os.write(2, b"/another.dng: Unexpected end of file\n")
+    assert capfd.readouterr().err == ""
+
+
+def test_colours_that_have_no_name(tmp_path):
+    """A damaged colour pattern, for which LibRaw gives numbers above those of its names."""
+    dng.write(tmp_path / "a.dng", _values(99), dng.ORDERS["RGGB"])
+    with rawpy.imread(str(tmp_path / "a.dng")) as opened:
+
+        class Changed:
+            raw_pattern, color_desc = opened.raw_pattern, opened.color_desc
+            raw_colors_visible = opened.raw_colors_visible + 6
+
+        with pytest.raises(InputError, match=r"a\.dng: its colours are unknown, expected those of"):
+            raw._colours(tmp_path / "a.dng", Changed(), BAYER)
+
+
+@pytest.mark.parametrize("reason", ["some text", b"some text"])
+def test_every_error_of_rawpy_is_said(reason, tmp_path, monkeypatch):
+    """Some carry text, others bytes."""
+    dng.write(tmp_path / "a.dng", _values(99), dng.ORDERS["RGGB"])
+
+    def fail(path):
+        raise rawpy.LibRawDataError(reason)
+
+    monkeypatch.setattr(rawpy, "imread", fail)
+    with pytest.raises(InputError, match=r"a\.dng: damaged or truncated raw file \(some text\)"):
+        raw.read(tmp_path / "a.dng", BAYER)
 
 
 def test_another_pattern(tmp_path):

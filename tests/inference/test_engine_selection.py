@@ -171,7 +171,8 @@ def test_files_that_are_not_what_they_say(exported, tmp_path):
         whole = (exported / name).read_bytes()
         other = tmp_path / name
         other.write_bytes(whole.replace(b"[0, 1]", b"[0, 2]"))
-        with pytest.raises(InputError, match=r"its range is \[0, 2\], expected \[0, 1\]"):
+        said = r"its range is \[0, 2\], expected \[0, 1\]|net\.mindir: .* a damaged one"
+        with pytest.raises(InputError, match=said):
             read(other)
         for length in (0, 100, len(whole) // 2, len(whole) - 1):
             other.write_bytes(whole[:length])

@@ -138,6 +138,7 @@ def _changed(tmp_path, change):
         (lambda t: t.pop("server_list"), "not of the layout server_count, server_list"),
         (lambda t: t["server_list"][0]["device"].clear(), "no device in it"),
         (lambda t: t["server_list"][0]["device"][1].pop("rank_id"), "not of the layout"),
+        (lambda t: t.update(server_count=float("inf")), "not of the layout"),
         (lambda t: t["server_list"][0]["device"][1].update(rank_id="0"), "rank_id 0, 0, expected"),
         (lambda t: t["server_list"][0]["device"][1].update(rank_id="5"), "rank_id 0, 5, expected"),
         (

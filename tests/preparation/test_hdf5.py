@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from ms_restore import limits
 from ms_restore.cli import main
 from ms_restore.data import photos
 from ms_restore.data.sampling import as_dataset
@@ -288,3 +289,60 @@ def test_without_h5py(train, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)  # as if it were not installed
     with pytest.raises(InputError, match=r"needs h5py; .* pip install ms-restore\[convert\]"):
         prepare(train, tmp_path / "set", **SETTINGS)
+
+
+def _refused(path, tmp_path, match):
+    with pytest.raises(InputError, match=match) as caught:
+        prepare(path, tmp_path / "set", **SETTINGS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["0", "1"])
+def test_what_lies_outside_the_file_is_refused(name, tmp_path):
+    import h5py
+
+    other = write(tmp_path / "other.h5", {"0": patch(0)})
+    links = (h5py.ExternalLink(other.name, "/0"), h5py.SoftLink("/2"), h5py.SoftLink("/1"))
+    for number, link in enumerate(links):
+        path = write(tmp_path / f"{number}.h5", {"0": patch(0), "1": patch(1)})
+        with h5py.File(path, "r+") as file:
+            del file[name]
+            file[name] = link
+        _refused(path, tmp_path, rf"{number}\.h5: dataset '{name}': a link to another place")
+
+
+def test_values_in_another_file_are_refused(tmp_path):
+    import h5py
+
+    (tmp_path / "raw.bin").write_bytes(bytes(4 * 16 * 16))
+    for number in range(2):
+        path = write(tmp_path / f"{number}.h5", {"0": patch(0)})
+        with h5py.File(path, "r+") as file:
+            shape = (1, 16, 16)
+            if number:
+                layout = h5py.VirtualLayout(shape, "f4")
+                layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "0", shape)
+                file.create_virtual_dataset("1", layout)
+            else:
+                external = [(str(tmp_path / "raw.bin"), 0, 4 * 16 * 16)]
+                file.create_dataset("1", shape, "f4", external=external)
+        _refused(path, tmp_path, "dataset '1': its values are in another file")
+
+
+@pytest.mark.parametrize("chunks", [None, (1, 1000, 1000), (1, 20_000, 50_000)])
+def test_sizes_are_checked_before_memory_is_taken(chunks, tmp_path):
+    import h5py
+
+    path = write(tmp_path / "train.h5", {"0": patch(0)})
+    shape = (1, 16, 16) if chunks and chunks[1] > 1000 else (1, 2_000_000, 2_000_000)
+    with h5py.File(path, "r+") as file:
+        maximum = tuple(max(*pair) for pair in zip(shape, chunks or shape))
+        file.create_dataset("1", shape, "f4", chunks=chunks, maxshape=chunks and maximum)
+    _refused(path, tmp_path, "dataset '1': declares an array of 1 x .* elements, above the limit")
+
+
+def test_the_limit_holds_for_a_patch_not_for_the_file(tmp_path, monkeypatch):
+    path = write(tmp_path / "train.h5", {str(n): patch(n, side=600) for n in range(4)})
+    monkeypatch.setattr(limits, "_max_megapixels", 1)
+    settings = SETTINGS | {"patch_size": 600}
+    assert prepare(path, tmp_path / "set", **settings) == [tmp_path / "set"]

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -301,3 +302,37 @@ def test_spectra_are_left_alone_where_something_else_is_drawn(ixi, tmp_path):
     made = training_batches(source, Gaussian(sigma_255=0), augment="none", **options)
     y, x = made[0]
     np.testing.assert_array_equal(y, x)
+
+
+def test_volumes_of_other_formats_are_named(ixi, tmp_path, capsys):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("a.mnc", "b.hdr", "c.mgz", "._a.nii"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(InputError) as caught:
+        prepare(folder, tmp_path / "set", **SETTINGS)
+    assert str(caught.value) == (
+        f"{folder}: volumes of a format that is not supported (a.mnc, b.hdr, c.mgz); "
+        "convert them to NIfTI (.nii or .nii.gz)"
+    )
+    for number in range(2):
+        shutil.copy(ixi / f"IXI{number + 1:03}-T1.nii.gz", folder)
+    prepare(folder, tmp_path / "set", **SETTINGS)
+    said = capsys.readouterr().out
+    assert f"note: 3 in {folder} are no NIfTI and are left out: a.mnc, b.hdr, c.mgz\n" in said
+
+
+def test_a_damaged_header_is_one_line(ixi, tmp_path, capfd):
+    """An affine that cannot be inverted, and a size above the limit."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number, (at, value) in enumerate([(280, b"\0\0\xc0\x7f" * 12), (42, b"\xff\x7f" * 6)]):
+        content = bytearray(gzip.decompress((ixi / "IXI001-T1.nii.gz").read_bytes()))
+        content[at : at + len(value)] = value
+        (folder / f"{number}.nii").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        prepare(folder, tmp_path / "set", **SETTINGS)
+    said = str(caught.value)
+    assert "0.nii: its header is damaged" in said
+    assert re.search(r"1\.nii: (declares a volume|.*-D|slices of)", said)
+    assert capfd.readouterr().err == ""

@@ -1,10 +1,12 @@
 """Pickled slices and spectra: what becomes of them, and that nothing in a pickle is run."""
 
 import collections
+import contextlib
 import json
 import os
 import pickle
 import pickletools
+import resource
 
 import numpy as np
 import pytest
@@ -182,6 +184,21 @@ def test_damaged(tmp_path, data):
     (tmp_path / "a.pkl").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="a.pkl: not a pickle, or a damaged one"):
         read_arrays(tmp_path / "a.pkl")
+
+
+def test_numbers_that_would_take_all_memory(tmp_path):
+    """A place in the memo, a length, an array without bytes: each of a few bytes."""
+    state = pickle.dumps((1, (2_000_000, 2_000_000), None, False, None))
+    for data in (
+        b"\x80\x04Kar\xff\xff\xff\x7f.",
+        b"\x80\x04\x8e\xff\xff\xff\xff\x0f\0\0\0abc.",
+        b"\x80\x04cnumpy.core.multiarray\n_reconstruct\n)R" + state[2:-1] + b"b.",
+    ):
+        (tmp_path / "a.pkl").write_bytes(data)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with contextlib.suppress(InputError):
+            read_arrays(tmp_path / "a.pkl")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + (64 << 10)  # KB
 
 
 def test_at_the_command_line(tmp_path, capsys):

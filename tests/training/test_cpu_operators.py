@@ -221,6 +221,21 @@ def test_compiled_once_for_the_same_flags(tmp_path, monkeypatch):
         library._compiled()
 
 
+@pytest.mark.parametrize("kept", [0, 100])
+def test_a_library_that_was_cut_short_is_compiled_again(kept, tmp_path, monkeypatch):
+    """Loading it would end the process, without a word."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    compiler = tmp_path / "g++"
+    compiler.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\nseq 999 > "$2"\n')
+    compiler.chmod(0o755)
+    library_file = library._compiled()
+    whole = library_file.read_bytes()
+    library_file.write_bytes(whole[:kept])
+    assert library._compiled().read_bytes() == whole
+    assert len(list(library_file.parent.iterdir())) == 1
+
+
 def test_operators_that_do_not_load(tmp_path, monkeypatch, fresh):
     """As of a home that another machine compiled for."""
     (tmp_path / "operators.so").write_bytes(b"of another kind")

@@ -5,6 +5,7 @@ Needs PyTorch, an optional peer; skipped where it is absent.
 
 import importlib
 import pickle
+import shlex
 from pathlib import Path
 
 import mindspore as ms
@@ -289,7 +290,7 @@ def test_an_uncertain_model_is_asked_for(tmp_path):
 
 def test_other_files(tmp_path):
     (tmp_path / "weights.onnx").touch()
-    _refused(tmp_path / "weights.onnx", r"\.onnx; expected \.pth, \.pt, \.safetensors")
+    _refused(tmp_path / "weights.onnx", r"\.onnx; expected \.pth, \.pt, \.bin")
     _refused(tmp_path / "absent.pth", "no such file")
     path = _saved(tmp_path, lambda state: None)
     with pytest.raises(InputError, match=r"expected a file name that ends in \.ckpt"):
@@ -306,3 +307,42 @@ def test_the_command(command_line, in_process, tmp_path):
     failed = in_process("convert", "--source", path, "--output", tmp_path / "other.ckpt")
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("holders", "prefix", "name"),
+    [
+        ((), "generator.", "a.pth"),
+        (("state_dict",), "model.", "a.ckpt"),  # as PyTorch Lightning writes it
+        (("net_g",), "_orig_mod.", "a.bin"),
+        (("checkpoint", "netG")[1:], "module.model.", "a.pth.tar"),
+        (("model", "params_ema"), "", "A.PT"),
+    ],
+)
+def test_holders_and_prefixes_of_training_programs(holders, prefix, name, tmp_path):
+    forward, state = torch_networks.edsr("basicsr", scale=2, residual_scale=0.1)
+    content = {prefix + key: value for key, value in state.items()}
+    for holder in reversed(holders):
+        content = {holder: content, "epoch": 3}
+    torch.save(content, tmp_path / name)
+    api.convert(tmp_path / name, tmp_path / "ours.ckpt", model="edsr", settings=SMALL)
+    _compare(forward, tmp_path / "ours.ckpt", 3, 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.pth", "a.PT", "a.bin", "a.safetensors", "a.mat", "a.npz", "a.pth.tar", "it is.ckpt"]
+)
+def test_foreign_weights_as_a_checkpoint_name_the_way(name, tmp_path):
+    torch.save({"state_dict": {"model.0.weight": torch.zeros(1)}}, tmp_path / name)
+    with pytest.raises(InputError) as caught:
+        checkpoint.read(tmp_path / name)
+    command = str(caught.value).partition("ms-restore ")[2]
+    source, target = (shlex.split(command)[n] for n in (2, 4))
+    assert (command.split()[0], source) == ("convert", str(tmp_path / name))
+    assert target == str(tmp_path / f"{name.split('.')[0]}.converted.ckpt")
+
+
+def test_weights_that_declare_more_than_they_hold(tmp_path):
+    large = torch.zeros(1).expand(2_000_000, 2_000_000)
+    torch.save({"model.0.weight": large}, tmp_path / "a.pth")
+    _refused(tmp_path / "a.pth", "declares weights of 4000000000000 elements, above the limit")

@@ -21,8 +21,10 @@ from ms_restore.data.image_source import CutSource, Tile, cut_patch
 from ms_restore.data.prepared.manifest import (
     Shards,
     check_stored_degraded,
+    checked_size,
     inconsistent_manifest,
     manifest_errors,
+    natural,
     read_manifest,
 )
 from ms_restore.errors import InputError, comma_list
@@ -143,8 +145,8 @@ class PreparedFrames:
         for entry in itertools.chain.from_iterable(s["images"] for s in manifest["shards"]):
             is_short = "ratio" in entry
             channels = self.mosaic.channels if is_short else _COLOURS
-            side = manifest["tile"] * (1 if is_short else self.mosaic.block)
-            size = entry["height"], entry["width"]
+            side = natural(manifest, "tile") * (1 if is_short else self.mosaic.block)
+            size = checked_size(self.folder, entry)
             stored = _StoredFrame(entry["name"], channels, *size, side, first)
             first += stored.count
             if is_short:

@@ -23,9 +23,11 @@ from ms_restore.data.prepared.manifest import (
     DTYPES,
     Shards,
     check_stored_degraded,
+    checked_size,
     entry_image_names,
     inconsistent_manifest,
     manifest_errors,
+    natural,
     read_manifest,
 )
 from ms_restore.data.prepared.tiles import TileGrid
@@ -79,8 +81,9 @@ class PreparedSet:
         manifest = read_manifest(folder)
         with manifest_errors(folder):
             self.model: str = manifest["model"]
-            self.scale: int = manifest["scale"]
-            grid = TileGrid(manifest["patch_size"], manifest["margin"], manifest["stride"])
+            self.scale: int = natural(manifest, "scale")
+            margin = natural(manifest, "margin", least=0)
+            grid = TileGrid(natural(manifest, "patch_size"), margin, natural(manifest, "stride"))
             self.grid = grid
             self.low_grid = grid.downscaled(self.scale)
             self.paired: bool = manifest["low_resolution"]
@@ -88,9 +91,9 @@ class PreparedSet:
             self.spectra: bool = manifest.get("spectra", False)
             columns = ["x", *["y"] * self.paired, *["spectrum"] * self.spectra]
             self.shards = Shards(folder, manifest, columns)
-        count = len(self.images)
-        if count != manifest["count"] or not count or self._record_count() != len(self.shards):
-            raise inconsistent_manifest(folder)
+            count = len(self.images)
+            if count != manifest["count"] or not count or self._record_count() != len(self.shards):
+                raise inconsistent_manifest(folder)
         self.shards.check()
 
     def __len__(self) -> int:
@@ -100,11 +103,19 @@ class PreparedSet:
         """Yield the images that the manifest lists, a volume's slices one by one."""
         first = 0
         for image in itertools.chain.from_iterable(shard["images"] for shard in shards):
-            x = _image_format(image)
-            y = _image_format(image["low_resolution"]) if self.paired else None
+            x = self._image_format(image)
+            y = self._image_format(image["low_resolution"]) if self.paired else None
             for name in entry_image_names(image):
                 yield StoredImage(name, x, y, first)
                 first += self.grid.count(x.height) * self.grid.count(x.width)
+
+    def _image_format(self, entry: dict[str, Any]) -> ImageFormat:
+        """Return the format in an entry of the manifest; raise ValueError for an unknown one."""
+        size = checked_size(self.folder, entry)
+        found = ImageFormat(*size, entry["channels"], entry["dtype"])
+        if found.dtype not in DTYPES or found.channels not in (1, 3):
+            raise ValueError(f"{found.channels} channels of {found.dtype}")
+        return found
 
     def _record_count(self) -> int:
         last = self.images[-1]
@@ -271,11 +282,3 @@ class RecordSource(CutSource):
             pixels, top, left, _ = self._tile(data, image, grid, *divmod(number, columns))
             whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
         return whole
-
-
-def _image_format(entry: dict[str, Any]) -> ImageFormat:
-    """Return the format in an entry of the manifest; raise ValueError for an unknown one."""
-    found = ImageFormat(entry["height"], entry["width"], entry["channels"], entry["dtype"])
-    if found.dtype not in DTYPES or found.channels not in (1, 3):
-        raise ValueError(f"{found.channels} channels of {found.dtype}")
-    return found

@@ -15,6 +15,7 @@ import numpy as np
 from ms_restore.contracts import PatchRequest
 from ms_restore.errors import InputError, check_utf8
 from ms_restore.files import sha256
+from ms_restore.limits import check_pixels
 
 FORMAT = 1
 PATCHES = "patches"  # the manifest's ``layout`` for training patches
@@ -37,8 +38,23 @@ def manifest_errors(folder: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{folder / MANIFEST}: malformed ({error!r}); prepare again") from None
+
+
+def natural(entry: dict[str, Any], key: str, least: int = 1) -> int:
+    """Return a whole number of at least ``least`` in an entry of the manifest, or ValueError."""
+    value = entry[key]
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{key} {value!r}, expected a whole number of at least {least}")
+    return value
+
+
+def checked_size(folder: Path, entry: dict[str, Any]) -> tuple[int, int]:
+    """Return the (height, width) of an image in the manifest; InputError above the limit."""
+    height, width = natural(entry, "height"), natural(entry, "width")
+    check_pixels(folder / MANIFEST, height, width)
+    return height, width
 
 
 def volume_name(file: str) -> str:
@@ -86,7 +102,7 @@ class Shards:
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], columns: list[str]) -> None:
-        self._shards = [_Shard(**{f: s[f] for f in _Shard._fields}) for s in manifest["shards"]]
+        self._shards = [_shard(folder, entry) for entry in manifest["shards"]]
         check_utf8(folder)
         self._folder = folder
         self._columns = columns
@@ -202,6 +218,21 @@ class _Shard(NamedTuple):
     index_bytes: int
     index_sha256: str
     records: int
+
+
+def _shard(folder: Path, entry: dict[str, Any]) -> _Shard:
+    """Return the shard of an entry; InputError where its file would lie outside the folder."""
+    for key in ("records", "bytes", "index_bytes"):
+        natural(entry, key)
+    file = entry["file"]
+    inside = isinstance(file, str) and Path(file).name == file and file.endswith(SUFFIX)
+    for name in (file, f"{file}.db"):
+        if not inside or (folder / name).resolve().parent != folder.resolve():
+            raise InputError(
+                f"{folder / MANIFEST}: names {name!r} as one of its files, expected a "
+                f"{SUFFIX} file in this folder itself; prepare again"
+            )
+    return _Shard(**{field: entry[field] for field in _Shard._fields})
 
 
 def _check_shard(folder: Path, shard: _Shard) -> None:

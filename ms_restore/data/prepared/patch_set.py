@@ -22,10 +22,12 @@ from ms_restore.data.prepared.manifest import (
     Shards,
     inconsistent_manifest,
     manifest_errors,
+    natural,
     read_manifest,
 )
 from ms_restore.errors import InputError
 from ms_restore.images.resize import mirror
+from ms_restore.limits import check_pixels
 
 _SETTINGS = {  # keys of the manifest, and the recipe's names for them
     "channels": "network.channels",
@@ -66,10 +68,11 @@ class PatchSource:
         manifest = read_manifest(folder)
         with manifest_errors(folder):
             self._cut = {key: manifest[key] for key in _SETTINGS}
-            side = manifest["patch_size"]
-            self._shape = (side, side, manifest["channels"])
+            side = natural(manifest, "patch_size")
+            self._shape = (side, side, natural(manifest, "channels"))
+            check_pixels(folder / MANIFEST, side, side)
             self._dtype = np.dtype(DTYPES[manifest["dtype"]])
-            nbytes = manifest["records"] * int(np.prod(self._shape)) * self._dtype.itemsize
+            nbytes = natural(manifest, "records") * int(np.prod(self._shape)) * self._dtype.itemsize
             self._model: str = manifest["model"]
             images = [image for shard in manifest["shards"] for image in shard["images"]]
             self._shards = Shards(folder, manifest, ["x"])

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import mindspore as ms
 
+from ms_restore.errors import InputError
+from ms_restore.files import atomic_write, sha256
+
 _FOLDER = Path(__file__).parent
 _FLAGS = ("-std=c++17", "-O3", "-fno-trapping-math", "-shared", "-fPIC", "-pthread")
 _COMPILERS = ("g++", "clang++", "c++")
@@ -56,23 +59,28 @@ def _compiled() -> Path:
     for source in sorted(_FOLDER.glob("*.[ch]*")):
         digest.update(source.read_bytes())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ms_restore"
-    path = cache / f"cpu_operators-{digest.hexdigest()[:16]}.so"
-    if path.is_file():
-        return path
+    name = f"cpu_operators-{digest.hexdigest()[:16]}"
+    for path in cache.glob(f"{name}-*.so"):
+        if path.stem == f"{name}-{sha256(path)}":  # a library cut short would end the process
+            return path
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
         raise Unavailable("no C++ compiler found, install g++")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
-            made = Path(folder) / path.name
+            made = Path(folder) / f"{name}.so"
             sources = map(str, sorted(_FOLDER.glob("*.cc")))
             command = [compiler, *_FLAGS, *sources, "-o", str(made), "-ldl"]
             subprocess.run(command, check=True, capture_output=True, text=True)
-            made.replace(path)
+            path = cache / f"{name}-{sha256(made)}.so"
+            with atomic_write(path) as temporary:
+                shutil.move(made, temporary)
     except subprocess.CalledProcessError as error:
         first = error.stderr.strip().partition("\n")[0]
         raise Unavailable(f"{compiler} failed: {first}") from None
+    except InputError as error:
+        raise Unavailable(str(error)) from None
     except OSError as error:
         raise Unavailable(f"{cache} cannot be written ({error.strerror})") from None
     return path

@@ -350,6 +350,40 @@ def test_mindrecord_of_another_program(copied):
     refused(copied, "MindRecord files without a manifest.json", "ms-restore prepare")
 
 
+@pytest.mark.parametrize("name", ["../outside/00000.mindrecord", "/tmp/a.mindrecord", "..", 3])
+def test_a_file_that_the_manifest_names_outside_the_folder(copied, name):
+    path = copied / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["shards"][0]["file"] = name
+    path.write_text(json.dumps(manifest))
+    refused(copied, f"names {name!r}", "expected a .mindrecord file in this folder itself")
+
+
+@pytest.mark.parametrize("suffix", ["", ".db"])
+def test_links_that_lead_out_of_the_folder(copied, suffix, tmp_path):
+    file = copied / f"00000.mindrecord{suffix}"
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    refused(copied, f"names '{file.name}'", "in this folder itself")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("height", 2_000_000, "above the limit of 512 megapixels"),
+        ("width", -5, "malformed"),
+        ("height", 30.5, "malformed"),
+        ("width", True, "malformed"),
+    ],
+)
+def test_sizes_in_the_manifest(copied, key, value, expected):
+    path = copied / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["shards"][0]["images"][0].update({"width": 2_000_000, key: value})
+    path.write_text(json.dumps(manifest))
+    refused(copied, "manifest.json: ", expected)
+
+
 def test_records_of_other_sizes_than_the_manifest_says(copied, memory):
     path = copied / "manifest.json"
     manifest = json.loads(path.read_text())
