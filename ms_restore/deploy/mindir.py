@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
@@ -40,10 +42,15 @@ def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
         model.user_info[KEY] = metadata.to_text()
         model.user_info[_SHA256] = _UNKNOWN
 
-    with atomic_write(path) as temporary:
-        ms.export(shaped, example, file_name=str(temporary), file_format="MINDIR", custom_func=add)
-        _fill_in_sha256(temporary)
-        return check(MindIREngine(temporary), network, metadata, path)
+    # MindSpore writes to no path with spaces or letters that are not of ASCII
+    with tempfile.TemporaryDirectory(prefix="ms_restore_") as folder:
+        made = Path(folder) / "network.mindir"
+        ms.export(shaped, example, file_name=str(made), file_format="MINDIR", custom_func=add)
+        _fill_in_sha256(made)
+        difference = check(MindIREngine(made), network, metadata, path)
+        with atomic_write(path) as temporary:
+            shutil.copyfile(made, temporary)
+    return difference
 
 
 def _fill_in_sha256(path: Path) -> None:

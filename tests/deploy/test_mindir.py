@@ -139,3 +139,12 @@ def test_a_network_of_one_size_is_exported_for_no_other():
     assert shape_for(geometry, None, None) is None
     with pytest.raises(InputError, match="height 32, width 31: this network takes 31x31 alone"):
         shape_for(geometry, 32, 31)
+
+
+@pytest.mark.parametrize("suffix", [".mindir", ".onnx"])
+def test_names_with_spaces_and_any_letters(run, tmp_path, suffix):
+    folder = tmp_path / "my photos" / "中文"
+    path = api.export(run.folder, folder / f"net é{suffix}", device_target="CPU")
+    y = np.random.default_rng(0).random((9, 8, 3), np.float32)
+    expected = api.load_model(run.folder, engine="mindspore", device_target="CPU")(y)
+    np.testing.assert_allclose(api.load_model(path)(y), expected, atol=1e-5)
