@@ -1,6 +1,6 @@
 """Restore many pictures of different sizes in one process: memory and open files stay flat.
 
-python tests/soak/inferences.py [--count 1000] [--seed S]
+python -m tests.soak.inferences [--count 1000] [--seed S]
 """
 
 from __future__ import annotations

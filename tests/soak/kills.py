@@ -1,6 +1,6 @@
 """Kill verbs at random moments, and run them again until they are done: nothing is lost or left.
 
-    python tests/soak/kills.py [--seed S] [VERB=KILLS ...]
+    python -m tests.soak.kills [--seed S] [VERB=KILLS ...]
 
 A verb is train, prepare, infer, export or convert. After the kills, what it has written must equal
 what a run without a kill wrote, and no other file may lie there.
