@@ -13,4 +13,4 @@ case ${1:-} in
 *) selection="not long" ;;
 esac
 processors=$(nproc)
-exec .venv/bin/python -m pytest -n $((processors < 4 ? processors : 4)) --dist loadscope -m "$selection" "$@"
+exec .venv/bin/python -m pytest -n $((processors < 4 ? processors : 4)) --dist loadscope --no-loadscope-reorder -m "$selection" "$@"

@@ -60,6 +60,16 @@ def network_traits(model: str) -> set:
     return {(network["name"], key, str(value)) for key, value in network.items()}
 
 
+# Modules that take a minute or more, so that no process is left with one of them at the end
+_LONGEST = ["test_compile", "test_recipe", "test_resume", "test_parallel", "test_own_parts"]
+_LONGEST += ["test_soak", "test_tiling", "test_trainer", "test_every_network", "test_mindir"]
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> str:
     """A recipe file."""

@@ -36,21 +36,13 @@ def small_recipe(model):
 
 
 def distinct_steps():
-    """Recipes that together have every setting of networks, and every part of a training step."""
+    """Recipes that together have every setting of networks, and every kind of training step."""
     traits = {}
     for model in TRAINED:
-        small = small_recipe(model)
-        train = small.train
-        step = {
-            "loss": train.loss,
-            "optimizer": train.optimizer["name"],
-            "schedule": train.schedule["name"],
-            "amp_level": train.amp_level,
-            "averaged": train.ema_decay > 0,
-            "clipped": train.clip_norm is not None,
-            "degradation": small.degradation["name"],
-        }
-        traits[model] = network_traits(model) | {(key, str(value)) for key, value in step.items()}
+        train = small_recipe(model).train
+        step = {("averaged", train.ema_decay > 0), ("clipped", train.clip_norm is not None)}
+        step |= {("loss", train.loss["name"]), ("amp_level", train.amp_level)}
+        traits[model] = network_traits(model) | step
     return covering(traits)
 
 
