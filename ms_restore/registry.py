@@ -95,12 +95,14 @@ _POSITIONAL: dict[Kind, tuple[str, ...]] = {
 }
 
 
-def find(kind: Kind, name: str) -> Any:
+def find(kind: Kind, name: object) -> Any:
     """Return the class or function that a registered name or ``package.module:Class`` stands for.
 
     Raises InputError for a name that is neither, and for a class that does not keep to the
     contract of its kind.
     """
+    if not isinstance(name, str):
+        raise InputError(f"{kind} {name!r}: expected a name, such as {next(iter(REGISTRY[kind]))}")
     if ":" not in name:
         if name not in REGISTRY[kind]:
             known = REGISTRY[kind]

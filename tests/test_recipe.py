@@ -165,6 +165,14 @@ def test_values_out_of_range_or_of_another_type(key, value):
         recipe.load("edsr_quickstart", {key: value})
 
 
+@pytest.mark.parametrize("name", ["7", "true", "{a: 1}"])
+def test_a_name_of_a_part_that_is_no_word(tmp_path, name):
+    text = f"description: x\nnetwork: {{name: edsr, scale: 2}}\ndegradation: {{name: {name}}}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError, match="degradation"):
+        recipe.load(str(tmp_path / "mine.yaml"))
+
+
 def test_unknown_model_names_the_nearest():
     with pytest.raises(InputError, match="unknown model 'edsr_quikstart' .*'edsr_quickstart'"):
         recipe.load("edsr_quikstart")

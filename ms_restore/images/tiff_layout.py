@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 import PIL.Image
 
 from ms_restore.errors import InputError
 
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 258, 262, 277, 284, 338, 339
+_WIDTH, _HEIGHT, _STRIP_OFFSETS, _ROWS = 256, 257, 273, 278
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS = 322, 323, 324
+_PLANES = 2  # of PlanarConfiguration: a plane after the other
 _MULTIPLIED = 1  # "associated alpha" of TIFF 6.0
 
 
@@ -37,6 +41,25 @@ def check(file: PIL.Image.Image, path: Path) -> None:
             f"{path}: this layout of TIFF is not supported ({depth} bit {kind}, {samples} samples, "
             f"photometric {photometric}, planar {planar}); save it as 8 or 16 bit gray or RGB"
         )
+
+    missing = _missing_parts(file, samples if planar == _PLANES else 1)
+    if missing:
+        raise InputError(f"{path}: damaged or truncated image ({missing})")
+
+
+def _missing_parts(file: PIL.Image.Image, planes: int) -> Optional[str]:
+    """Return how many strips or tiles are missing, for which decoders leave black, or None."""
+    width, height = (_tag(file, tag, (0,))[0] for tag in (_WIDTH, _HEIGHT))
+    tiles = _tag(file, _TILE_OFFSETS, ())
+    if tiles:
+        across, down = (_tag(file, tag, (1,))[0] for tag in (_TILE_WIDTH, _TILE_HEIGHT))
+    else:
+        across, down = width, _tag(file, _ROWS, (height,))[0]
+    if min(across, down) < 1:
+        return "parts without a size"
+    needed = planes * -(-width // across) * -(-height // min(down, height))
+    found = len(tiles or _tag(file, _STRIP_OFFSETS, ()))
+    return f"{found} parts of {needed}" if found < needed else None
 
 
 def _tag(file: PIL.Image.Image, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:

@@ -194,6 +194,8 @@ class Volumes(PieceSource):
         check_elements(path, shape, "a volume")
         if len(shape) != 3:
             return f"{len(shape)}-D {shape}, expected one volume (height, width, slices)"
+        if min(shape) < 1:
+            return f"a size of {' x '.join(map(str, shape))}, expected at least one voxel"
         if image.get_data_dtype().kind not in "iuf":
             return f"voxels are {image.get_data_dtype()}, expected real numbers"
         if shape[_SLICE_AXIS] < _END:

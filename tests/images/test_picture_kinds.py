@@ -168,6 +168,20 @@ def test_gray_tiff_of_12_bit_is_scaled_to_its_own_white(tmp_path):
     np.testing.assert_allclose(picture.pixels[:, :, 0] / 65535, values / 4095, atol=1e-5)
 
 
+def test_tiff_with_fewer_strips_than_it_declares_is_truncated(tmp_path):
+    """Decoders leave black where a strip is missing."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, noise(40, 30, 3), photometric="rgb", rowsperstrip=10)
+    data = path.read_bytes()
+    height = struct.pack("<HHII", 257, 4, 1, 40)
+    if height not in data:
+        height = struct.pack("<HHIHH", 257, 3, 1, 40, 0)
+    assert data.count(height) == 1
+    path.write_bytes(data.replace(height, struct.pack("<HHII", 257, 4, 1, 4000)))
+    with pytest.raises(InputError, match="damaged or truncated image .4 parts of 400"):
+        read_picture(path)
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
 def test_animation_is_read_and_written_frame_by_frame(tmp_path, suffix):
     frames = [np.full((8, 10, 3), level, np.uint8) for level in (0, 90, 250)]

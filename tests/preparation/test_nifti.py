@@ -168,6 +168,7 @@ BAD = {
     "nan": (lambda v: (nan(v), SAGITTAL), "1 voxels are NaN or infinite"),
     "short": (lambda v: (v[:, :, :124], SAGITTAL), "124 slices along its third axis, expected at"),
     "wide": (lambda v: (v.repeat(2, 0), SAGITTAL), "slices of 60x24, expected 32x32 at most"),
+    "empty": (lambda v: (v[:0], SAGITTAL), "a size of 0 x 24 x 130, expected at least one voxel"),
     "zeros": (lambda v: (0 * v, SAGITTAL), "no voxel is above 0"),
     "blank": (lambda v: (np.where(np.arange(130) < 20, v, 0).astype(np.int16), SAGITTAL), "blank"),
     "complex": (lambda v: (v.astype(np.complex64), SAGITTAL), "voxels are complex64, expected"),
