@@ -82,8 +82,9 @@ def normalise(kernel: np.ndarray, name: str = "kernel") -> np.ndarray:
         raise InputError(f"kernel {name}: shape {kernel.shape}, expected a matrix (height, width)")
     if not np.isfinite(kernel).all():
         raise InputError(f"kernel {name}: NaN or infinity in it")
-    total = kernel.sum()
-    if total <= 1e-12 * np.abs(kernel).sum():
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the largest numbers
+        total, size = kernel.sum(), np.abs(kernel).sum()
+    if not np.isfinite(size) or total <= 1e-12 * size:
         raise InputError(
             f"kernel {name}: sums to {total:g}, expected a positive number; "
             "a blur kernel holds the weights of a mean"

@@ -11,6 +11,7 @@ from mindspore import Tensor, nn
 
 from ms_restore import runtime
 from ms_restore.contracts import Size
+from ms_restore.errors import InputError
 from ms_restore.inference.any_size import AnySize
 
 
@@ -40,14 +41,25 @@ class MindIREngine:
     Args:
         path: the file.
         shape: the only (height, width) that the file takes; None if it takes any.
+
+    Raises:
+        InputError: when it is called, MindSpore cannot compute the graph.
     """
 
     name = "mindir"
 
     def __init__(self, path: Path, shape: Optional[Size] = None) -> None:
         self.shape = shape
+        self._path = path
         self._graph = runtime.use_jit_level(nn.GraphCell(ms.load(str(path))))
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """Return x_hat for y, both (N, C, H, W) float32."""
-        return self._graph(Tensor(y)).asnumpy()
+        try:
+            with runtime.without_mindspore_log():
+                return self._graph(Tensor(y)).asnumpy()
+        except Exception as error:  # a damaged graph is found when it is compiled
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(
+                f"{self._path}: MindSpore cannot compute this graph ({reason}); export it again"
+            ) from None

@@ -23,7 +23,8 @@ class OnnxRuntimeEngine:
         shape: the only (height, width) that the model takes; None if it takes any.
 
     Raises:
-        InputError: the package onnxruntime is not installed.
+        InputError: the package onnxruntime is not installed; or, when it is called, ONNX Runtime
+            cannot compute the model.
     """
 
     name = "onnxruntime"
@@ -51,7 +52,13 @@ class OnnxRuntimeEngine:
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """Return x_hat for y, both (N, C, H, W) float32."""
-        return self._session.run(["x_hat"], {"y": np.ascontiguousarray(y, np.float32)})[0]
+        try:
+            return self._session.run(["x_hat"], {"y": np.ascontiguousarray(y, np.float32)})[0]
+        except Exception as error:  # a damaged graph is found when it is computed
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(
+                f"ONNX Runtime cannot compute this network ({reason}); export it again"
+            ) from None
 
 
 def _usable_processors() -> int:

@@ -71,6 +71,7 @@ def test_even_sides_get_a_zero_line_and_say_so(tmp_path, capsys):
         (np.zeros((3, 3)), "sums to 0, expected a positive number"),
         (-np.ones((3, 3)), "sums to -9"),
         (np.array([[1.0, -1.0, 0.0]]), "sums to 0"),
+        (np.full((3, 3), 1e308), "sums to inf, expected a positive number"),
         (np.full((3, 3), np.nan), "NaN or infinity"),
         (np.ones(3), r"shape \(3,\), expected a matrix"),
         (np.ones((3, 3, 3)), r"shape \(3, 3, 3\), expected a matrix"),

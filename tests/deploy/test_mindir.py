@@ -8,6 +8,7 @@ from ms_restore.contracts import Geometry
 from ms_restore.deploy import mindir
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
+from ms_restore.inference.mindspore_engine import MindIREngine
 from ms_restore.networks.edsr import EDSR
 from ms_restore.verbs.export import shape_for
 from tests.conftest import reduced
@@ -148,3 +149,18 @@ def test_names_with_spaces_and_any_letters(run, tmp_path, suffix):
     y = np.random.default_rng(0).random((9, 8, 3), np.float32)
     expected = api.load_model(run.folder, engine="mindspore", device_target="CPU")(y)
     np.testing.assert_allclose(api.load_model(path)(y), expected, atol=1e-5)
+
+
+def test_a_graph_that_cannot_be_computed_is_one_line(tmp_path):
+    """Found when it is compiled for a picture, not when it is loaded."""
+
+    class Two(ms.nn.Cell):
+        def construct(self, a, b):
+            return a @ b
+
+    examples = [ms.Tensor(np.zeros(shape, np.float32)) for shape in ((2, 3), (3, 4))]
+    ms.export(Two(), *examples, file_name=str(tmp_path / "two.mindir"), file_format="MINDIR")
+    engine = MindIREngine(tmp_path / "two.mindir")
+    with pytest.raises(InputError, match=r"two\.mindir: MindSpore cannot compute this") as caught:
+        engine(np.zeros((1, 3, 8, 8), np.float32))
+    assert "\n" not in str(caught.value)
