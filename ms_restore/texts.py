@@ -50,11 +50,15 @@ def parse_yaml(text: str, origin: str) -> Any:
     """
     import yaml
 
+    try:
+        loader: Any = yaml.CSafeLoader
+    except AttributeError:  # where PyYAML was built without its parser in C
+        loader = yaml.SafeLoader
     if len(text) > _MOST_BYTES:
         raise InputError(f"{origin}: larger than {_MOST_BYTES >> 20} MB, the most of a recipe")
     depth = aliases = 0
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=loader):
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             aliases += isinstance(event, yaml.AliasEvent)
@@ -66,7 +70,7 @@ def parse_yaml(text: str, origin: str) -> Any:
                 raise InputError(
                     f"{origin}: over {_MOST_ALIASES} aliases (*name); write the values out"
                 )
-        value = yaml.safe_load(text)
+        value = yaml.load(text, loader)
         _check_keys(value, origin)
     except yaml.YAMLError as error:
         raise InputError(f"{origin}: not valid YAML: {' '.join(str(error).split())}") from None

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import PIL.Image
 import PIL.TiffImagePlugin
-import tifffile
 from PIL.ExifTags import IFD
 
 from ms_restore.images import png_chunks
@@ -111,6 +110,8 @@ def _deep_png(array: np.ndarray) -> bytes:
 
 
 def _tiff(pictures: list[Picture]) -> bytes:
+    import tifffile
+
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream, byteorder="<") as writer:
         for picture in pictures:
