@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,10 @@ def parse_yaml(text: str, origin: str) -> Any:
     """
     import yaml
 
-    try:
-        loader: Any = yaml.CSafeLoader
-    except AttributeError:  # where PyYAML was built without its parser in C
-        loader = yaml.SafeLoader
+    loader: Any = yaml.SafeLoader
+    with contextlib.suppress(AttributeError, UnicodeEncodeError):
+        text.encode("utf-8")  # the faster parser in C takes no names of other bytes
+        loader = yaml.CSafeLoader
     if len(text) > _MOST_BYTES:
         raise InputError(f"{origin}: larger than {_MOST_BYTES >> 20} MB, the most of a recipe")
     depth = aliases = 0
