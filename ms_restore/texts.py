@@ -52,9 +52,9 @@ def parse_yaml(text: str, origin: str) -> Any:
     import yaml
 
     loader: Any = yaml.SafeLoader
-    with contextlib.suppress(AttributeError, UnicodeEncodeError):
-        text.encode("utf-8")  # the faster parser in C takes no names of other bytes
-        loader = yaml.CSafeLoader
+    if text.isascii() and "\\ud" not in text.lower():  # half a surrogate is a byte of a name
+        with contextlib.suppress(AttributeError):  # PyYAML may be built without its parser in C
+            loader = yaml.CSafeLoader
     if len(text) > _MOST_BYTES:
         raise InputError(f"{origin}: larger than {_MOST_BYTES >> 20} MB, the most of a recipe")
     depth = aliases = 0
