@@ -16,7 +16,8 @@ def constant(step: int, steps: int) -> float:
 
 
 def step(step: int, steps: int, *, every: int, gamma: float = 0.5) -> float:
-    """Return gamma ^ floor(step / every)."""
+    """Return gamma ^ floor(step / every). Raises InputError where ``every`` is below 1."""
+    _check_positive("every", every)
     return gamma ** (step // every)
 
 
@@ -35,7 +36,11 @@ def multi_step(step: int, steps: int, *, milestones: list[int], gamma: float = 0
 
 
 def exponential(step: int, steps: int, *, final: float) -> float:
-    """Return a factor that falls geometrically from 1 to ``final`` over the run."""
+    """Return a factor that falls geometrically from 1 to ``final`` over the run.
+
+    Raises InputError where ``final`` is not above 0.
+    """
+    _check_positive("final", final)
     return final ** (step / max(1, steps - 1))
 
 
@@ -55,8 +60,9 @@ def epoch_ramps(step: int, steps: int, *, epoch: int, up: int = 10, down: int = 
     """Return a factor that rises over the first ``up`` epochs and falls over the last ``down``.
 
     An epoch is ``epoch`` steps, at whose start the factor changes. Laine and Aila 2017, arXiv
-    1610.02242.
+    1610.02242. Raises InputError where ``epoch`` is below 1.
     """
+    _check_positive("epoch", epoch)
     rise = max(0.0, 1 - (step // epoch) / up) if up else 0.0
     return math.exp(-5 * rise**2) * falling(step, steps, epoch=epoch, down=down)
 
@@ -65,3 +71,8 @@ def falling(step: int, steps: int, *, epoch: int, down: int) -> float:
     """Return exp(-(k / 2)^2 / down), k the epochs since the last ``down`` ones began."""
     k = max(0, step // epoch - (steps // epoch - down))
     return math.exp(-((0.5 * k) ** 2) / down) if down else 1.0
+
+
+def _check_positive(setting: str, value: float) -> None:
+    if value <= 0:
+        raise InputError(f"train.schedule.{setting} {value}: expected more than 0")

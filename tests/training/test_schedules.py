@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from ms_restore.errors import InputError
 from ms_restore.training import schedules
 
 
@@ -78,3 +79,20 @@ def test_beta1_of_mri_falls_from_09_to_05_in_step_with_the_rate():
     for epoch in (0, 5, 200, 270, 280, 299):
         fall = math.exp(-((0.5 * max(0, epoch - 270)) ** 2) / 30)
         assert betas[308 * epoch] == pytest.approx(0.9 * fall + 0.5 * (1 - fall))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"name": "step", "every": 0},
+        {"name": "step", "every": -5},
+        {"name": "exponential", "final": -0.5},
+        {"name": "epoch_ramps", "epoch": 0},
+    ],
+)
+def test_settings_that_give_no_rate_are_one_line(schedule):
+    from ms_restore import recipe
+    from ms_restore.training.step_builder import learning_rates
+
+    with pytest.raises(InputError, match=r"train\.schedule\.\w+ -?[\d.]+: expected more than 0"):
+        learning_rates(recipe.load("edsr_quickstart", {"train.schedule": schedule}).train)
