@@ -11,11 +11,10 @@ import PIL.Image
 import PIL.ImageCms
 
 from ms_restore.errors import InputError
-from ms_restore.images import native_messages, tiff_layout
+from ms_restore.images import native_messages, png_chunks, tiff_layout
 
 _PNG_START, _GRAY_WITH_ALPHA = 8, 4
 _NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
-_END = b"\0\0\0\0IEND\xaeB`\x82"
 _GRAY_16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -116,7 +115,7 @@ def _plain(png: bytes) -> bytes:
         if name in _NEEDED:
             kept.append(png[at:end])
         at = end
-    return b"".join(kept) + _END
+    return b"".join(kept) + png_chunks.END
 
 
 def _is_of_libpng(line: str) -> bool:

@@ -37,13 +37,13 @@ def encode(picture: Picture, suffix: str) -> bytes:
 
     Raises ValueError, OverflowError or struct.error where it is too large for the format.
     """
-    array, embedded = _with_alpha(picture), picture.embedded
+    array, embedded = picture.samples(), picture.embedded
     kind = _FORMATS.get(suffix, "JPEG")
     if kind == "TIFF":
         return _tiff([picture])
     if array.dtype == np.uint16 and array.shape[2] > 1:
         return png_chunks.with_chunks(_deep_png(array), embedded)
-    image = _image(array)
+    image = to_pillow(array)
     stream = io.BytesIO()
     if kind == "PNG":
         image.save(stream, "PNG")
@@ -57,7 +57,7 @@ def encode_sequence(sequence: PictureSequence, suffix: str) -> bytes:
     kind, pictures = _FORMATS[suffix], sequence.pictures
     if kind == "TIFF":
         return _tiff(pictures)
-    first, *others = [_image(_with_alpha(picture)) for picture in pictures]
+    first, *others = [to_pillow(picture.samples()) for picture in pictures]
     options: dict[str, Any] = {
         "save_all": True,
         "append_images": others,
@@ -89,13 +89,8 @@ def _options(embedded: Embedded, kind: str) -> dict[str, Any]:
     return options
 
 
-def _with_alpha(picture: Picture) -> np.ndarray:
-    if picture.alpha is None:
-        return picture.pixels
-    return np.concatenate([picture.pixels, picture.alpha[:, :, None]], axis=2)
-
-
-def _image(array: np.ndarray) -> PIL.Image.Image:
+def to_pillow(array: np.ndarray) -> PIL.Image.Image:
+    """Return an array (H, W, 1 to 4) as an image of Pillow."""
     return PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
@@ -115,7 +110,7 @@ def _tiff(pictures: list[Picture]) -> bytes:
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream, byteorder="<") as writer:
         for picture in pictures:
-            array, embedded = _with_alpha(picture), picture.embedded
+            array, embedded = picture.samples(), picture.embedded
             if array.dtype == np.uint16 and array.shape[2] == 2:  # not what OpenCV reads
                 array = array[:, :, [0, 0, 0, 1]]
             writer.write(

@@ -43,7 +43,8 @@ def list_folder(
     """List the picture files of a folder, and with ``recursive`` of the folders below it.
 
     Hidden files, whose names begin with a dot, are no pictures: macOS writes such files beside
-    pictures of the same suffix. A file whose name cannot be printed is listed as left out.
+    pictures of the same suffix.
+
     Raises InputError where the folder does not exist or holds no picture.
     """
     if not folder.is_dir():

@@ -49,6 +49,21 @@ class Picture:
     embedded: Embedded = dataclasses.field(default_factory=Embedded)
     other_frames: int = 0
 
+    @classmethod
+    def of(cls, samples: np.ndarray) -> Picture:
+        """Return the picture of an array (H, W) or (H, W, 1 to 4): gray or RGB, then alpha."""
+        if samples.ndim == 2:
+            samples = samples[:, :, None]
+        colours = 1 if samples.shape[2] < 3 else 3
+        alpha = samples[:, :, colours] if samples.shape[2] > colours else None
+        return cls(np.ascontiguousarray(samples[:, :, :colours]), alpha)
+
+    def samples(self) -> np.ndarray:
+        """Return the array (H, W, 1 to 4) of pixels and, where there is one, alpha behind them."""
+        if self.alpha is None:
+            return self.pixels
+        return np.concatenate([self.pixels, self.alpha[:, :, None]], axis=2)
+
 
 @dataclasses.dataclass
 class PictureSequence:

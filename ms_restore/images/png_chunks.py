@@ -10,7 +10,7 @@ from pathlib import Path
 from ms_restore.images.picture import Embedded
 
 _HEADER_END = 33  # of the signature and the chunk IHDR
-_END = b"\0\0\0\0IEND\xaeB`\x82"
+END = b"\0\0\0\0IEND\xaeB`\x82"
 _INCH = 0.0254  # in metres
 
 
@@ -50,8 +50,8 @@ def insert(path: Path, embedded: Embedded) -> None:
 def is_whole(path: Path) -> bool:
     """Return whether a PNG file has its last chunk, which a full disk cuts off."""
     with path.open("rb") as file:
-        file.seek(-min(len(_END), path.stat().st_size), 2)
-        return file.read() == _END
+        file.seek(-min(len(END), path.stat().st_size), 2)
+        return file.read() == END
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -141,7 +141,7 @@ def _decode_frame(path: Path, file: PIL.Image.Image, index: int) -> Picture:
     # A TIFF is turned upright by Pillow and OpenCV
     orientation = 1 if file.format == "TIFF" else file.getexif().get(_ORIENTATION, 1)
     array = decode_deep_colour(path, file, index) if deep else to_array(file, bits)
-    picture = _split_alpha(_orient(array, orientation))
+    picture = Picture.of(_orient(array, orientation))
     if deep and multiplied and picture.alpha is not None:
         picture.pixels = divide_by_alpha(picture.pixels, picture.alpha)
     picture.embedded = embedded_in(file, picture.pixels.shape[2])
@@ -155,11 +155,3 @@ def _orient(array: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (3, 4, 7, 8):
         array = array[::-1]
     return array[:, ::-1] if orientation in (2, 3, 6, 7) else array
-
-
-def _split_alpha(array: np.ndarray) -> Picture:
-    if array.ndim == 2:
-        array = array[:, :, None]
-    colours = 1 if array.shape[2] < 3 else 3
-    alpha = array[:, :, colours] if array.shape[2] > colours else None
-    return Picture(np.ascontiguousarray(array[:, :, :colours]), alpha)

@@ -88,11 +88,9 @@ def write_pictures(path: Path, sequence: PictureSequence) -> None:
 
 def _write_large_png(temporary: Path, path: Path, picture: Picture) -> None:
     """Write a PNG without a copy of the pixels, which are swapped to BGR in place and back."""
-    array = picture.pixels
-    if picture.alpha is not None:
-        array = np.concatenate([array, picture.alpha[:, :, None]], axis=2)
-        if array.shape[2] == 2:
-            array = array[:, :, [0, 0, 0, 1]]
+    array = picture.samples()
+    if array.shape[2] == 2:
+        array = array[:, :, [0, 0, 0, 1]]
     _swap_red_and_blue(array)
     try:
         done = cv2.imwrite(str(temporary), array)

@@ -10,8 +10,6 @@ import numpy as np
 import PIL.Image
 
 from ms_restore.errors import InputError
-from ms_restore.images.decoding import to_array
-from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
 
 ImageLike = Union[np.ndarray, PIL.Image.Image, str, "os.PathLike[str]"]
@@ -69,23 +67,6 @@ def like_given(restored: list[np.ndarray], array: np.ndarray) -> np.ndarray:
     if array.ndim == 4:
         return np.stack(restored)
     return restored[0][:, :, 0] if array.ndim == 2 else restored[0]
-
-
-def of_pillow(image: PIL.Image.Image) -> Picture:
-    """Return an image of Pillow as a picture."""
-    array = to_array(image)
-    array = array[:, :, None] if array.ndim == 2 else array
-    colours = 1 if array.shape[2] < 3 else 3
-    alpha = array[:, :, colours] if array.shape[2] > colours else None
-    return Picture(array[:, :, :colours], alpha)
-
-
-def to_pillow(picture: Picture) -> PIL.Image.Image:
-    """Return a picture as an image of Pillow."""
-    array = picture.pixels
-    if picture.alpha is not None:
-        array = np.concatenate([array, picture.alpha[:, :, None]], axis=2)
-    return PIL.Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
 def _check_values(array: np.ndarray[Any, Any]) -> None:

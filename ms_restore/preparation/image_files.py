@@ -14,7 +14,6 @@ from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
 from ms_restore.images.arrays import to_channels
-from ms_restore.images.listing import list_folder
 from ms_restore.images.reading import read_picture
 from ms_restore.images.resize import imresize, rescaled_size
 from ms_restore.preparation import image_pairs
@@ -43,9 +42,6 @@ class _Folder(PieceSource):
         self._scale = scale
         self._smallest = smallest
         self._found, self.problems = image_pairs.find(source, low, scale, smallest)
-        note = list_folder(source).note(source)
-        if note:
-            say(note)
 
     def __len__(self) -> int:
         return len(self._found)

@@ -9,7 +9,8 @@ from typing import Callable, Optional
 import PIL.Image
 
 from ms_restore.errors import InputError, comma_list
-from ms_restore.images.listing import list_pictures
+from ms_restore.images.listing import list_folder, list_pictures
+from ms_restore.report.terminal import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,11 @@ def find(
         scale: a partner has 1/scale of the image's size, rounded down.
         smallest: the least height and width in pixels.
     """
-    paths = list_pictures(folder)
+    listing = list_folder(folder)
+    note = listing.note(folder)
+    if note:
+        say(note)
+    paths = listing.pictures
     lows = list_pictures(low) if low else []
     partners = _partners(paths, lows, scale)
     pairs = []
