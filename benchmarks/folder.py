@@ -21,7 +21,7 @@ from ms_restore import load_model, recipe, registry, runtime
 from ms_restore.data import photos
 from ms_restore.images.picture import Picture
 from ms_restore.images.writing import write_picture
-from ms_restore.verbs.infer import pairs_of, restore_pictures
+from ms_restore.verbs.infer import restore_pictures
 from ms_restore.weights import checkpoint
 
 
@@ -44,7 +44,9 @@ def main() -> None:
         restorer = load_model(folder / "net.ckpt", engine=options.engine, device_target="CPU")
         opening = time.perf_counter() - began
         began = time.perf_counter()
-        restore_pictures(restorer, pairs_of(folder / "in", folder / "out"))
+        (folder / "out").mkdir()
+        pairs = [(path, folder / "out" / path.name) for path in (folder / "in").iterdir()]
+        restore_pictures(restorer, pairs, None, None)
         seconds = time.perf_counter() - began
         written = len(list((folder / "out").glob("*.png")))
     figures = {

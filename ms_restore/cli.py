@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn, Optional, Union
 
 from ms_restore.cli_options import for_train, recipe_settings, split_at_dashes
 from ms_restore.errors import InputError, did_you_mean
@@ -149,6 +149,8 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     infer.add_argument("--recursive", action="store_true", help="pictures of subfolders too")
     infer.add_argument("--format", help="of a folder's files: png (default), jpg, webp or tif")
     infer.add_argument("--name_suffix", default="", help="added to a folder's files: _x2")
+    infer.add_argument("--sigma_255", type=_sigma, help="noise that the model is told, or auto")
+    infer.add_argument("--sigma_map", help="the same for each pixel: .npy or gray picture")
     infer.add_argument("--ratio", type=float, help="raw files: how many times as long an exposure")
     infer.add_argument("--bits", type=int, default=8, help="raw files: 8 (default) or 16")
     infer.add_argument(
@@ -296,6 +298,11 @@ def _evaluate(**options: Any) -> None:
     from ms_restore import api
 
     api.evaluate(**options)
+
+
+def _sigma(word: str) -> Union[float, str]:
+    """A standard deviation, or the word that asks for an estimate."""
+    return word if word == "auto" else float(word)
 
 
 def _infer(**options: Any) -> None:

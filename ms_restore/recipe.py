@@ -241,6 +241,8 @@ def _contradictions(recipe: Recipe, broken: list[str]) -> list[str]:
         recipe.train.loss_scale = "dynamic" if in_float16 else "none"
     if "degradation" not in broken:
         found += _follow_network(recipe)
+        if "network" not in broken:
+            found += _untold_noise(recipe)
     parts: list[tuple[Kind, PartSettings]] = [
         ("network", recipe.network),
         ("degradation", recipe.degradation),
@@ -275,3 +277,19 @@ def _follow_network(recipe: Recipe) -> list[str]:
             )
         recipe.degradation[key] = wanted
     return found
+
+
+def _untold_noise(recipe: Recipe) -> list[str]:
+    """Return a line where only one of network and degradation has a map of the noise."""
+    network, degradation = recipe.network["name"], recipe.degradation["name"]
+    takes = bool(registry.class_setting(recipe.network, "noise_map"))
+    if takes == bool(recipe.degradation.get("noise_map")):
+        return []
+    if takes:
+        return [
+            f"network {network} is told how strong the noise is, which degradation {degradation} "
+            "does not say; choose degradation gaussian"
+        ]
+    return [
+        f"degradation.noise_map is true, but network {network} is not told the noise; leave it out"
+    ]

@@ -34,6 +34,9 @@ REGISTRY: dict[Kind, dict[str, str]] = {
         "noise2noise": "ms_restore.networks.noise2noise:Noise2Noise",
         "noise2noise_mri": "ms_restore.networks.noise2noise_mri:Noise2NoiseMRI",
         "sid": "ms_restore.networks.sid:SID",
+        "ffdnet": "ms_restore.networks.ffdnet:FFDNet",
+        "fdncnn": "ms_restore.networks.fdncnn:FDnCNN",
+        "ircnn": "ms_restore.networks.ircnn:IRCNN",
     },
     "degradation": {
         "bicubic": "ms_restore.degradations.bicubic:BicubicDownsample",

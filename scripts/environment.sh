@@ -4,13 +4,13 @@
 source "$(dirname "${BASH_SOURCE[0]}")/find_python.sh"
 
 install_package() {
-    local extra=$1 stamp
-    stamp=.venv/installed-${extra:-plain}-$(cat pyproject.toml setup.py | cksum | cut -d' ' -f1)
-    [ -e "$stamp" ] && return
+    local extra=$1 sum
+    sum=$(cat pyproject.toml setup.py | cksum | cut -d' ' -f1)
+    compgen -G ".venv/installed-${extra:-*}-$sum" >/dev/null && return
     [ -x .venv/bin/python ] || make_venv .venv || return 2
     echo "Installing into .venv (MindSpore is large: a minute or more) ..." >&2
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".${extra:+[$extra]}" || return 2
-    touch "$stamp"
+    touch ".venv/installed-${extra:-plain}-$sum"
 }
 
 install_package "${1:-}" || exit 2

@@ -85,7 +85,7 @@ def test_networks_give_the_shape_that_they_say(name):
     assert isinstance(cell, nn.Cell)
     engine = MindSporeEngine(cell)
     for height, width in geometry.example_sizes():
-        y = np.random.default_rng(0).random((2, geometry.channels, height, width), np.float32)
+        y = np.random.default_rng(0).random((2, geometry.input_channels, height, width), np.float32)
         x_hat = engine(y)
         sides = (height * geometry.scale, width * geometry.scale)
         assert x_hat.shape == (2, geometry.output_channels, *sides)
@@ -102,7 +102,7 @@ def test_every_weight_gets_a_finite_gradient(name):
         if not parameter.asnumpy().any():
             noise = rng.normal(0, 0.1, parameter.shape).astype(np.float32)
             parameter.set_data(ms.Tensor(noise))
-    y = ms.Tensor(rng.random((1, geometry.channels, side, side), np.float32))
+    y = ms.Tensor(rng.random((1, geometry.input_channels, side, side), np.float32))
     large = geometry.scale * side
     x = ms.Tensor(rng.random((1, geometry.output_channels, large, large), np.float32))
     cell.set_train()

@@ -203,7 +203,7 @@ print(ms_restore.load_model(run, engine="mindspore").recipe.network)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_of_the_script_itself(tmp_path, command_line):
     """It is not run again to find the class; the line that says what follows is printed."""
     (tmp_path / "mine.py").write_text(SCRIPT)

@@ -109,6 +109,7 @@ def test_totals_are_exact_to_the_last_bit(two_ranks):
         assert (rank["total"] == expected).all()
 
 
+@pytest.mark.long
 def test_sharded_evaluation_equals_that_of_one_rank(run, tmp_path):
     """Three ranks, seven images; the mean is the same to the last bit, each image counts once."""
     from ms_restore.data import photos

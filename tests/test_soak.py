@@ -15,7 +15,7 @@ def test_killed_and_done_as_without_a_kill(tmp_path):
 
 @pytest.mark.parametrize(
     "verb",
-    ["infer", *(pytest.param(verb, marks=pytest.mark.long) for verb in ("export", "convert"))],
+    [pytest.param(verb, marks=pytest.mark.long) for verb in ("infer", "export", "convert")],
 )
 def test_two_processes_write_the_same_files(tmp_path, verb):
     """At the same time: both end well, and the files are those of one."""

@@ -24,9 +24,9 @@ Size = tuple[int, int]
 class Network(Protocol):
     """A network from a degraded image to a restored one.
 
-    It is a ``mindspore.nn.Cell`` whose ``construct`` takes y (N, channels, H, W) and gives x_hat
-    (N, output_channels, scale * H, scale * W), both float32 in [0, 1]. Each attribute may be left
-    out and then has the value named here.
+    It is a ``mindspore.nn.Cell`` whose ``construct`` takes y (N, channels, H, W), with a noise map
+    (N, channels + 1, H, W), and gives x_hat (N, output_channels, scale * H, scale * W), all float32
+    in [0, 1]. Each attribute may be left out and then has the value named here.
     """
 
     scale: int
@@ -35,6 +35,9 @@ class Network(Protocol):
     """Channels of the input; 3."""
     output_channels: int
     """Channels of the output; as many as ``channels``."""
+    noise_map: bool
+    """Whether the input has one more channel behind the image's: the standard deviation of the
+    noise at each pixel, in the range of the image; False."""
     size_multiple: int
     """The input's height and width must be multiples of this; 1."""
     side: Optional[int]
@@ -113,6 +116,12 @@ class Geometry:
     size_multiple: int
     output_channels: int
     side: Optional[int]
+    noise_map: bool = False
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of the input with the noise map, where there is one."""
+        return self.channels + self.noise_map
 
     @classmethod
     def of(cls, network: nn.Cell) -> Geometry:
@@ -129,6 +138,7 @@ class Geometry:
             size_multiple=getattr(network, "size_multiple", 1),
             output_channels=getattr(network, "output_channels", channels),
             side=getattr(network, "side", None),
+            noise_map=getattr(network, "noise_map", False),
         )
 
     def example_sizes(self) -> list[Size]:

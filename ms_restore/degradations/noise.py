@@ -39,34 +39,59 @@ class Gaussian(Degradation):
             from which each training patch draws its own, uniformly.
         eval_sigma_255: the same for evaluation; by default ``sigma_255``, or the upper end of its
             range.
+        noise_map: y has one more channel, the standard deviation at each pixel; by default where
+            the network is told the noise.
     """
 
     baseline_name = "noisy"
+    follows_network = ("noise_map",)
 
     def __init__(
         self,
         *,
         sigma_255: Union[Sigma, Annotated[list[Sigma], Field(min_length=2, max_length=2)]] = 25.0,
         eval_sigma_255: Optional[Sigma] = None,
+        noise_map: Optional[bool] = None,
     ) -> None:
+        self.noise_map = bool(noise_map)
         self._low, self._high = _range_ends("sigma_255", sigma_255)
         self.eval_sigma_255 = self._high if eval_sigma_255 is None else eval_sigma_255
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return x (H, W, C) with the noise of evaluation, float32."""
+        """Return x (H, W, C) with the noise of evaluation, float32, and its map behind it."""
         noise = rng.standard_normal(x.shape, np.float32)
-        return to_float(x) + noise * np.float32(self.eval_sigma_255 / 255)
+        sigma = np.float32(self.eval_sigma_255 / 255)
+        y = to_float(x) + noise * sigma
+        if self.noise_map:
+            y = np.concatenate((y, np.broadcast_to(sigma, (*x.shape[:2], 1))), axis=2)
+        return y
 
     def patches(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         """Return the noisy patches (N, C, H, W) float32, each with a sigma of its own."""
-        y = np.empty(x.shape, np.float32)
-        sigmas = np.empty((len(x), 1, 1, 1), np.float32)
-        for noise, sigma, rng in zip(y, sigmas, rngs):
+        return self._noisy(x, rngs, self.noise_map)
+
+    def targets(self, x: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Return noisy patches without a map, (N, C, H, W) float32."""
+        return self._noisy(x, rngs, noise_map=False)
+
+    def _noisy(
+        self, x: np.ndarray, rngs: Sequence[np.random.Generator], noise_map: bool
+    ) -> np.ndarray:
+        count, channels, height, width = x.shape
+        y = np.empty((count, channels + noise_map, height, width), np.float32)
+        sigmas = np.empty((count, 1, 1, 1), np.float32)
+        image = y[:, :channels]
+        for patch, sigma, rng in zip(y, sigmas, rngs):
             sigma[:] = rng.uniform(self._low, self._high) / 255
-            rng.standard_normal(out=noise, dtype=np.float32)
-        y *= sigmas
-        y += to_float(x)
+            rng.standard_normal(out=patch[:channels], dtype=np.float32)
+        image *= sigmas
+        image += to_float(x)
+        y[:, channels:] = sigmas
         return y
+
+    def baseline(self, y: np.ndarray) -> np.ndarray:
+        """Return the noisy image (H, W, C) without its map."""
+        return y[:, :, :-1] if self.noise_map else y
 
 
 class Poisson(Degradation):

@@ -33,10 +33,10 @@ def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
     """Write the network and return the largest difference from it; no file if that is too large."""
     network.set_train(False)
     if metadata.shape:
-        shaped, example = network, _example(metadata.geometry.channels, metadata.shape)
+        shaped, example = network, _example(metadata.geometry.input_channels, metadata.shape)
     else:
         shaped = AnySize(network)
-        example = placeholder(metadata.geometry.channels)
+        example = placeholder(metadata.geometry.input_channels)
 
     def add(model: Any) -> None:
         model.user_info[KEY] = metadata.to_text()

@@ -25,7 +25,7 @@ def check(engine: Engine, network: nn.Cell, metadata: Metadata, path: Path) -> f
     expected = MindSporeEngine(network)  # compiled once for all sizes
     differences = []
     for size in sizes:
-        y = rng.random((1, metadata.geometry.channels, *size), np.float32)
+        y = rng.random((1, metadata.geometry.input_channels, *size), np.float32)
         differences.append(np.abs(engine(y) - expected(y)).max())
     difference = float(np.max(differences))
     if not difference <= _TOLERANCE:

@@ -16,7 +16,7 @@ class AnySize(nn.Cell):
     def __init__(self, network: nn.Cell, shape: Optional[Size] = None) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
-        self.set_inputs(placeholder(Geometry.of(network).channels, shape))
+        self.set_inputs(placeholder(Geometry.of(network).input_channels, shape))
 
     def construct(self, y: Tensor) -> Tensor:
         """Compute the network's output for y (N, channels, H, W)."""

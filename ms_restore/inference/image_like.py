@@ -34,19 +34,20 @@ def to_pixels(image: ImageLike) -> np.ndarray:
     raise InputError(f"a {type(image).__name__} is no image; {_EXPECTED}")
 
 
-def to_images(array: np.ndarray, channels: int) -> list[np.ndarray]:
+def to_images(array: np.ndarray, channels: int, noise_map: bool = False) -> list[np.ndarray]:
     """Return the images (H, W, C) of an array, one or a batch; bool becomes float32.
 
     Raises InputError for another shape or dtype, for values that are not finite or far outside of
     [0, 1], and where there are no pixels. ``channels``: of the network, to recognise an array with
-    the channels first.
+    the channels first; ``noise_map``: an array may have one more.
     """
+    known = (1, channels, channels + noise_map)
     shape = array.shape
     if array.ndim not in (2, 3, 4):
         raise InputError(f"an array of shape {shape}; {_EXPECTED}")
     if 0 in shape:
         raise InputError(f"an array of shape {shape} has no pixels; {_EXPECTED}")
-    if array.ndim > 2 and shape[-1] not in (1, channels) and shape[-3] in (1, channels):
+    if array.ndim > 2 and shape[-1] not in known and shape[-3] in known:
         axes = "(1, 2, 0)" if array.ndim == 3 else "(0, 2, 3, 1)"
         raise InputError(
             f"an array of shape {shape} has its channels first; turn it by .transpose{axes}"

@@ -23,6 +23,7 @@ from ms_restore.inference.image_like import (
     to_pixels,
 )
 from ms_restore.inference.loaded_network import LoadedNetwork
+from ms_restore.inference.noise_level import NoiseLevel, told
 from ms_restore.inference.self_ensemble import SelfEnsemble
 from ms_restore.inference.tiling import Span, choose_windows
 from ms_restore.recipe import coloured
@@ -48,23 +49,35 @@ class Restorer:
             every image in one piece; None does so where that needs at most 2 GiB, else it chooses
             windows that need 640 MiB.
         self_ensemble: average over the eight symmetries of the square.
+        noise: what a network that is told the noise is told, unless an array has the map as one
+            more channel.
 
     Attributes:
         busy: seconds that the engine has computed.
         engine: name of the engine.
 
     Raises:
-        InputError: the tile or the self-ensemble does not suit the network or the engine.
+        InputError: the tile or the self-ensemble does not suit the network or the engine, or the
+            network is not told the noise.
     """
 
     def __init__(
-        self, loaded: LoadedNetwork, *, tile: Optional[int] = None, self_ensemble: bool = False
+        self,
+        loaded: LoadedNetwork,
+        *,
+        tile: Optional[int] = None,
+        self_ensemble: bool = False,
+        noise: Optional[NoiseLevel] = None,
     ) -> None:
         geometry = loaded.geometry
         self.recipe = loaded.recipe
         self.scale = geometry.scale
         self.channels = geometry.channels
         self.output_channels = geometry.output_channels
+        self.noise_map = geometry.noise_map
+        if noise is not None:
+            told(noise, self.recipe.model, self.noise_map)
+        self._noise = noise
         self.engine = loaded.engine.name
         self.busy = 0.0
         self._engine = SelfEnsemble(loaded.engine) if self_ensemble else loaded.engine
@@ -107,12 +120,14 @@ class Restorer:
         array = to_pixels(image)
         restored = [
             self._image(y, dtype or (y.dtype if y.dtype.kind == "u" else _FLOAT32))
-            for y in to_images(array, self.channels)
+            for y in to_images(array, self.channels, self.noise_map)
         ]
         return like_given(restored, array)
 
     def _image(self, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Return y (H, W, C) restored, with the network's channels, or gray if y is."""
+        if self.noise_map and y.shape[2] == self.channels + 1:
+            return self._restore(y[:, :, :-1], dtype, self.output_channels, y[:, :, -1])
         if self.output_channels == self.channels and y.shape[2] == 1:
             return self._restore(y, dtype, 1)
         if y.shape[2] != self.channels:
@@ -122,8 +137,15 @@ class Restorer:
             )
         return self._restore(y, dtype, self.output_channels)
 
-    def _restore(self, y: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
-        """Return y (H, W, C) of any dtype restored window by window, as ``dtype``."""
+    def _restore(
+        self, y: np.ndarray, dtype: np.dtype, channels: int, sigma: Optional[np.ndarray] = None
+    ) -> np.ndarray:
+        """Return y (H, W, C) of any dtype restored window by window, as ``dtype``.
+
+        ``sigma`` is the map (H, W) of a network that is told the noise; None: as ``noise`` says.
+        """
+        if self.noise_map and sigma is None:
+            sigma = told(self._noise, self.recipe.model, self.noise_map).of(y)
         if self._side and y.shape[:2] != (self._side, self._side):
             raise InputError(
                 f"{self.recipe.model} takes only images of {self._side}x{self._side}, "
@@ -139,6 +161,9 @@ class Restorer:
                 cut = to_channels(cut, self.channels)
             planes = np.ascontiguousarray(cut.transpose(2, 0, 1))  # faster before conversion
             batch = to_float(planes)[None]
+            if sigma is not None:
+                level = to_float(_window(sigma[:, :, None], rows, columns)).transpose(2, 0, 1)
+                batch = np.concatenate((batch, level[None]), axis=1)
             began = time.perf_counter()
             values = self._engine(batch)[0]
             self.busy += time.perf_counter() - began

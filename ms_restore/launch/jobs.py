@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any, Optional
 
 import psutil
 
+from ms_restore.errors import InputError
 from ms_restore.report.terminal import say
 
 _POLL_SECONDS = 0.2  # between two checks of the processes
@@ -28,7 +30,8 @@ _SAVING_SECONDS = 600.0  # for the ranks to save when the user ends the job
 class Rank:
     """A process to be started; ``environment`` comes on top of this one's, None takes away.
 
-    ``msrun``: no rank, but what starts ``count`` of them, with logs worker_N.log beside its own.
+    ``msrun``: no rank, but what starts ``count`` of them, with logs worker_N.log beside its own. It
+    listens on ``port``, where that is named.
     """
 
     number: int
@@ -37,6 +40,7 @@ class Rank:
     log: Path
     msrun: bool = False
     count: int = 1
+    port: Optional[int] = None
 
     def shell_line(self) -> str:
         """Return the line for a shell that starts the same."""
@@ -60,8 +64,13 @@ def run(ranks: list[Rank]) -> int:
 
     When a rank fails, its log is reported, the others are stopped, and the exit code is its own.
     When this process gets SIGINT or SIGTERM, the ranks are stopped and have ten minutes to save.
+    Raises InputError where a port is in use.
     """
     for rank in ranks:
+        if rank.port is not None and not _free(rank.port):
+            raise InputError(
+                f"port {rank.port} is in use (another job?); choose another with --master_port"
+            )
         rank.log.parent.mkdir(parents=True, exist_ok=True)
     processes = []
     with contextlib.ExitStack() as files, _signals() as received:
@@ -196,3 +205,13 @@ def _describe_exit(code: int) -> str:
 def _last_lines(log: Path, count: int = 3) -> list[str]:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if line.strip()][-count:]
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("", port))
+        except OSError:
+            return False
+    return True

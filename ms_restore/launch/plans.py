@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,9 +141,6 @@ def of_workers(
             f"{workers} workers, {nodes} nodes, node_rank {node_rank}: expected at least 1 of each "
             "and a node_rank below the number of nodes"
         )
-    port = options.master_port
-    if node_rank == 0 and not _free(port):
-        raise InputError(f"port {port} is in use (another job?); choose another with --master_port")
     program = Path(sys.executable).with_name("msrun")
     if not program.is_file():
         raise InputError(
@@ -156,7 +152,7 @@ def of_workers(
         f"--worker_num={workers * nodes}",
         f"--local_worker_num={workers}",
         f"--master_addr={master_addr}",
-        f"--master_port={port}",
+        f"--master_port={options.master_port}",
         f"--node_rank={node_rank}",
         f"--log_dir={logs}",
         "--join=True",
@@ -166,7 +162,8 @@ def of_workers(
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment: dict[str, Optional[str]] = {"RANK_TABLE_FILE": None, "DEVICE_ID": None}
     environment["PATH"] = path
-    return [Rank(0, command, environment, logs / "msrun.log", True, workers)]
+    port = options.master_port if node_rank == 0 else None
+    return [Rank(0, command, environment, logs / "msrun.log", True, workers, port)]
 
 
 def check_devices(
@@ -193,13 +190,3 @@ def check_devices(
             f"rank table {path}: device {comma_list(missing, 16)} is not on this server ({found}); "
             "write the table anew: ms-restore rank-table --devices 0-7"
         )
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind(("", port))
-        except OSError:
-            return False
-    return True

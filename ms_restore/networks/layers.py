@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import mindspore as ms
 from mindspore import Tensor, mint, nn, ops
+from mindspore.common.initializer import HeNormal, Initializer
 
 
 class LeakyReLU(nn.Cell):
@@ -23,3 +26,23 @@ class LeakyReLU(nn.Cell):
         if self._one_kernel:
             return mint.nn.functional.leaky_relu(x, self.slope)
         return self.slope * x + (1 - self.slope) * ops.relu(x)
+
+
+def conv3x3(
+    inputs: int, outputs: int, *, dilation: int = 1, weight_init: Optional[Initializer] = None
+) -> nn.Conv2d:
+    """Return a convolution of 3x3 that keeps height and width, with a bias that starts at zero.
+
+    The weights start as He et al. (arXiv 1502.01852) draw them, unless ``weight_init`` is given.
+    """
+    return nn.Conv2d(
+        inputs,
+        outputs,
+        3,
+        pad_mode="pad",
+        padding=dilation,
+        dilation=dilation,
+        has_bias=True,
+        weight_init=weight_init or HeNormal(mode="fan_in"),
+        bias_init="zeros",
+    )

@@ -47,7 +47,7 @@ def check_outside_parts(network: nn.Cell, degradation: Degradation, recipe: Reci
     if not (registry.is_outside(recipe.network) or registry.is_outside(recipe.train.loss)):
         return
     name = recipe.network["name"]
-    given = (1, geometry.channels, size // geometry.scale, size // geometry.scale)
+    given = (1, geometry.input_channels, size // geometry.scale, size // geometry.scale)
     expected = (1, geometry.output_channels, size, size)
     network.set_train(False)
     y = Tensor(np.full(given, 0.5, np.float32))
@@ -86,7 +86,7 @@ def _check_degradation(degradation: Degradation, geometry: Geometry, recipe: Rec
     side = recipe.data.patch_size + 2 * degradation.margin
     small = recipe.data.patch_size // degradation.scale
     x = np.random.default_rng(0).integers(0, 256, (2, geometry.output_channels, side, side))
-    expected = (2, geometry.channels, small, small)
+    expected = (2, geometry.input_channels, small, small)
     try:
         y = degradation.patches(x.astype(np.uint8), [seeds.sample_rng(0, n) for n in range(2)])
     except InputError:

@@ -98,7 +98,7 @@ def _restoring(recipe: Recipe, device: str) -> dict[str, Any]:
     loaded = automatic_engine(network, recipe, device)
     restorer, geometry = Restorer(loaded), loaded.geometry
     side = geometry.side or _SIDE
-    y = np.random.default_rng(0).random((side, side, geometry.channels), np.float32)
+    y = np.random.default_rng(0).random((side, side, geometry.input_channels), np.float32)
     seconds = []
     for _ in range(_PICTURES + 1):
         began = time.perf_counter()

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Literal, NamedTuple, Optional, Union
 
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
@@ -19,6 +19,7 @@ from ms_restore.images.reading import decoded_bytes, read_pictures
 from ms_restore.images.writing import check_output, fitting, write_pictures
 from ms_restore.inference import picture_folder
 from ms_restore.inference.engine_selection import EngineOptions, is_exported
+from ms_restore.inference.noise_level import noise_level
 from ms_restore.inference.raw_development import Bits, RawDeveloper, takes_raw
 from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
@@ -43,6 +44,8 @@ def infer(
     engine: str = "auto",
     tile: Optional[int] = None,
     self_ensemble: bool = False,
+    sigma_255: Union[float, Literal["auto"], None] = None,
+    sigma_map: Optional[PathLike] = None,
     overwrite: bool = False,
     device_target: Optional[str] = None,
     device_id: Optional[int] = None,
@@ -75,6 +78,10 @@ def infer(
         engine: what computes.
         tile: side of the windows in pixels.
         self_ensemble: average over flips and rotations.
+        sigma_255: for a network that is told the noise: its standard deviation on a scale of 0 to
+            255, or "auto", which estimates it for each picture.
+        sigma_map: the same for each pixel: a .npy file (height, width), or a gray picture whose
+            levels are the standard deviation.
         overwrite: of a folder: restore all of it again.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
         device_id: which device; none: that of the variable DEVICE_ID, else the first.
@@ -88,7 +95,8 @@ def infer(
         raise InputError(*missing)
     found = Path(checkpoint)
     options = EngineOptions(engine, device_target, device_id, mode)
-    restorer = restorer_of(found, model, settings, options, tile, self_ensemble)
+    noise = noise_level(sigma_255, None if sigma_map is None else Path(sigma_map))
+    restorer = restorer_of(found, model, settings, options, tile, self_ensemble, noise)
     develop = RawDeveloper(restorer, ratio, bits) if takes_raw(restorer.recipe) else None
     if develop is None and (ratio is not None or bits != 8):
         raise InputError(
@@ -101,6 +109,8 @@ def infer(
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
         path = found if is_exported(found) else checkpoints.locate(found)
         made = [sha256(path), model, settings or {}, self_ensemble, ratio, bits]
+        if noise is not None:
+            made += [sigma_255, None if sigma_map is None else sha256(Path(sigma_map))]
         key = json.dumps(made, sort_keys=True)
         record = picture_folder.ResumeRecord(Path(output), key)
         left = [pair for pair in pairs if overwrite or not record.done(pair)]
@@ -110,7 +120,7 @@ def infer(
             f"{output}, skipped; --overwrite redoes them"
         )
     if left:
-        _restore_pictures(restorer, left, record, develop)
+        restore_pictures(restorer, left, record, develop)
     return [target for _, target in pairs]
 
 
@@ -180,7 +190,7 @@ class _Written(NamedTuple):
     left_out: int
 
 
-def _restore_pictures(
+def restore_pictures(
     restorer: Restorer,
     pairs: list[picture_folder.Pair],
     record: Optional[picture_folder.ResumeRecord],

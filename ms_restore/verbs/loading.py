@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Literal, Optional, Union
 
 from mindspore import nn
 
@@ -18,6 +18,7 @@ from ms_restore.files import sha256
 from ms_restore.inference import engine_selection
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.loaded_network import LoadedNetwork
+from ms_restore.inference.noise_level import NoiseLevel, noise_level
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
@@ -37,6 +38,7 @@ def load_model(
     engine: str = "auto",
     tile: Optional[int] = None,
     self_ensemble: bool = False,
+    sigma_255: Union[float, Literal["auto"], None] = None,
     device_target: Optional[str] = None,
     device_id: Optional[int] = None,
     mode: str = "graph",
@@ -53,12 +55,15 @@ def load_model(
             What an engine needs is exported when it is first used, and kept beside the checkpoint.
         tile: side of the windows that a large picture is computed in, see Restorer.
         self_ensemble: average over the eight flips and rotations.
+        sigma_255: for a network that is told the noise: its standard deviation on a scale of 0 to
+            255, or "auto", which estimates it for each image.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
         device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
     """
     options = EngineOptions(engine, device_target, device_id, mode)
-    return restorer_of(checkpoint, model, None, options, tile, self_ensemble)
+    noise = noise_level(sigma_255, None)
+    return restorer_of(checkpoint, model, None, options, tile, self_ensemble, noise)
 
 
 def with_options(settings: Optional[Settings], **named: Any) -> Settings:
@@ -78,10 +83,11 @@ def restorer_of(
     options: EngineOptions,
     tile: Optional[int],
     self_ensemble: bool,
+    noise: Optional[NoiseLevel] = None,
 ) -> Restorer:
     """Return the restorer of a checkpoint or an exported file; its ``recipe`` has the settings."""
     loaded = load_network(checkpoint, model, settings, options)
-    return Restorer(loaded, tile=tile, self_ensemble=self_ensemble)
+    return Restorer(loaded, tile=tile, self_ensemble=self_ensemble, noise=noise)
 
 
 def load_network(

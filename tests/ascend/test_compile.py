@@ -23,7 +23,6 @@ CHECK = {"ascend910": "NPUGetFloatStatusV2", "ascend910b": "AllFinite"}
 CLEAR = "NPUClearFloatStatusV2"
 CONVOLUTIONS = ("Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput", "Conv2DTranspose")
 MODELS = list(worker.SMALL)
-DEEP = [model for model in MODELS if "noise2noise" in model or "sid" in model]  # compile slowly
 SOLVERS = [f"solver-{k}-{s}" for k in worker.OPERATORS for s in ("small", "large")]
 
 pytestmark = [
@@ -33,20 +32,16 @@ pytestmark = [
 
 
 def _of(soc: str) -> list[str]:
-    """The cases of a SoC: what differs between them for both, the rest for one."""
-    both = [f"step-{model}-O2" for model in MODELS] + ["ranks-O2", "ranks-O0", "sink", "scale-none"]
-    engines = [f"engine-{model}" for model in MODELS]
+    """The cases of a SoC in every run of the tests: each kind of graph, for one SoC or both."""
+    both = ["step-edsr-O2", "ranks-O2", "sink", "scale-none"]
     if soc == "ascend910":
-        shallow = [f"step-{model}-O0" for model in MODELS if model not in DEEP]
+        steps = [f"step-{model}-O2" for model in MODELS]
+        engines = [f"engine-{model}" for model in MODELS]
         broken = [name for name in worker.cases() if name.startswith("broken")]
-        return [*both, *engines, *shallow, *SOLVERS, "noise", "refused", *broken]
-    rest = [f"step-{m}-bfloat16" for m in ("edsr", "dncnn_s25", "noise2noise_mri")]
-    rest += [f"step-{model}-O0" for model in DEEP] + [
-        "validation-edsr",
-        "validation-noise2noise_mri",
-    ]
-    rest += [name for name in worker.cases() if name.startswith(("loss", "optimizer", "scale"))]
-    return list(dict.fromkeys([*both, *rest, "options", SOLVERS[0], SOLVERS[1]]))
+        return [*dict.fromkeys([*both, *steps, *engines, "noise", "refused", *broken])]
+    steps = [f"step-{m}-{level}" for m, level in (("edsr", "O0"), ("edsr", "bfloat16"))]
+    options = [name for name in worker.cases() if name.startswith(("loss", "optimizer"))]
+    return [*both, *steps, "ranks-O0", *options, "options", "validation-edsr", *SOLVERS[:2]]
 
 
 def _rest(soc: str) -> list[str]:
@@ -162,8 +157,7 @@ def test_the_overflow_check_is_that_of_the_soc(compiled, soc, case):
             assert not graph.named(CLEAR)
 
 
-@pytest.mark.parametrize("soc", SOCS)
-@pytest.mark.parametrize("case", ["ranks-O2", "ranks-O0"])
+@_of_both([(s, c) for s, c in STEPS if c.startswith("ranks")])
 def test_ranks_agree_on_overflow(compiled, soc, case):
     assert compiled.graph(soc, case).agreed_on(CHECK[soc])
 
@@ -205,14 +199,16 @@ def test_chunks_are_compiled_once_and_the_rest_once(compiled, soc):
 
 
 def test_kernels_of_the_networks(compiled):
-    """Leaky ReLU is one kernel, forward and backward; large blurs are matrix products."""
+    """Leaky ReLU is one kernel, forward and backward; so is the solvers' noise."""
     step = compiled.graph("ascend910", "step-noise2noise_gaussian-O2").names()
     assert {"LeakyReLUExt", "LeakyReLUGradExt"} <= step
-    for kind in worker.OPERATORS:
-        large = compiled.graph("ascend910", f"solver-{kind}-large").names()
-        assert "MatMulExt" in large
-        assert "MatMulExt" not in compiled.graph("ascend910", f"solver-{kind}-small").names()
     assert "NormalFloatFloat" in compiled.graph("ascend910", "noise").names()
+
+
+@_of_both([(s, c) for s, c in SOUND if c.startswith("solver")])
+def test_large_blurs_are_matrix_products(compiled, soc, case):
+    names = compiled.graph(soc, case).names()
+    assert ("MatMulExt" in names) == case.endswith("large")
 
 
 def test_the_checks_find_faults(compiled):

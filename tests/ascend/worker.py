@@ -54,7 +54,7 @@ def sample(network: Any, accumulate: int = 1) -> tuple[Any, Any]:
     geometry = Geometry.of(network)
     side = geometry.side or 2 * geometry.size_multiple
     large = geometry.scale * side
-    y = np.zeros((accumulate, geometry.channels, side, side), np.float32)
+    y = np.zeros((accumulate, geometry.input_channels, side, side), np.float32)
     x = np.zeros((accumulate, geometry.output_channels, large, large), np.float32)
     return ms.Tensor(y), ms.Tensor(x)
 

@@ -67,7 +67,8 @@ def exported(tmp_path_factory):
             module.export(network, folder / f"{name}.{suffix}", metadata)
         engine, cases[name] = MindSporeEngine(network), []
         for size in _sizes(metadata.geometry):
-            y = np.random.default_rng(2).random((1, network.channels, *size), np.float32)
+            shape = (1, metadata.geometry.input_channels, *size)
+            y = np.random.default_rng(2).random(shape, np.float32)
             case = f"{name}_{size[0]}x{size[1]}"
             cases[name].append(case)
             np.save(folder / f"{case}_y.npy", y)
@@ -115,7 +116,7 @@ def test_tiled_equals_untiled_at_the_default_overlap(name):
     radius, multiple = network.receptive_radius, network.size_multiple
     engine = OnnxRuntimeEngine(onnx_graph.model_of(network).SerializeToString())
     tile = -(-(2 * radius + 2 * multiple) // multiple) * multiple
-    y = rng.random((tile + 35, tile + 21, network.channels), np.float32)
+    y = rng.random((tile + 35, tile + 21, Geometry.of(network).input_channels), np.float32)
     whole = Restorer(LoadedNetwork(engine, Geometry.of(network), loaded), tile=0)(y)
     assert np.ptp(whole) > 1e-4
     tiled = Restorer(LoadedNetwork(engine, Geometry.of(network), loaded), tile=tile)(y)

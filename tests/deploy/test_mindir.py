@@ -109,6 +109,7 @@ def test_other_files(run, tmp_path):
         api.load_model(path, device_target="CPU")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [None, "fixed"])
 @pytest.mark.parametrize("model", ["noise2noise_gaussian", "noise2noise_mri"])
 def test_noise2noise(model, shape, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from mindspore import Tensor, mint, nn, ops
 
 from ms_restore import api
+from ms_restore.contracts import Geometry
 from ms_restore.deploy.translation import onnx_graph
 from ms_restore.deploy.translation.operators import TABLE
 from ms_restore.errors import InputError
@@ -64,7 +65,7 @@ def built(name):
 
 
 def image(network, batch, height, width, multiple=1):
-    shape = (batch, network.channels, height * multiple, width * multiple)
+    shape = (batch, Geometry.of(network).input_channels, height * multiple, width * multiple)
     return np.random.default_rng(1).random(shape, np.float32)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ms_restore import api, recipe, registry
+from ms_restore.contracts import Geometry
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.mindspore_engine import MindSporeEngine
@@ -87,7 +88,9 @@ def test_tiled_equals_untiled(model):
     network = registry.build("network", loaded.network).set_train(False)
     radius, multiple = network.receptive_radius, network.size_multiple
     side = 2 * radius + 3 * multiple + 13
-    y = np.random.default_rng(0).random((side, side + 22, network.channels), np.float32)
+    y = np.random.default_rng(0).random(
+        (side, side + 22, Geometry.of(network).input_channels), np.float32
+    )
     whole = Restorer(LoadedNetwork.of(network, loaded), tile=0)(y)
     for core in (1, 9):
         tile = -(-(2 * radius + core * multiple) // multiple) * multiple

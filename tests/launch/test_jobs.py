@@ -211,8 +211,9 @@ def test_msruns_port_and_hosts(tmp_path):
         taken.bind(("", 0))
         taken.listen()
         port = taken.getsockname()[1]
+        ranks = plans.of_workers(2, ["train.py"], tmp_path, options=MsrunOptions(port))
         with pytest.raises(InputError, match=f"port {port} is in use"):
-            plans.of_workers(2, ["train.py"], tmp_path, options=MsrunOptions(port))
+            jobs.run(ranks)
     with pytest.raises(InputError, match="0 workers, 1 nodes"):
         plans.of_workers(0, ["train.py"], tmp_path)
     hosts = {"nodes": 2, "node_rank": 1, "master_addr": "10.0.0.1"}

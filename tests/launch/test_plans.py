@@ -180,6 +180,7 @@ def test_other_words_before_the_dashes(in_process, words, message):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_table_trains_two_real_ranks_by_msrun(tiny, pictures, tmp_path, monkeypatch, capfd):
     """With the preset RANK_TABLE_FILE of a notebook, and bound to cores; devices are not asked."""
     monkeypatch.setenv("RANK_TABLE_FILE", "/preset/by/the/notebook.json")

@@ -65,7 +65,7 @@ def test_gradient_is_the_analytic_one():
     assert change / 20 == pytest.approx(gradient[0, 0, 5, 7], abs=2e-3)
 
 
-@pytest.mark.parametrize("amp_level", ["O0", "O2"])
+@pytest.mark.parametrize("amp_level", ["O0", pytest.param("O2", marks=pytest.mark.long)])
 def test_known_frequencies_of_the_output_are_the_measured_ones(amp_level):
     """In float32, also where the U-Net computes in float16."""
     ms.set_seed(1)
@@ -97,6 +97,7 @@ def test_the_unet_alone_computes_in_float16():
     assert 1e-6 < np.abs(ends[1] - ends[0]).max() < 1e-2
 
 
+@pytest.mark.long
 def test_every_parameter_gets_a_finite_gradient_in_float16():
     """In float32: tests/test_contracts.py."""
     x, y = measured()

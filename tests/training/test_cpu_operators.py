@@ -6,6 +6,7 @@ import pytest
 from mindspore import nn, ops
 
 from ms_restore import recipe, registry, runtime
+from ms_restore.contracts import Geometry
 from ms_restore.networks.layers import LeakyReLU
 from ms_restore.training.cpu_operators import Unavailable, cells, library, replace_operators
 from ms_restore.training.step_builder import build_step
@@ -160,7 +161,7 @@ def test_every_network_keeps_its_weights(model):
 def test_every_network_is_the_same(model):
     network = registry.build("network", recipe.load(f"{model}_quickstart").network)
     side = network.size_multiple
-    shape = (2, network.channels, max(side, 8), 2 * max(side, 8))
+    shape = (2, Geometry.of(network).input_channels, max(side, 8), 2 * max(side, 8))
     y = np.random.default_rng(4).random(shape, np.float32)
     expected = _values_and_gradients(network, y)
     replace_operators(network)

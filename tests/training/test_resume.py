@@ -122,7 +122,11 @@ def test_killed_in_the_middle_of_a_step(unbroken, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "codes"), [(signal.SIGINT, (130, 143)), (signal.SIGTERM, (143,))]
+    ("number", "codes"),
+    [
+        (signal.SIGINT, (130, 143)),
+        pytest.param(signal.SIGTERM, (143,), marks=pytest.mark.long),
+    ],
 )
 def test_a_signal_saves_first(unbroken, tmp_path, number, codes):
     """MindSpore turns a SIGINT that comes while a graph runs into a SIGTERM to itself."""
@@ -190,7 +194,13 @@ def test_another_network_cannot_take_over_the_state(tiny, pictures, tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"train.lr": 1e30}, {"train.lr": 1e30, "train.amp_level": "O2", "train.loss_scale": "fixed"}],
+    [
+        {"train.lr": 1e30},
+        pytest.param(
+            {"train.lr": 1e30, "train.amp_level": "O2", "train.loss_scale": "fixed"},
+            marks=pytest.mark.long,
+        ),
+    ],
 )
 def test_a_loss_that_is_no_number_stops_and_loses_nothing(tiny, pictures, tmp_path, settings):
     folder = tmp_path / "run"

@@ -101,7 +101,7 @@ def graph_of(network: nn.Cell, shape: Optional[tuple[int, int]]) -> Program:
 
     training = network.training
     network.set_train(False)
-    example = placeholder(Geometry.of(network).channels, shape)
+    example = placeholder(Geometry.of(network).input_channels, shape)
     proto = ModelProto()
     try:
         with tempfile.TemporaryDirectory(prefix="ms_restore_") as folder:

@@ -39,7 +39,7 @@ def model_of(network: nn.Cell, shape: Optional[tuple[int, int]] = None) -> Any:
     shape = (geometry.side, geometry.side) if geometry.side else shape
     translation = Translation(mindir_graph.graph_of(network, shape))
     sides = shape or (extent("y", 2), extent("y", 3))
-    y = Tensor("y", (extent("y", 0), geometry.channels, *sides), np.float32)
+    y = Tensor("y", (extent("y", 0), geometry.input_channels, *sides), np.float32)
     x_hat = translation.run(y)
     if translation.missing:
         raise InputError(
