@@ -1,7 +1,8 @@
 """Cuts the photographs of datasets/photos/photos.yaml, and the embedded ones, into training tiles.
 
 Each photograph is reduced by its factor in the list, and cut into squares; those without texture
-are left out, for a network learns little from sky. With ``--measure`` the script prints for every
+are left out, for a network learns little from sky. The embedded photos that are held out are
+written beside them, to validate on. With ``--measure`` the script prints for every
 photograph how its finest detail fares at several reductions, which is how the factors were chosen.
 
     python scripts/cut_tiles.py FOLDER_OF_PHOTOGRAPHS OUTPUT
@@ -46,13 +47,14 @@ def main() -> None:
         return
     if arguments.output is None:
         parser.error("name the output folder too, or --measure")
-    arguments.output.mkdir(parents=True, exist_ok=True)
     count = 0
     for name, pixels, reduction in _photographs(arguments.photographs):
         for place, tile in _tiles(_reduced(pixels, reduction)):
-            write_picture(arguments.output / f"{name}_{place}.png", Picture(tile))
+            write_picture(arguments.output / "train" / f"{name}_{place}.png", Picture(tile))
             count += 1
-    print(f"{count} tiles of {_SIDE}x{_SIDE} pixels in {arguments.output}")
+    for name in photos.HELD_OUT:
+        write_picture(arguments.output / "valid" / f"{name}.png", Picture(photos.load(name)))
+    print(f"{count} tiles of {_SIDE}x{_SIDE} pixels in {arguments.output / 'train'}")
 
 
 def _photographs(folder: Path) -> Iterator[tuple[str, np.ndarray, float]]:
