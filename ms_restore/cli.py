@@ -174,7 +174,8 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     restore.add_argument("--truth", help="the clean picture, to print PSNR")
     restore.add_argument("--save_trajectory", metavar="FILE", help="picture of the iterations")
     restore.add_argument("--seed", type=int, default=0, help="seed of the solver's noise")
-    restore.add_argument("--model", help="recipe of a solver (none: DMSP with its own settings)")
+    restore.add_argument("--solver", default="auto", help="dmsp, dpir or auto: by the prior")
+    restore.add_argument("--model", help="recipe of a solver")
 
     export = verb("export", "write a trained network for deployment", _export)
     _add_checkpoint(export)

@@ -241,7 +241,7 @@ def _contradictions(recipe: Recipe, broken: list[str]) -> list[str]:
         recipe.train.loss_scale = "dynamic" if in_float16 else "none"
     if "degradation" not in broken:
         found += _follow_network(recipe)
-        if "network" not in broken:
+        if "network" not in broken and recipe.solver is None:
             found += _untold_noise(recipe)
     parts: list[tuple[Kind, PartSettings]] = [
         ("network", recipe.network),

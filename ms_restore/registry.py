@@ -56,6 +56,7 @@ REGISTRY: dict[Kind, dict[str, str]] = {
     },
     "solver": {
         "dmsp": "ms_restore.solvers.dmsp:DMSP",
+        "dpir": "ms_restore.solvers.dpir:DPIR",
     },
     "loss": {
         "l1": "ms_restore.training.losses:L1",

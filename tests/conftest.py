@@ -191,3 +191,23 @@ def smoother(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("smoother") / "smoother.ckpt"
     checkpoint.save(path, network, recipe, {})
     return path
+
+
+@pytest.fixture(scope="session")
+def told_smoother(tmp_path_factory) -> Path:
+    """A checkpoint of ffdnet_color, told the noise, that goes halfway to the mean of 2x2 pixels."""
+    from ms_restore import recipe as recipes
+    from ms_restore import registry
+    from ms_restore.weights import checkpoint
+
+    recipe = recipes.load("ffdnet_color", {"network.layers": 2, "network.filters": 24})
+    network = registry.build("network", recipe.network)
+    first, last = np.zeros((24, 13, 3, 3)), np.zeros((12, 24, 3, 3))
+    first[:, :12, 1, 1] = np.vstack([np.eye(12), -np.eye(12)])  # y = relu(y) - relu(-y)
+    halfway = 0.5 * np.eye(12) + 0.5 * np.kron(np.eye(3), np.full((4, 4), 0.25))
+    last[:, :, 1, 1] = np.hstack([halfway, -halfway])
+    for convolution, weight in zip(network.convolutions, (first, last)):
+        convolution.weight.set_data(ms.Tensor(weight, ms.float32))
+    path = tmp_path_factory.mktemp("told") / "told.ckpt"
+    checkpoint.save(path, network, recipe, {})
+    return path

@@ -215,8 +215,11 @@ def test_optimizers_take_a_rate_for_every_update(name):
     ],
     ids=lambda operator: operator.name,
 )
-def test_solvers_restore_a_batch(name, operator, smoother):
-    loaded = load_network(smoother, options=EngineOptions("onnxruntime"))
+def test_solvers_restore_a_batch(name, operator, smoother, told_smoother):
+    told_prior = name == "dpir"
+    loaded = load_network(
+        told_smoother if told_prior else smoother, options=EngineOptions("onnxruntime")
+    )
     solver = registry.build("solver", part("solver", name, iterations=3), DenoiserPrior(loaded))
     x = np.random.default_rng(0).random((2, 3, 14, 11), np.float32)
     y = operator.forward(x)
@@ -230,7 +233,7 @@ def test_solvers_restore_a_batch(name, operator, smoother):
     assert solutions[0].iterations == solver.iterations == 3
     assert told[0].iteration == 1
     assert told[-1].iteration == 3
-    assert solver.prior.recipe.model == "dmsp_dae"
+    assert solver.prior.recipe.model == ("ffdnet_color" if told_prior else "dmsp_dae")
 
 
 def test_engines_have_a_name_and_a_shape(smoother):

@@ -75,6 +75,10 @@ class LinearOperator(Protocol):
         """Return a first x of the right size."""
         ...
 
+    def proximal(self, z: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+        """Return the x that minimises |A x - y|^2 + alpha |x - z|^2."""
+        ...
+
     def check(self, height: int, width: int) -> None:
         """Raise InputError for an x of this size that A does not take."""
         ...
@@ -93,12 +97,14 @@ class LinearOperator(Protocol):
 
 
 class Prior(Protocol):
-    """A denoiser of one known level as a solver sees it."""
+    """A denoiser of one known level, or of any, as a solver sees it."""
 
     recipe: Recipe
     channels: int
     sigma_255: float
-    """The level that it was trained for, a standard deviation on a scale of 0 to 255."""
+    """The level that it was trained for, or is told: a standard deviation of 255."""
+    takes_any_level: bool
+    """Whether it is told the level."""
 
     @property
     def engine(self) -> Optional[Engine]:
@@ -109,8 +115,8 @@ class Prior(Protocol):
         """Return the denoiser for the device, (N, C, H, W) to the same, any number of channels."""
         ...
 
-    def denoise(self, y: np.ndarray) -> np.ndarray:
-        """Denoise a batch by the engine."""
+    def denoise(self, y: np.ndarray, sigma_255: Optional[float] = None) -> np.ndarray:
+        """Denoise a batch by the engine; ``sigma_255`` is told to one that takes any level."""
         ...
 
 

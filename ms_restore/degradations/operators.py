@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Pattern = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 Size = tuple[int, int]
 _POINT = np.ones((1, 1))
+# Solutions in turn for values beyond the border: of the authors' test of DMSP, deblurred by DPIR,
+# 1 gives 25.48 dB, 3 25.93, 10 26.26 and 30 26.44
+_FILLINGS = 10
 
 
 class Blur:
@@ -133,6 +136,29 @@ class Blur:
             self._spectra[key] = fft.rfft2(self.kernel, lengths).astype(precision)
         return self._spectra[key]
 
+    def proximal(self, z: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+        """Return the x that minimises |A x - y|^2 + alpha |x - z|^2, in closed form.
+
+        Without a blur this is exact, pixel by pixel. Otherwise the image is taken as periodic, so
+        that the blur is a product in the frequency domain. Values of K x that y does not hold are
+        first those of K z, and then, a few times, of the solution itself.
+        """
+        known = self.spread(np.ones_like(y))
+        if self.kernel.size == 1:
+            weight = self.kernel.astype(z.dtype)[0, 0]
+            return (weight * self.spread(y) + alpha * z) / (weight**2 * known + alpha)
+        size = (z.shape[-2], z.shape[-1])
+        transform, spectrum = fft.rfft2(z), self._spectrum(size, z)
+        energy = spectrum.real**2 + spectrum.imag**2 + alpha
+        rows, columns = known.shape[-2:]
+        solved = transform
+        for _ in range(_FILLINGS):
+            blurred = fft.irfft2(solved * spectrum.conj(), size)
+            inside = blurred[..., :rows, :columns]
+            inside[...] = np.where(known > 0, self.spread(y), inside)
+            solved = (spectrum * fft.rfft2(blurred) + alpha * transform) / energy
+        return fft.irfft2(solved, size)
+
     def start(self, y: np.ndarray) -> np.ndarray:
         """Return a first x for a solver, in y's dtype.
 
@@ -192,6 +218,39 @@ class BlurDownsample(Blur):
         z = np.zeros((*y.shape[:-2], *(size or self.blurred_size(*y.shape[-2:]))), y.dtype)
         z[..., :: self.scale, :: self.scale] = y
         return z
+
+    def proximal(self, z: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+        """Return the x that minimises |A x - y|^2 + alpha |x - z|^2, in closed form.
+
+        Zhao et al., "Fast Single Image Super-Resolution Using a New Analytical Solution for l2-l2
+        Problems", IEEE TIP 2016: the frequencies that sampling folds onto each other are solved
+        together. The image is continued by reflection to a multiple of the scale and taken as
+        periodic, and values beyond y's borders are found as those of a blur.
+        """
+        scale, (height, width) = self.scale, z.shape[-2:]
+        below, beside = -height % scale, -width % scale
+        edges = [(0, 0)] * (z.ndim - 2) + [(0, below), (0, beside)]
+        z = np.pad(z, edges, mode="reflect" if min(height, width) > scale else "edge")
+        size = (z.shape[-2], z.shape[-1])
+        blur = fft.fft2(self.kernel, size).conj().astype(np.complex64)
+        energy = self._folded(abs(blur) ** 2) + alpha
+        transform = fft.fft2(z)
+        spread, solved = np.zeros_like(z), transform
+        for _ in range(_FILLINGS if self.kernel.size > 1 else 1):
+            low = fft.ifft2(solved * blur).real[..., ::scale, ::scale]
+            low[..., : y.shape[-2], : y.shape[-1]] = y
+            spread[..., ::scale, ::scale] = low
+            data = blur.conj() * fft.fft2(spread) + alpha * transform
+            tiled = np.tile(self._folded(blur * data) / energy, (scale, scale))
+            solved = (data - blur.conj() * tiled) / alpha
+        return fft.ifft2(solved).real[..., :height, :width].astype(z.dtype)
+
+    def _folded(self, spectrum: np.ndarray) -> np.ndarray:
+        """Return the mean of the frequencies that sampling folds onto each other."""
+        *leading, height, width = spectrum.shape
+        scale = self.scale
+        parts = spectrum.reshape(*leading, scale, height // scale, scale, width // scale)
+        return parts.mean(axis=(-4, -2))
 
     def cell(self, height: int, width: int) -> OperatorCell:
         """Return the operator as a float32 cell for the device, for x of this size."""

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 import numpy as np
 
 from ms_restore.contracts import Engine
+
+_Turn = Callable[[np.ndarray], np.ndarray]
+
+
+def _symmetry(turns: int, mirrored: bool) -> tuple[_Turn, _Turn]:
+    def turn(x: np.ndarray) -> np.ndarray:
+        turned = np.rot90(x, turns, axes=(-2, -1))
+        return turned[..., ::-1] if mirrored else turned
+
+    def back(x: np.ndarray) -> np.ndarray:
+        return np.rot90(x[..., ::-1] if mirrored else x, -turns, axes=(-2, -1))
+
+    return turn, back
+
+
+SYMMETRIES = [_symmetry(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
+"""The eight symmetries of the square: functions that turn images (..., H, W), and turn back."""
 
 
 class SelfEnsemble:
@@ -23,11 +42,6 @@ class SelfEnsemble:
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """Return the averaged x_hat for y, both (N, C, H, W) float32."""
         total: np.ndarray = np.float32(0)  # type: ignore[assignment]
-        for turns in range(4):
-            for mirrored in (False, True):
-                turned = np.rot90(y, turns, axes=(2, 3))
-                turned = turned[..., ::-1] if mirrored else turned
-                x_hat = self._engine(np.ascontiguousarray(turned))
-                x_hat = x_hat[..., ::-1] if mirrored else x_hat
-                total = total + np.rot90(x_hat, -turns, axes=(2, 3))
-        return total / 8
+        for turn, back in SYMMETRIES:
+            total = total + back(self._engine(np.ascontiguousarray(turn(y))))
+        return total / len(SYMMETRIES)

@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Optional
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.settings import Recipe
 
 _WAY_OUT = (
-    "name a denoiser trained at one known level, such as a checkpoint of dmsp_dae or dncnn_s15"
+    "name a denoiser trained at one known level, such as a checkpoint of dmsp_dae or dncnn_s15, or "
+    "one that is told the level, such as ffdnet_color"
 )
+_TOLD_SIGMA_255 = 11.0  # the level of DMSP's own prior
 
 
 class DenoiserPrior:
-    """A denoiser that was trained for a single, known noise level.
+    """A denoiser that was trained for a single, known noise level, or is told the level.
 
     For an optimal denoiser D of noise with standard deviation sigma, (D(x) - x) / sigma^2 is the
     gradient of the log density of images smoothed by that noise: Alain, Bengio, "What regularized
@@ -27,7 +29,11 @@ class DenoiserPrior:
         loaded: the denoiser, whose recipe gives its noise level. Where MindSpore computes it, a
             solver runs each iteration, prior included, as one graph on the device; otherwise it
             computes in NumPy.
-        sigma_255: the required noise level on a scale of 0 to 255; None accepts any.
+        sigma_255: the noise level on a scale of 0 to 255: what a denoiser that is told it is told,
+            by default 11, or what another one must have been trained for; None accepts any.
+
+    Attributes:
+        takes_any_level: whether it is told the level.
 
     Raises:
         InputError: the noise level is unknown or not the required one, or the engine takes only
@@ -39,7 +45,12 @@ class DenoiserPrior:
         self.recipe = loaded.recipe
         self.channels = loaded.geometry.channels
         self.engine = None if loaded.cell is not None else loaded.engine
-        self.sigma_255 = trained_sigma_255(self.recipe)
+        self.takes_any_level = loaded.geometry.noise_map
+        self._multiple = loaded.geometry.size_multiple
+        if self.takes_any_level:
+            self.sigma_255 = _TOLD_SIGMA_255 if sigma_255 is None else sigma_255
+        else:
+            self.sigma_255 = trained_sigma_255(self.recipe)
         if sigma_255 is not None and sigma_255 != self.sigma_255:
             raise InputError(
                 f"the prior {self.recipe.model} was trained for sigma {self.sigma_255:g}, "
@@ -62,32 +73,58 @@ class DenoiserPrior:
         """Return the denoiser as a cell for images of any number of channels."""
         if self.loaded.cell is None:
             raise ValueError("this prior is computed by an engine; denoise() calls it")
-        return _Denoiser(self.loaded.cell, self.channels)
+        level = self.sigma_255 / 255 if self.takes_any_level else None
+        return _Denoiser(self.loaded.cell, self.channels, self._multiple, level)
 
-    def denoise(self, y: np.ndarray) -> np.ndarray:
-        """Denoise a batch (N, C, H, W) float32 by the engine; C is any number of channels."""
-        if self.channels == 3:
-            return self.loaded.engine(y)
-        images, channels, height, width = y.shape
-        planes = y.reshape(images * channels, 1, height, width)
-        return self.loaded.engine(planes).reshape(y.shape)
+    def denoise(self, y: np.ndarray, sigma_255: Optional[float] = None) -> np.ndarray:
+        """Denoise a batch (N, C, H, W) float32 by the engine; C is any number of channels.
+
+        ``sigma_255`` is what a denoiser that is told the level is told; None: its own.
+        """
+        height, width = y.shape[2:]
+        planes = y.reshape(-1, self.channels, height, width)
+        below, beside = -height % self._multiple, -width % self._multiple
+        if below or beside:
+            planes = np.pad(planes, ((0, 0), (0, 0), (0, below), (0, beside)), mode="reflect")
+        if self.takes_any_level:
+            level = (self.sigma_255 if sigma_255 is None else sigma_255) / 255
+            noise = np.full((len(planes), 1, *planes.shape[2:]), level, np.float32)
+            planes = np.concatenate((planes, noise), axis=1)
+        return self.loaded.engine(planes)[:, :, :height, :width].reshape(y.shape)
 
 
 class _Denoiser(nn.Cell):
-    """A denoiser of any number of channels: a gray network denoises each channel on its own."""
+    """A denoiser of any number of channels: a gray network denoises each channel on its own.
 
-    def __init__(self, network: nn.Cell, channels: int) -> None:
+    Args:
+        network: the denoiser.
+        channels: that it takes.
+        multiple: images are reflected at the lower and right border to multiples of this.
+        level: what it is told, in the range of the image; None: it is not told.
+    """
+
+    def __init__(
+        self, network: nn.Cell, channels: int, multiple: int, level: Optional[float]
+    ) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
-        self._each = channels == 1
+        self._channels = channels
+        self._multiple = multiple
+        self._told = level is not None
+        self._level = level or 0.0
 
     def construct(self, y: Tensor) -> Tensor:
         """Return the denoised images (N, C, H, W) for y (N, C, H, W)."""
-        if not self._each:
-            return self.network(y)
         images, channels, height, width = y.shape
-        planes = y.reshape(images * channels, 1, height, width)
-        return self.network(planes).reshape(images, channels, height, width)
+        planes = y.reshape(images * channels // self._channels, self._channels, height, width)
+        below, beside = -height % self._multiple, -width % self._multiple
+        if below or beside:
+            planes = ops.pad(planes, (0, beside, 0, below), "reflect")
+        if self._told:
+            noise = ops.zeros_like(planes[:, :1]) + self._level
+            planes = ops.concat((planes, noise), 1)
+        x_hat = self.network(planes)[:, :, :height, :width]
+        return x_hat.reshape(images, channels, height, width)
 
 
 def trained_sigma_255(recipe: Recipe) -> float:

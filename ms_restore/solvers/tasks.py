@@ -20,6 +20,13 @@ _DEFAULT_KERNEL = "gaussian:1.6"  # for super-resolution, as in the literature
 # they had a little, for otherwise the prior has hardly any effect in 300 iterations. The levels
 # were chosen from 0.3 to 6 on crops of two embedded training photos.
 _DEFAULT_SIGMA_255 = {"super_resolve": 2.0, "demosaic": 4.0, "inpaint": 4.0}
+# DPIR's authors take these for pictures without noise, and so many iterations
+_OF_DPIR: dict[str, dict[str, float]] = {
+    "super_resolve": {"iterations": 24},
+    "demosaic": {"iterations": 40, "last_sigma_255": 0.6},
+    "inpaint": {"iterations": 40, "last_sigma_255": 0.6},
+}
+_DPIR_SIGMA_255 = {"super_resolve": 0.255, "demosaic": 0.6, "inpaint": 0.6}
 _TASKS_OF_OPTION = {
     "kernel": ("deblur", "super_resolve"),
     "scale": ("super_resolve",),
@@ -82,13 +89,21 @@ def task_operator(
     return Blur()
 
 
-def task_sigma_255(task: str, sigma_255: Optional[float], noise_blind: bool) -> Optional[float]:
+def solver_settings(solver: str, task: str) -> dict[str, float]:
+    """Return the settings of a solver that a task has other defaults for."""
+    return _OF_DPIR.get(task, {}) if solver == "dpir" else {}
+
+
+def task_sigma_255(
+    task: str, sigma_255: Optional[float], noise_blind: bool, solver: str = "dmsp"
+) -> Optional[float]:
     """Return the noise level that a solver assumes for a task, or None to estimate it.
 
     Args:
         task: one of ``Task``.
         sigma_255: the given standard deviation, on a scale of 0 to 255, or None.
         noise_blind: whether the noise is to be estimated.
+        solver: its name, for what it assumes where nothing is given.
 
     Raises:
         InputError: the options exclude each other, or denoising has neither of them.
@@ -101,14 +116,15 @@ def task_sigma_255(task: str, sigma_255: Optional[float], noise_blind: bool) -> 
         return sigma_255
     if task == "denoise":
         raise InputError("denoise needs the noise: --sigma_255 25, or --noise_blind")
-    return _DEFAULT_SIGMA_255.get(task)
+    return (_DPIR_SIGMA_255 if solver == "dpir" else _DEFAULT_SIGMA_255).get(task)
 
 
-def default_sigma_255(operator: Blur) -> Optional[float]:
+def default_sigma_255(operator: Blur, solver: str) -> float:
     """Return the noise level, of 255, that ``task_sigma_255`` gives without options."""
+    levels = _DPIR_SIGMA_255 if solver == "dpir" else _DEFAULT_SIGMA_255
     if isinstance(operator, BlurDownsample):
-        return _DEFAULT_SIGMA_255["super_resolve"]
-    return _DEFAULT_SIGMA_255["demosaic"] if isinstance(operator, BayerMosaic) else 0.0
+        return levels["super_resolve"]
+    return levels["demosaic"] if isinstance(operator, BayerMosaic) else 0.0
 
 
 def restore_image(

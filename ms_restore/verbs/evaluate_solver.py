@@ -114,7 +114,9 @@ def _scored(
     for index, image_name in enumerate(source.names):
         for kernel_name, degradation in degradations.items():
             x = _centre(source[index], crop)
-            made = _restored(solver, degradation, x, image_name + kernel_name, recipe.seed)
+            method = (recipe.solver or {})["name"]
+            noise = degradation.sigma_255 or tasks.default_sigma_255(degradation.operator, method)
+            made = _restored(solver, degradation, x, image_name + kernel_name, noise, recipe.seed)
             row = _compared(recipe, degradation, made, protocol, folder, image_name)
             scores.append(row)
             times.append(made.seconds)
@@ -169,7 +171,7 @@ def _linear(recipe: Recipe, part: PartSettings) -> Linear:
 
 
 def _restored(
-    solver: Solver, degradation: Linear, image: np.ndarray, label: str, seed: int
+    solver: Solver, degradation: Linear, image: np.ndarray, label: str, sigma_255: float, seed: int
 ) -> _Trial:
     """Degrade a clean image and restore it."""
     x = degradation.cropped(image)
@@ -184,7 +186,7 @@ def _restored(
             solver,
             y,
             degradation.operator,
-            sigma_255=degradation.sigma_255 or tasks.default_sigma_255(degradation.operator),
+            sigma_255=sigma_255,
             seed=seed,
             monitor=monitor,
         )

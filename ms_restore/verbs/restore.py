@@ -27,7 +27,6 @@ from ms_restore.solvers import tasks
 from ms_restore.verbs.loading import PathLike, Settings, prior_of
 from ms_restore.verbs.picture_paths import pairs_of
 
-_SOLVER = "dmsp"  # where no recipe names another
 _FRAMES = (1, 10, 30, 100, 300, 1000)  # iterations that a trajectory shows, and the last
 
 
@@ -46,6 +45,7 @@ def restore(
     same_size: bool = False,
     truth: Optional[PathLike] = None,
     save_trajectory: Optional[PathLike] = None,
+    solver: str = "auto",
     model: Optional[str] = None,
     engine: str = "auto",
     device_target: Optional[str] = None,
@@ -58,7 +58,8 @@ def restore(
 
     Args:
         task: deblur, super_resolve, demosaic, inpaint or denoise.
-        prior: checkpoint or run folder of a denoiser of one known noise level.
+        prior: checkpoint or run folder of a denoiser of one known noise level, or of one that is
+            told it.
         input: picture, folder, or ``.npy`` of (H, W, 3) or (H, W, 1) in [0, 1].
         output: the same; ``.npy`` is written as float32 in [0, 1].
         kernel: of deblur and super_resolve: .png, .npy, .mat, gaussian:1.6, motion:15:30, disk:3.
@@ -72,8 +73,8 @@ def restore(
             less one, as far as the input tells anything of.
         truth: the clean picture, of the output's size, to print PSNR.
         save_trajectory: a picture of the iterations to write.
-        model: recipe of a solver, such as dmsp_deblur, whose solver and settings are taken; none:
-            DMSP with its own.
+        solver: dmsp or dpir; auto takes dpir where the prior is told the noise, else dmsp.
+        model: recipe of a solver, such as dmsp_deblur, whose solver and settings are taken.
         engine: what computes the prior, see load_model; by mindspore, each iteration is one graph
             on the device.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
@@ -87,7 +88,7 @@ def restore(
     """
     of_device = {k: v for k, v in (settings or {}).items() if k.startswith("runtime.")}
     limits.set_max_megapixels(recipes.runtime_of(of_device).max_megapixels)
-    noise = tasks.task_sigma_255(task, sigma_255, noise_blind)
+    tasks.task_sigma_255(task, sigma_255, noise_blind)
     operator = tasks.task_operator(
         task,
         kernel=kernel,
@@ -98,29 +99,38 @@ def restore(
     if same_size and task != "deblur":
         raise InputError(f"--same_size belongs to deblur; {task} always gives the size it should")
     others = {k: v for k, v in (settings or {}).items() if k not in of_device}
-    part = _solver_part(model, others)
+    part = _solver_part(solver, model, task, others)
     pairs = pairs_of(Path(input), Path(output))
     if len(pairs) > 1 and (truth is not None or save_trajectory is not None):
         raise InputError("--truth and --save_trajectory are for one picture, not for a folder")
     if save_trajectory is not None:
         check_output(Path(save_trajectory), Picture(np.zeros((1, 1, 3), np.uint8)))
     options = EngineOptions(engine, device_target, device_id, mode, seed)
-    solver: Solver = registry.build("solver", part, prior_of(prior, part, options, of_device))
-    assumed = "noise-blind" if noise is None else f"noise of sigma {noise:g}/255"
-    say(
-        f"{task}, {assumed}, prior {solver.prior.recipe.model} (sigma "
-        f"{solver.prior.sigma_255:g}/255), at most {solver.iterations} iterations by "
-        f"{solver.engine}"
-    )
+    denoiser = prior_of(prior, part or {}, options, of_device)
+    part = part or _checked("dpir" if denoiser.takes_any_level else "dmsp", task, others)
+    method: Solver = registry.build("solver", part, denoiser)
+    noise = tasks.task_sigma_255(task, sigma_255, noise_blind, part["name"])
+    say(f"{task}, {_described(noise, part['name'], method)}")
     whole = task == "deblur" and not same_size
     for source, target in pairs:
         reference = None if truth is None else _read(Path(truth)).values
-        watcher = _Watcher(solver.iterations, operator, whole, reference)
-        _restore_file(solver, source, target, watcher, noise, seed)
+        watcher = _Watcher(method.iterations, operator, whole, reference)
+        _restore_file(method, source, target, watcher, noise, seed)
         if save_trajectory is not None:
             trajectory(Path(save_trajectory), watcher.frames, watcher.curves)
             say(f"trajectory in {save_trajectory}")
     return [target for _, target in pairs]
+
+
+def _described(noise: Optional[float], name: str, solver: Solver) -> str:
+    """The assumed noise, the solver, its prior and what computes it, in a line."""
+    prior = solver.prior
+    assumed = "noise-blind" if noise is None else f"noise of sigma {noise:g}/255"
+    level = "any sigma" if prior.takes_any_level else f"sigma {prior.sigma_255:g}/255"
+    return (
+        f"{assumed}, solver {name}, prior {prior.recipe.model} ({level}), at most "
+        f"{solver.iterations} iterations by {solver.engine}"
+    )
 
 
 def _restore_file(
@@ -205,21 +215,40 @@ class _Watcher:
         self._bar.close()
 
 
-def _solver_part(model: Optional[str], settings: Settings) -> PartSettings:
-    """The solver of a recipe with the settings ``solver.KEY``, checked."""
+def _solver_part(
+    solver: str, model: Optional[str], task: str, settings: Settings
+) -> Optional[PartSettings]:
+    """The solver that is named, its settings ``solver.KEY`` checked; None: the prior decides."""
     foreign = [key for key in settings if key.partition(".")[0] != "solver"]
     if foreign:
         hint = did_you_mean(foreign[0].partition(".")[0], ["solver"])
         raise InputError(
             *(f"{key}: restore has the keys of a solver only{hint}" for key in foreign)
         )
+    if solver != "auto" and (model is not None or "solver.name" in settings):
+        raise InputError(
+            f"--solver {solver} and {'--model' if model else '--solver.name'} both name a solver; "
+            "leave one of them out"
+        )
     if model is not None:
         part = recipes.load(model, settings).solver
         if part is None:
             raise InputError(f"{model} is no solver; name one, such as dmsp_deblur")
         return part
+    if solver != "auto" or "solver.name" in settings:
+        return _checked(solver, task, settings)
+    try:  # a slip is answered before the prior is loaded
+        _checked("dpir", task, settings)
+    except InputError:
+        return _checked("dmsp", task, settings)
+    return None
+
+
+def _checked(solver: str, task: str, settings: Settings) -> PartSettings:
     given = {key.partition(".")[2]: value for key, value in settings.items()}
-    checked, problems = registry.check("solver", {"name": _SOLVER, **given}, "solver")
+    name = given.get("name", solver)
+    part = {"name": name, **tasks.solver_settings(name, task), **given}
+    checked, problems = registry.check("solver", part, "solver")
     if problems:
         raise InputError(*problems)
     return checked

@@ -1,0 +1,122 @@
+"""DPIR: its data step against the minimum by conjugate gradients, and which prior it takes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.sparse.linalg import LinearOperator, cg
+
+from ms_restore import api
+from ms_restore.degradations import kernels
+from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.errors import InputError
+from ms_restore.images.arrays import from_float
+from ms_restore.images.picture import Picture
+from ms_restore.images.reading import read_picture
+from ms_restore.images.writing import write_picture
+from ms_restore.inference.engine_selection import EngineOptions
+from ms_restore.metrics.quality import psnr
+from ms_restore.solvers.dpir import DPIR
+from ms_restore.verbs.loading import prior_of
+
+REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
+RNG = np.random.default_rng(0)
+KERNEL = RNG.random((5, 3))
+KERNEL /= KERNEL.sum()
+SIZE = (24, 20)
+ALPHA = 0.1
+
+
+@pytest.mark.parametrize(
+    ("operator", "size", "tolerance"),
+    [
+        (Mask(RNG.random(SIZE) > 0.5), SIZE, 1e-5),
+        (BayerMosaic(), SIZE, 1e-5),
+        (BlurDownsample(None, 2), SIZE, 1e-5),
+        (Blur(KERNEL), SIZE, 1e-3),
+        (BlurDownsample(KERNEL, 2), (25, 22), 1e-3),
+        (BlurDownsample(KERNEL, 3), (26, 20), 1e-3),
+        (Mask(RNG.random((20, 18)) > 0.5, KERNEL), SIZE, 1e-2),
+    ],
+    ids=["mask", "mosaic", "samples", "blur", "x2", "x3", "blur and mask"],
+)
+def test_the_data_step_is_the_minimum(operator, size, tolerance):
+    """Of |A x - y|^2 + alpha |x - z|^2, for any z."""
+    x, z = RNG.random((2, 1, 3, *size)).astype(np.float32)
+    y = operator.forward(x)
+
+    def cost(x):
+        return ((operator.forward(x) - y) ** 2).sum() + ALPHA * ((x - z) ** 2).sum()
+
+    def normal(v):
+        v = v.reshape(z.shape)
+        return (operator.adjoint(operator.forward(v), size) + ALPHA * v).ravel()
+
+    equations = LinearOperator((z.size, z.size), matvec=normal, dtype=np.float64)
+    right = (operator.adjoint(y.astype(np.float64), size) + ALPHA * z).ravel()
+    best, _ = cg(equations, right, rtol=1e-10)
+    found = operator.proximal(z, y, ALPHA)
+    assert found.dtype == np.float32
+    assert cost(found) <= cost(best.reshape(z.shape)) * (1 + tolerance)
+    assert cost(z) > 1.5 * cost(found)
+
+
+def test_a_prior_of_one_level_is_refused(smoother):
+    with pytest.raises(InputError, match="told the noise level, such as ffdnet_color; dmsp_dae"):
+        DPIR(prior_of(smoother, {}, EngineOptions("onnxruntime")))
+
+
+@pytest.fixture
+def blurred(tmp_path):
+    x = np.random.default_rng(1).random((1, 3, 34, 30), np.float32)
+    y = Blur(kernels.load("disk:1")).forward(x)[0].transpose(1, 2, 0)
+    write_picture(tmp_path / "in.png", Picture(from_float(y, np.dtype(np.uint8))))
+    return tmp_path / "in.png"
+
+
+@pytest.mark.parametrize("engine", ["mindspore", "onnxruntime"])
+def test_the_prior_decides_which_solver_restores(blurred, smoother, told_smoother, capsys, engine):
+    """Odd sizes too, of which the denoiser takes none."""
+    options = {"kernel": "disk:1", "sigma_255": 2.0, "device_target": "CPU", "engine": engine}
+    few = {"solver.iterations": 2}
+    for prior, solver in ((told_smoother, "dpir"), (smoother, "dmsp")):
+        out = blurred.with_name(f"{solver}.png")
+        api.restore("deblur", prior, blurred, out, settings=few, **options)
+        said = capsys.readouterr().out
+        assert f"solver {solver}, prior" in said
+        assert "at most 2 iterations" in said
+        assert read_picture(out).pixels.shape == (34, 30, 3)
+    api.restore("deblur", told_smoother, blurred, out, solver="dmsp", settings=few, **options)
+    assert "solver dmsp, prior ffdnet_color (any sigma)" in capsys.readouterr().out
+
+
+def test_slips(blurred, smoother):
+    options = {"kernel": "disk:1", "device_target": "CPU"}
+    out = blurred.with_name("out.png")
+    with pytest.raises(InputError, match="solver dpir needs a denoiser that is told"):
+        api.restore("deblur", smoother, blurred, out, solver="dpir", **options)
+    with pytest.raises(InputError, match="unknown solver 'dpri' .did you mean 'dpir'"):
+        api.restore("deblur", smoother, blurred, out, solver="dpri", **options)
+    with pytest.raises(InputError, match="--solver dpir and --model both name a solver"):
+        api.restore("deblur", smoother, blurred, out, solver="dpir", model="dmsp_deblur", **options)
+    with pytest.raises(InputError, match="solver.setp: unknown key .did you mean 'step'"):
+        api.restore("deblur", smoother, blurred, out, settings={"solver.setp": 1}, **options)
+    assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"no reference data: {REFERENCE}")
+def test_deblurring_beats_dmsp_on_its_authors_test(tmp_path):
+    """With the weights of FFDNet's authors; DMSP with its own authors' prior gives 25.74 dB."""
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is optional")
+    weights = REFERENCE / "matconvnet" / "FFDNet_color.mat"
+    prior = prior_of(api.convert(weights, tmp_path / "ffdnet.ckpt"), {}, EngineOptions())
+    x = read_picture(REFERENCE / "dmsp" / "101085.jpg").pixels[150:330, 70:250].astype(np.float64)
+    operator = Blur(kernels.load(f"{REFERENCE / 'dmsp' / 'kernels.mat'}:0"))
+    y = operator.forward(x.transpose(2, 0, 1)[None] / 255)
+    noise = np.random.RandomState(0).randn(*y.shape[2:], 3) * 2.55 / 255
+    x_hat = DPIR(prior)(y + noise.transpose(2, 0, 1), operator, sigma_255=2.55).x_hat
+    rows, columns = operator.half
+    inside = (slice(rows, -rows), slice(columns, -columns))
+    pixels = np.round(x_hat[0].transpose(1, 2, 0) * 255)
+    assert psnr(pixels[inside], x[inside]) == pytest.approx(26.26, abs=0.05)
