@@ -1,7 +1,7 @@
 """Writes a trained model's weights to where they come along with the package.
 
 They are the best ones of a run folder, with the recipe and with what is known of them (step and
-PSNR), without the state of training and without the folder that the images were in.
+PSNR), without the state of training and without the folders that the images were in.
 
     python scripts/ship_weights.py runs/edsr_small_x2 edsr_small_x2
 """
@@ -46,7 +46,7 @@ def ship(run: Path, model: str) -> Path:
             f"{MOST:,} a model and {MOST_OF_ALL:,} in all come along"
         )
     loaded.recipe.model = model
-    loaded.recipe.data.dir = None
+    loaded.recipe.data.dir = loaded.recipe.data.valid_dir = None
     network = registry.build("network", loaded.recipe.network)
     checkpoint.load_strictly(network, loaded)
     path = folder / f"{model}.ckpt"
