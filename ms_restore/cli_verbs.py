@@ -45,13 +45,12 @@ def prepare(**options: Any) -> None:
     api.prepare(options.pop("model"), options.pop("source"), options.pop("output"), **options)
 
 
-def _find_weights(options: dict[str, Any]) -> None:
+def _find_weights(options: dict[str, Any], for_solvers: bool = False) -> None:
     """Put the checkpoint that a model's name stands for among the options.
 
-    A solver's is that of the prior it takes by default. A checkpoint carries its recipe, so that
-    any other model's name has served then.
+    It carries its recipe, so that the name has served then. Where the verb is also ``for_solvers``,
+    theirs is that of the prior which comes along.
     """
-    from ms_restore import recipe
     from ms_restore.weights import catalogue
 
     checkpoint, model = options["checkpoint"], options["model"]
@@ -61,7 +60,7 @@ def _find_weights(options: dict[str, Any]) -> None:
         raise InputError(
             "no weights: name a checkpoint or run folder with --checkpoint, or --model"
         )
-    elif recipe.load(model).solver is not None:
+    elif for_solvers and catalogue.is_solver(model):
         options["checkpoint"] = catalogue.prior_of_name(None)
     else:
         options["checkpoint"], options["model"] = catalogue.weights_of(model), None
@@ -69,7 +68,7 @@ def _find_weights(options: dict[str, Any]) -> None:
 
 def evaluate(**options: Any) -> None:
     """Score, once the weights are found."""
-    _find_weights(options)
+    _find_weights(options, for_solvers=True)
     from ms_restore import api
 
     api.evaluate(**options)

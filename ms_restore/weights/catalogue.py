@@ -6,6 +6,7 @@ Loads no MindSpore, so that lists and slips are answered at once.
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 from pathlib import Path
 from typing import Optional, Union
@@ -66,7 +67,7 @@ def downloaded_path(model: str, digest: str) -> Path:
 
 def downloaded(model: str) -> Optional[Path]:
     """Return the checkpoint of a model that was downloaded; None where there is none."""
-    pattern = f"{model}-{'[0-9a-f]' * _DIGITS}.ckpt"
+    pattern = f"{glob.escape(model)}-{'[0-9a-f]' * _DIGITS}.ckpt"
     return next(iter(sorted(downloads_folder().glob(pattern))), None)
 
 
@@ -77,9 +78,12 @@ def is_changed(path: Path) -> bool:
 
 def shipped(model: str) -> Optional[Path]:
     """Return the checkpoint of a model that comes with the package; None where there is none."""
-    recipe = recipes.files().get(model)
-    path = recipe and recipe.parent / "weights" / f"{model}.ckpt"
-    return path if path and path.is_file() else None
+    return next(recipes.folder().glob(f"*/weights/{glob.escape(model)}.ckpt"), None)
+
+
+def is_solver(model: str) -> bool:
+    """Return whether a shipped model is a solver, which has no weights but those of a prior."""
+    return bool(recipes.raw_recipes().get(model, {}).get("solver"))
 
 
 def is_kept_for_all(checkpoint: Path) -> bool:
@@ -123,7 +127,7 @@ def _way_to(model: str) -> str:
     """Return what to do about a model without weights."""
     if model in published():
         return f"its weights are not here; fetch them by ms-restore weights --download {model}"
-    if recipes.load(model).solver is not None:
+    if is_solver(model):
         return "a solver, which has no weights but a prior's; use ms-restore restore, or eval"
     return (
         f"no weights of it come along; train it by ms-restore train --model {model}, or convert "

@@ -127,6 +127,7 @@ def test_restore_takes_the_prior_that_comes_along(models, photo, tmp_path, in_pr
     [
         ("infer --model edsr_quickstart", "edsr_quickstart: no weights of it come along; train it"),
         ("infer --model edsr_x4", "edsr_x4: its weights are not here; fetch them by ms-restore w"),
+        ("infer --model dmsp_deblur", "dmsp_deblur: a solver, which has no weights but a prior's"),
         ("infer --model tinny", "unknown model 'tinny' (did you mean 'tiny'"),
         ("infer --model TOP/edsr/tiny.yaml", "a recipe file has no weights; name a checkpoint"),
         (
