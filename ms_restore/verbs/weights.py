@@ -130,7 +130,7 @@ def _converted(published: Published, file: Path) -> Path:
     runtime.start("CPU")
     model = published.model
     try:
-        network, recipe, layout = conversion.from_file(file, model, None)
+        network, recipe, layout = conversion.from_file(file, model, published.settings)
     except InputError:
         if published.sha256 is None:
             file.unlink()

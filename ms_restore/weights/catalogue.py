@@ -9,7 +9,7 @@ import dataclasses
 import glob
 import os
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from ms_restore import recipe as recipes
 from ms_restore import texts
@@ -35,6 +35,7 @@ class Published:
         bytes: its exact size, where that is known.
         sha256: its hash or the first digits of it as hexadecimal, where that is known.
         figure: what its publisher states that it reaches.
+        settings: of the recipe, where the file needs them to be converted.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Published:
     bytes: Optional[int] = None
     sha256: Optional[str] = None
     figure: str = ""
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def published() -> dict[str, Published]:

@@ -211,6 +211,12 @@ def test_without_a_checksum_that_is_said_and_other_weights_are_removed(
     assert _left(home) == []
 
 
+def test_settings_that_a_file_needs_are_those_of_its_conversion(publish, content):
+    publish(settings={"network.filters": 5})
+    with pytest.raises(InputError, match="not tiny .filters 5."):
+        api.download_weights("tiny")
+
+
 def test_a_file_whose_hash_is_right_stays_where_it_cannot_be_converted(
     publish, server, home, monkeypatch
 ):
@@ -303,7 +309,7 @@ def test_what_is_listed_can_be_found_and_checked(in_process):
     listed = catalogue.published()
     assert len(listed) >= 10
     for model, published in listed.items():
-        assert recipe.load(model).solver is None
+        assert recipe.load(model, published.settings).solver is None
         assert catalogue.shipped(model) is None
         assert published.address.startswith("https://")
         assert published.source.startswith("https://")
