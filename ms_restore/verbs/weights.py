@@ -97,7 +97,7 @@ def _describe(published: Published) -> None:
     say(f"source:  {published.source}")
     say(f"address: {published.address}")
     if published.figure:
-        say(f"states:  {published.figure} dB")
+        say(f"states:  {published.figure}")
     if published.sha256 is None:
         say("note: no checksum is known; the file is only checked to be weights of this network")
 
