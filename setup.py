@@ -15,7 +15,12 @@ setup(
     package_data={
         "ms_restore": ["py.typed"],
         "ms_restore.training.cpu_operators": ["*.cc", "*.h"],
-        "ms_restore.recipes.models": ["*/*.yaml", "*/README.md"],
+        "ms_restore.recipes.models": [
+            "weights.yaml",
+            "*/*.yaml",
+            "*/README.md",
+            "*/weights/*.ckpt",
+        ],
         "ms_restore.recipes.datasets": ["*/README.md"],
     },
 )

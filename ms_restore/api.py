@@ -11,15 +11,18 @@ from ms_restore.verbs.loading import load_model
 from ms_restore.verbs.prepare import prepare
 from ms_restore.verbs.restore import restore
 from ms_restore.verbs.train import performance, train
+from ms_restore.verbs.weights import download_weights, list_weights
 
 __all__ = [
     "Run",
     "benchmark",
     "convert",
+    "download_weights",
     "evaluate",
     "export",
     "infer",
     "list_models",
+    "list_weights",
     "load_model",
     "performance",
     "prepare",

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, Optional, Union
 
+from ms_restore import cli_verbs
 from ms_restore.cli_options import for_train, recipe_settings, split_at_dashes
 from ms_restore.errors import InputError, did_you_mean
 from ms_restore.inference.engine_selection import ENGINES
@@ -108,7 +109,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         added.set_defaults(run=run)
         return added
 
-    train = verb("train", "train a model", _train)
+    train = verb("train", "train a model", cli_verbs.train)
     train.add_argument("--model", help="name of a model, or a recipe file")
     train.add_argument("--data_dir", help="folder of training images (none: embedded photos)")
     train.add_argument("--output_dir", help="run folder (default runs/MODEL)")
@@ -123,7 +124,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--profile", metavar="A:B", help="profile these steps into RUN/profile")
     train.add_argument("--seed", type=int, help="seed of weights, data order and noise")
 
-    prepare = verb("prepare", "write images as MindRecord, for faster training", _prepare)
+    prepare = verb("prepare", "write images as MindRecord, for faster training", cli_verbs.prepare)
     prepare.add_argument("--model", required=True, help="whose training the images are for")
     prepare.add_argument(
         "--source", required=True, help="folder of images, volumes, raw files; train.h5, .pkl"
@@ -134,7 +135,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     prepare.add_argument("--skip_bad", action="store_true", help="leave out what cannot be used")
     prepare.add_argument("--workers", type=int, help="threads that decode (default: processors)")
 
-    evaluate = verb("eval", "score a checkpoint on clean images", _evaluate)
+    evaluate = verb("eval", "score a checkpoint on clean images", cli_verbs.evaluate)
     _add_checkpoint(evaluate)
     evaluate.add_argument("--data_dir", help="folder of clean images (none: held-out photos)")
     evaluate.add_argument("--protocol", help="how figures are computed (default: the recipe's)")
@@ -142,7 +143,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     evaluate.add_argument("--seed", type=int, help="seed of the evaluation noise")
     evaluate.add_argument("--kernels", help="of a solver's blur: file or name; every one in turn")
 
-    infer = verb("infer", "restore a picture or a folder of pictures", _infer)
+    infer = verb("infer", "restore a picture or a folder of pictures", cli_verbs.infer)
     _add_checkpoint(infer)
     infer.add_argument("--input", required=True, nargs="+", help="pictures, or folders of them")
     infer.add_argument("--output", required=True, help="file or folder to write")
@@ -157,11 +158,13 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "--overwrite", action="store_true", help="of a folder: restore all of it again"
     )
 
-    restore = verb("restore", "undo a known degradation, with a denoiser as prior", _restore)
+    restore = verb(
+        "restore", "undo a known degradation, with a denoiser as prior", cli_verbs.restore
+    )
     restore.add_argument(
         "--task", required=True, help="deblur, super_resolve, demosaic, inpaint or denoise"
     )
-    restore.add_argument("--prior", required=True, help="checkpoint or run folder of a denoiser")
+    restore.add_argument("--prior", help="checkpoint or run folder of a denoiser (none: ours)")
     restore.add_argument("--input", required=True, help="picture, folder, or .npy in [0, 1]")
     restore.add_argument("--output", required=True, help="file or folder to write")
     restore.add_argument("--kernel", help="file, gaussian:1.6, motion:15:30 or disk:3")
@@ -177,20 +180,22 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     restore.add_argument("--solver", default="auto", help="dmsp, dpir or auto: by the prior")
     restore.add_argument("--model", help="recipe of a solver")
 
-    export = verb("export", "write a trained network for deployment", _export)
+    export = verb("export", "write a trained network for deployment", cli_verbs.export)
     _add_checkpoint(export)
     export.add_argument("--file_name", required=True, help="file to write")
     export.add_argument("--file_format", help="MINDIR or ONNX (default: the suffix, else MINDIR)")
     export.add_argument("--height", type=int, help="the only height it takes (none: any)")
     export.add_argument("--width", type=int, help="the only width it takes")
 
-    convert = verb("convert", "turn published weights into a checkpoint, or back", _convert)
+    convert = verb(
+        "convert", "turn published weights into a checkpoint, or back", cli_verbs.convert
+    )
     convert.add_argument("--source", required=True, help=".pth .safetensors .npz .mat, or .ckpt")
     convert.add_argument("--output", required=True, help=".ckpt, or .safetensors with --to torch")
     convert.add_argument("--model", help="which model the weights are (default: by their shapes)")
     convert.add_argument("--to", choices=("mindspore", "torch"), default="mindspore")
 
-    benchmark = verb("benchmark", "measure a model on this device", _benchmark)
+    benchmark = verb("benchmark", "measure a model on this device", cli_verbs.benchmark)
     benchmark.add_argument("--model", required=True, help="name of a model, or a recipe file")
     benchmark.add_argument("--data_dir", help="folder of training images (none: embedded photos)")
     benchmark.add_argument("--output", default="benchmark.json", help="file of the figures")
@@ -216,7 +221,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "Options of train, such as --model M or --train.lr 5e-4, are passed on to every process; "
         "`ms-restore train --help` lists them. After the word -- all options are train's."
     )
-    launch = verb("launch", "train on several devices, one process each", _launch, to_train)
+    launch = verb(
+        "launch", "train on several devices, one process each", cli_verbs.launch, to_train
+    )
     launch.add_argument("--rank_table", help="HCCL rank table: its devices of this server")
     launch.add_argument("--workers", type=int, help="by msrun: number of processes on this host")
     launch.add_argument("--server_id", help="this server's name in the table (default: found)")
@@ -233,19 +240,28 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     launch.add_argument("--log_dir", default="runs/ranks", help="folder of the ranks' logs")
     launch.add_argument("--dry_run", action="store_true", help="print what would be started")
 
-    table = verb("rank-table", "write the HCCL rank table of this server", _rank_table, None)
+    table = verb(
+        "rank-table", "write the HCCL rank table of this server", cli_verbs.rank_table, None
+    )
     table.add_argument("--devices", default="0-7", help="such as 0-7 or 0,2 (default 0-7)")
     table.add_argument("--output", default="rank_table.json", help="file to write")
     table.add_argument("--server_id", help="this server's address (default: found)")
 
-    models = verb("models", "list the models, or print one's recipe", _models, None)
+    models = verb("models", "list the models, or print one's recipe", cli_verbs.models, None)
     models.add_argument("--model", help="print this model's whole recipe")
+
+    weights = verb(
+        "weights", "list published weights, or download a model's", cli_verbs.weights, None
+    )
+    weights.add_argument(
+        "--download", metavar="MODEL", help="fetch and convert this model's weights"
+    )
+    weights.add_argument("--yes", action="store_true", help="do not ask whether to download")
     return parser, dict(subparsers.choices)
 
 
-_WITHOUT_RECIPE = ("models", "launch", "rank-table")  # verbs that take no recipe's keys
+_WITHOUT_RECIPE = ("models", "weights", "launch", "rank-table")  # verbs that take no recipe's keys
 _BROKEN_PIPE = 128 + 13  # the shell's exit code of SIGPIPE
-_UNMEASURED = ("pretrained", "resume", "allow_changes", "profile")  # options of train alone
 
 
 def _tile(text: str) -> Optional[int]:
@@ -256,120 +272,16 @@ def _tile(text: str) -> Optional[int]:
     return int(text)
 
 
-def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", required=True, help="checkpoint file or run folder")
-    parser.add_argument("--model", help="name of the model (default: the checkpoint's own)")
-
-
-def _train(**options: Any) -> None:
-    """Train, once what is wrong at first sight has been said, before MindSpore is loaded."""
-    from pathlib import Path
-
-    from ms_restore import recipe
-    from ms_restore.training import run_files
-
-    performance, steps, model = options.pop("performance"), options["max_steps"], options["model"]
-    if steps is not None:
-        (run_files.check_measured_steps if performance else run_files.check_steps)(steps)
-    if model is not None:
-        name = recipe.name_of(model)
-        if not performance and options["resume"] is None:
-            run_files.check_free(Path(options["output_dir"] or Path("runs") / name))
-    from ms_restore import api
-
-    if not performance:
-        api.train(**options)
-        return
-    given = [f"--{name}" for name in _UNMEASURED if options.pop(name) not in (None, False)]
-    if given:
-        raise InputError(f"--performance trains nothing that lasts; leave {', '.join(given)} out")
-    options.pop("logger")
-    if options["model"] is None:
-        raise InputError("no model: name one with --model")
-    api.performance(options.pop("model"), **options)
-
-
-def _prepare(**options: Any) -> None:
-    from ms_restore import api
-
-    api.prepare(options.pop("model"), options.pop("source"), options.pop("output"), **options)
-
-
-def _evaluate(**options: Any) -> None:
-    from ms_restore import api
-
-    api.evaluate(**options)
-
-
 def _sigma(word: str) -> Union[float, str]:
     """A standard deviation, or the word that asks for an estimate."""
     return word if word == "auto" else float(word)
 
 
-def _infer(**options: Any) -> None:
-    from ms_restore import api
-
-    api.infer(**options)
-
-
-def _restore(**options: Any) -> None:
-    from ms_restore.solvers import tasks
-
-    tasks.check_task(options["task"])  # before MindSpore is loaded, which takes seconds
-    from ms_restore import api
-
-    words = [options.pop(name) for name in ("task", "prior", "input", "output")]
-    api.restore(*words, **options)
-
-
-def _export(**options: Any) -> None:
-    from ms_restore import api
-
-    api.export(**options)
-
-
-def _convert(**options: Any) -> None:
-    from ms_restore import api
-
-    api.convert(options.pop("source"), options.pop("output"), **options)
-
-
-def _benchmark(**options: Any) -> None:
-    from ms_restore.training import run_files
-
-    if options["max_steps"] is not None:
-        run_files.check_measured_steps(options["max_steps"])
-    from ms_restore import api
-
-    api.benchmark(options.pop("model"), **options)
-
-
-def _launch(**options: Any) -> None:
-    from ms_restore.verbs.launch import launch
-
-    code = launch(options.pop("passed_on"), **options)
-    if code:
-        raise SystemExit(code)
-
-
-def _rank_table(devices: str, output: str, server_id: Optional[str]) -> None:
-    from pathlib import Path
-
-    from ms_restore.launch import rank_table
-
-    print(rank_table.write(Path(output), devices, server_id))
-
-
-def _models(model: Optional[str]) -> None:
-    from ms_restore import recipe
-
-    if model is not None:
-        print(recipe.load(model).to_yaml(), end="")
-        return
-    described = recipe.list_models()
-    width = max(map(len, described))
-    for name, description in described.items():
-        print(f"{name:{width}}  {description}")
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint", help="checkpoint file or run folder (none: the weights of --model)"
+    )
+    parser.add_argument("--model", help="name of the model (default: the checkpoint's own)")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,25 @@ LOCK = "lock"
 _WRITING = ".writing"  # suffix of the folders in which files are written
 
 
+def cache_folder() -> Path:
+    """Return the folder of what is kept for all runs of a user; it need not exist.
+
+    It is that of the variable ``MS_RESTORE_HOME``, else ``ms_restore`` in ``XDG_CACHE_HOME``, else
+    ``~/.cache/ms_restore``. Raises InputError where no home folder is known.
+    """
+    own, all_programs = os.environ.get("MS_RESTORE_HOME"), os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own).absolute()
+    if all_programs:
+        return Path(all_programs).absolute() / "ms_restore"
+    try:
+        return Path.home() / ".cache" / "ms_restore"
+    except RuntimeError:
+        raise InputError(
+            "no home folder is known; set MS_RESTORE_HOME to a folder that can be written"
+        ) from None
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path, which replaces ``path`` when the block ends without an error.

@@ -45,14 +45,18 @@ _DEFAULTS = {"train.loss": "l1", "train.optimizer": "adam", "train.schedule": "c
 
 def files() -> dict[str, Path]:
     """Return the shipped recipes by model name."""
-    return {path.stem: path for path in sorted(_folder().glob("*/*.yaml"))}
+    return {path.stem: path for path in sorted(folder().glob("*/*.yaml"))}
 
 
 def list_models() -> dict[str, str]:
     """Return the names of the shipped models with a line that describes each."""
+    return {name: data["description"] for name, data in raw_recipes().items()}
+
+
+def raw_recipes() -> dict[str, dict[str, Any]]:
+    """Return what the shipped recipes hold, by model name, neither checked nor completed."""
     return {
-        name: texts.parse_yaml(texts.read_text(path), str(path))["description"]
-        for name, path in files().items()
+        name: texts.parse_yaml(texts.read_text(path), str(path)) for name, path in files().items()
     }
 
 
@@ -67,7 +71,8 @@ def _takes_colours(other: Recipe, recipe: Recipe) -> bool:
     return same and other.network.get("channels") == 3
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Return the folder of the models: their recipes, cards, and weights that come along."""
     package = Path(__file__).resolve().parent
     installed = package / "recipes" / "models"  # in a wheel; in a clone they lie beside the package
     return installed if installed.is_dir() else package.parent / "models"
@@ -107,9 +112,8 @@ def all_keys() -> list[str]:
     """Return the keys of a recipe's sections, and those of parts that shipped recipes have."""
     sections = {"train": TrainSettings, "data": DataSettings, "eval": EvalSettings}
     keys = [f"{name}.{f.name}" for name, kind in sections.items() for f in dataclasses.fields(kind)]
-    shipped = [texts.parse_yaml(texts.read_text(path), str(path)) for path in files().values()]
     for part in ("network", "degradation", "solver"):
-        for settings in (data.get(part) for data in shipped):
+        for settings in (data.get(part) for data in raw_recipes().values()):
             if isinstance(settings, dict):
                 keys += [f"{part}.{key}" for key in settings if key != "name"]
     keys += [f"runtime.{field.name}" for field in dataclasses.fields(RuntimeSettings)]

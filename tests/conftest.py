@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -211,3 +212,15 @@ def told_smoother(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("told") / "told.ckpt"
     checkpoint.save(path, network, recipe, {})
     return path
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own, with room for 16 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -40,7 +40,8 @@ def test_root_scripts_are_the_verbs():
 
 def test_models_are_listed_and_printed(command_line, in_process):
     shown = command_line("models").stdout
-    assert re.search(r"^edsr_baseline_x4 +EDSR x4 baseline", shown, re.MULTILINE)
+    line = r"^edsr_baseline_x4 +bicubic +weights: \w.*\n    EDSR x4 baseline"
+    assert re.search(line, shown, re.MULTILINE)
     assert "filters: 256" in in_process("models", "--model", "edsr").stdout
 
 

@@ -47,6 +47,21 @@ def test_what_is_no_option_is_answered_with_what_was_meant(in_process, words, me
     assert message in line
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("models",), ("weights",), ("infer", "--model", "edsr_x4", "--input", "a", "--output", "b")],
+)
+def test_lists_and_missing_weights_are_answered_without_mindspore(words):
+    code = (
+        f"import sys; from ms_restore.cli import main\n"
+        f"try: main({list(words)})\n"
+        "finally: assert 'mindspore' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True)
+    assert "AssertionError" not in done.stderr
+    assert done.returncode == (2 if "infer" in words else 0), done.stderr
+
+
 def test_help_names_recipe_keys_where_there_are_any(in_process):
     claim = "key of the recipe is an option"
     for verb in ("train", "eval", "export"):

@@ -1,8 +1,6 @@
 """A disk that is full: one line, the old file kept, nothing left behind."""
 
 import contextlib
-import os
-import subprocess
 
 import numpy as np
 import pytest
@@ -15,18 +13,6 @@ from ms_restore.images.writing import write_pictures
 from tests.fixtures.pictures import noise
 
 FULL = r"cannot be written \(No space left on device\)"
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A file system of its own, with room for 16 KB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def old(path):

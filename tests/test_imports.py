@@ -27,6 +27,7 @@ FLOORS = [  # from the ground up; what stands in one line does not import each o
     {"deploy", "launch", "preparation", "solvers", "training"},
     {"verbs"},
     {"api", "cli_options"},
+    {"cli_verbs"},
     {"cli"},
     {"__main__"},
 ]

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 TOP = Path(__file__).parents[1]
 DATE = "1700000000"  # of the wheel's entries, as scripts/build.sh takes that of the commit
 RECIPES = sorted(path.relative_to(TOP) for path in TOP.glob("models/*/*.yaml"))
+WEIGHTS = sorted(path.relative_to(TOP) for path in TOP.glob("models/*/weights/*.ckpt"))
 CARDS = sorted(path.relative_to(TOP) for path in TOP.glob("[md][oa][dt]*/*/README.md"))
 
 
@@ -53,7 +54,7 @@ def test_both_carry_recipes_cards_and_operators(built):
     assert len(CARDS) >= 2
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
-    for path in (*RECIPES, *CARDS):
+    for path in (*RECIPES, *CARDS, *WEIGHTS, "models/weights.yaml"):
         assert f"ms_restore/recipes/{path}" in names
     operators = [
         f"ms_restore/training/cpu_operators/{name}"
@@ -69,6 +70,8 @@ def test_both_carry_recipes_cards_and_operators(built):
     for path in (
         *RECIPES,
         *CARDS,
+        *WEIGHTS,
+        "models/weights.yaml",
         *operators,
         "setup.py",
         "LICENSE",
@@ -76,6 +79,13 @@ def test_both_carry_recipes_cards_and_operators(built):
         "scripts/quickstart.sh",
     ):
         assert str(path) in inside
+
+
+def test_the_wheel_stays_small(built):
+    assert next(built.glob("*.whl")).stat().st_size < 20_000_000
+    sizes = [(TOP / path).stat().st_size for path in WEIGHTS]
+    assert max(sizes, default=0) < 3_000_000
+    assert sum(sizes) < 15_000_000
 
 
 def test_an_unpacked_wheel_finds_its_recipes(built, tmp_path):

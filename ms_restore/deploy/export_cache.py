@@ -1,4 +1,7 @@
-"""Exports that an engine needs, kept beside their checkpoint: best.ckpt, best.cached.onnx."""
+"""Exports that an engine needs, kept beside their checkpoint: best.ckpt, best.cached.onnx.
+
+Those of weights that come with the package, or were downloaded, are kept in the cache folder.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from typing import TYPE_CHECKING, Callable, Optional
 from ms_restore.contracts import Engine
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
-from ms_restore.files import atomic_write, sha256
+from ms_restore.files import atomic_write, cache_folder, sha256
 from ms_restore.version import __version__
+from ms_restore.weights import catalogue
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -22,7 +26,9 @@ Reader = Callable[[Path], tuple[Metadata, Engine]]
 
 def beside(checkpoint: Path, suffix: str) -> Path:
     """Return where the export of a checkpoint is kept."""
-    return checkpoint.with_name(f"{checkpoint.stem}.cached{suffix}")
+    of_package = catalogue.is_kept_for_all(checkpoint)
+    folder = cache_folder() / "exports" if of_package else checkpoint.parent
+    return folder / f"{checkpoint.stem}.cached{suffix}"
 
 
 def load(checkpoint: Path, suffix: str, read: Reader) -> Optional[tuple[Metadata, Engine]]:

@@ -6,12 +6,21 @@ import logging
 import math
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional, TypeVar
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from ms_restore.errors import comma_list
@@ -220,3 +229,45 @@ class SolverProgress:
     def close(self) -> None:
         """Stop the bar."""
         self._bar.stop()
+
+
+class DownloadProgress:
+    """Progress of a download: a bar with per cent and rate on a terminal, a line at the end.
+
+    Args:
+        name: of the file.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._bar = Progress(
+            TextColumn(printable(name)),
+            BarColumn(),
+            TaskProgressColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._name, self._first, self._bytes = name, -1, 0
+        self._began = time.perf_counter()
+
+    def __enter__(self) -> DownloadProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+        if self._bytes and exception[0] is None:
+            rate = (self._bytes - self._first) / (time.perf_counter() - self._began) / 1e6
+            before = f", {self._first:,} of them before" if self._first else ""
+            say(f"{self._name}: {self._bytes:,} bytes{before}, {rate:.1f} MB/s")
+
+    def update(self, here: int, total: Optional[int]) -> None:
+        """Show how many bytes are here, and how many there will be, None if that is not known."""
+        if self._first < 0:
+            self._first = here
+        self._bytes = here
+        self._bar.update(self._task, completed=here, total=total)

@@ -19,6 +19,7 @@ from ms_restore.report.score_folder import ScoreFolder
 from ms_restore.report.terminal import say, say_without_error, score_line, score_table
 from ms_restore.verbs import evaluate_solver, scored_degradation
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of, with_options
+from ms_restore.weights import catalogue
 from ms_restore.weights import checkpoint as checkpoints
 
 
@@ -42,7 +43,8 @@ def evaluate(
     """Score a checkpoint on a folder of clean images, or on the held-out embedded photos.
 
     Writes metrics.json and a comparison picture for each image into ``output_dir``, by default the
-    folder ``eval`` beside the checkpoint, and returns what metrics.json holds, which has an
+    folder ``eval`` beside the checkpoint, or ``eval/MODEL`` for a checkpoint that is named by its
+    model, see load_model, and returns what metrics.json holds, which has an
     infinite PSNR as the text "inf". ``engine`` is explained at load_model. A setting such as
     ``{"degradation.sigma_255": 15}`` is what is scored, also where the recipe has another
     ``eval_sigma_255``.
@@ -52,7 +54,7 @@ def evaluate(
     """
     if protocol is not None:
         protocol_named(protocol)
-    found = checkpoints.locate(Path(checkpoint))
+    found = checkpoints.locate(catalogue.resolve(checkpoint))
     options = EngineOptions(engine, device_target, device_id, mode)
     changed = with_options(settings, seed=seed)
     folder = str(data_dir) if data_dir else None
@@ -66,7 +68,7 @@ def evaluate(
             kernels=kernels,
             data_dir=folder,
             protocol=protocol,
-            folder=Path(output_dir) if output_dir else found.parent / "eval" / solving.model,
+            folder=Path(output_dir) if output_dir else _beside(found) / solving.model,
             options=options,
         )
     if kernels is not None:
@@ -74,8 +76,14 @@ def evaluate(
     restorer = restorer_of(found, model, changed, options, tile, self_ensemble)
     recipe = restorer.recipe
     recipe.degradation = scored_degradation.with_given(recipe.degradation, changed)
-    output = Path(output_dir) if output_dir else found.parent / "eval"
+    output = _beside(found) / recipe.model if catalogue.is_kept_for_all(found) else _beside(found)
+    output = Path(output_dir) if output_dir else output
     return _scored(restorer, folder, protocol or restorer.recipe.eval.protocol, output)
+
+
+def _beside(checkpoint: Path) -> Path:
+    """Return the folder of a checkpoint's evaluations; what is not the user's has it here."""
+    return (Path() if catalogue.is_kept_for_all(checkpoint) else checkpoint.parent) / "eval"
 
 
 def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path) -> dict[str, Any]:

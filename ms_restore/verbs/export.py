@@ -14,6 +14,7 @@ from ms_restore.errors import InputError
 from ms_restore.files import sha256
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, network_of
+from ms_restore.weights import catalogue
 from ms_restore.weights import checkpoint as checkpoints
 
 _FORMATS = {"MINDIR": mindir.export, "ONNX": onnx.export}
@@ -35,6 +36,7 @@ def export(
 
     The file takes images of any size, or with ``height`` and ``width`` of that size alone; in both
     cases sides must be multiples of the network's ``size_multiple``, to which infer and eval pad.
+    ``checkpoint`` is a file, a run folder, or a model's name, see load_model.
     ``file_format``: MINDIR or ONNX; none: that of the suffix of ``file_name``, else MINDIR.
     Returns the file written: ``file_name`` with the format's suffix.
     """
@@ -53,6 +55,7 @@ def export(
             f"{path}: its suffix is that of {of_suffix}, but file_format is {format_name}; "
             "leave one of the two out"
         )
+    checkpoint = checkpoints.locate(catalogue.resolve(checkpoint))
     runtime.start(device_target, device_id, settings=recipes.runtime_of(settings))
     network, recipe = network_of(checkpoint, model, settings)
     geometry = Geometry.of(network)
@@ -60,8 +63,7 @@ def export(
     suffix = f".{format_name.lower()}"
     if of_suffix is None:
         path = path.with_name(path.name + suffix)
-    digest = sha256(checkpoints.locate(Path(checkpoint)))
-    metadata = Metadata(recipe, geometry, shape, digest)
+    metadata = Metadata(recipe, geometry, shape, sha256(checkpoint))
     difference = _FORMATS[format_name](network, path, metadata)
     only = shape or (geometry.side and (geometry.side, geometry.side))
     size = f"{only[0]}x{only[1]} (height x width)" if only else "any size"

@@ -25,6 +25,7 @@ from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of
 from ms_restore.verbs.picture_paths import Naming, PathsLike, pairs_of
+from ms_restore.weights import catalogue
 from ms_restore.weights import checkpoint as checkpoints
 
 _SHOWN = 10  # problems of a folder, each in its line
@@ -65,7 +66,7 @@ def infer(
     Returns the files, those skipped included.
 
     Args:
-        checkpoint: a file or run folder, see load_model.
+        checkpoint: a file, run folder or model's name, see load_model.
         input: a picture or a folder, or a list of them.
         output: the file to write, or the folder.
         model: needed for a checkpoint that carries no recipe.
@@ -93,7 +94,7 @@ def infer(
     missing = [f"{path}: no such file or folder" for path in inputs if not Path(path).exists()]
     if missing:
         raise InputError(*missing)
-    found = Path(checkpoint)
+    found = catalogue.resolve(checkpoint)
     options = EngineOptions(engine, device_target, device_id, mode)
     noise = noise_level(sigma_255, None if sigma_map is None else Path(sigma_map))
     restorer = restorer_of(found, model, settings, options, tile, self_ensemble, noise)

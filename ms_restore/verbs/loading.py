@@ -24,6 +24,7 @@ from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
 from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers.priors import DenoiserPrior
+from ms_restore.weights import catalogue
 from ms_restore.weights import checkpoint as checkpoints
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -48,7 +49,8 @@ def load_model(
     ``x_hat = restorer(y)``, see Restorer.
 
     Args:
-        checkpoint: the file or run folder.
+        checkpoint: the file or run folder, or the name of a model whose weights come along or were
+            downloaded, see ``list_weights``.
         model: needed for a checkpoint that carries no recipe.
         engine: what computes: mindspore, mindir, onnxruntime, lite or om; auto takes the fastest
             that is there: ONNX Runtime on CPUs where the extra onnx is installed, else MindSpore.
@@ -63,7 +65,9 @@ def load_model(
     """
     options = EngineOptions(engine, device_target, device_id, mode)
     noise = noise_level(sigma_255, None)
-    return restorer_of(checkpoint, model, None, options, tile, self_ensemble, noise)
+    return restorer_of(
+        catalogue.resolve(checkpoint), model, None, options, tile, self_ensemble, noise
+    )
 
 
 def with_options(settings: Optional[Settings], **named: Any) -> Settings:
@@ -150,18 +154,20 @@ def automatic_engine(network: nn.Cell, recipe: Recipe, device: str) -> LoadedNet
 
 
 def prior_of(
-    checkpoint: PathLike,
+    checkpoint: Optional[PathLike],
     part: PartSettings,
     options: EngineOptions,
     settings: Optional[Settings] = None,
 ) -> DenoiserPrior:
     """Load a checkpoint's denoiser as the prior of the solver that a recipe names.
 
+    ``checkpoint``: a path or a model's name; None: of the prior that comes along.
     ``settings``: recipe keys of the section ``runtime``.
     """
     if options.engine == "auto" and part.get("amp_level", "O0") != "O0":
         options = options._replace(engine="mindspore")  # which alone computes in float16
-    return DenoiserPrior(load_network(checkpoint, settings=settings, options=options))
+    found = catalogue.prior_of_name(checkpoint)
+    return DenoiserPrior(load_network(found, settings=settings, options=options))
 
 
 def _reader(options: EngineOptions) -> export_cache.Reader:

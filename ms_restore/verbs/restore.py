@@ -32,7 +32,7 @@ _FRAMES = (1, 10, 30, 100, 300, 1000)  # iterations that a trajectory shows, and
 
 def restore(
     task: str,
-    prior: PathLike,
+    prior: Optional[PathLike],
     input: PathLike,
     output: PathLike,
     *,
@@ -58,8 +58,8 @@ def restore(
 
     Args:
         task: deblur, super_resolve, demosaic, inpaint or denoise.
-        prior: checkpoint or run folder of a denoiser of one known noise level, or of one that is
-            told it.
+        prior: checkpoint, run folder or model's name of a denoiser of one known noise level, or of
+            one that is told it; none: the one that comes along.
         input: picture, folder, or ``.npy`` of (H, W, 3) or (H, W, 1) in [0, 1].
         output: the same; ``.npy`` is written as float32 in [0, 1].
         kernel: of deblur and super_resolve: .png, .npy, .mat, gaussian:1.6, motion:15:30, disk:3.

@@ -17,6 +17,7 @@ from ms_restore.training.profiling import steps_of
 from ms_restore.training.run_files import check_free, check_measured_steps, check_steps
 from ms_restore.training.trainer import Run, Trainer
 from ms_restore.verbs.loading import PathLike, Settings, with_options
+from ms_restore.weights import catalogue
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -63,7 +64,8 @@ def train(
             none: the embedded photos.
         output_dir: the run folder.
         max_steps: end after this number of steps; the schedule stays that of the whole run.
-        pretrained: start from these weights, as far as they fit.
+        pretrained: start from these weights, as far as they fit; a model's name is one of those
+            that ``load_model`` takes.
         resume: run folder to go on with, from its last checkpoint, on a CPU with as many
             processors bit for bit as if it had never stopped; ``model`` may then be left out. A
             file RUN/checkpoints/step_N.ckpt goes back to that step: what is later is removed once
@@ -108,7 +110,7 @@ def train(
     found = run_folder.checkpoint_of(folder, named) if resume is not None else None
     trainer = Trainer(network, built, recipe, folder, found, max_steps)
     return trainer.run(
-        pretrained=Path(pretrained) if pretrained else None,
+        pretrained=catalogue.resolve(pretrained) if pretrained else None,
         logger_names=logger,
         profile=steps_of(profile) if profile else None,
         sink=device == "Ascend",

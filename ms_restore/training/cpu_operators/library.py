@@ -15,7 +15,7 @@ from pathlib import Path
 import mindspore as ms
 
 from ms_restore.errors import InputError
-from ms_restore.files import atomic_write, sha256
+from ms_restore.files import atomic_write, cache_folder, sha256
 
 _FOLDER = Path(__file__).parent
 _FLAGS = ("-std=c++17", "-O3", "-fno-trapping-math", "-shared", "-fPIC", "-pthread")
@@ -58,7 +58,7 @@ def _compiled() -> Path:
     digest = hashlib.sha256(repr(_FLAGS).encode())
     for source in sorted(_FOLDER.glob("*.[ch]*")):
         digest.update(source.read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ms_restore"
+    cache = cache_folder()
     name = f"cpu_operators-{digest.hexdigest()[:16]}"
     for path in cache.glob(f"{name}-*.so"):
         if path.stem == f"{name}-{sha256(path)}":  # a library cut short would end the process
