@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -98,12 +99,11 @@ def _choose(
     path: Path, matches: list[_Match], model: Optional[str], settings: dict[str, Any]
 ) -> tuple[_Match, Recipe]:
     """Return the layout, and the model's recipe with the settings that the file decides."""
-    shipped = {name: recipes.load(name) for name in recipes.files()}
     if model is None:
-        model = _only_model(path, matches, shipped)
+        model = _only_model(path, matches)
     recipe = recipes.load(model, settings)
     match = next((match for match in matches if _is_of(match, recipe)), matches[0])
-    fitting = _fitting(match, shipped)
+    fitting = _fitting(match)
     own = match.layout.decided_by_file + (() if fitting else match.layout.decided_if_new)
     differing = _differences(match, recipe, own)
     if differing:
@@ -120,14 +120,14 @@ def _choose(
     return match, recipes.load(model, {**settings, **decided})
 
 
-def _only_model(path: Path, matches: list[_Match], shipped: dict[str, Recipe]) -> str:
+def _only_model(path: Path, matches: list[_Match]) -> str:
     """Return the only model that has the file's network; raise InputError if that is uncertain."""
     for match in matches:
-        if match.layout.model in _fitting(match, shipped):
+        if match.layout.model in _fitting(match):
             return match.layout.model
     decided = [(m, m.layout.decided_by_file + m.layout.decided_if_new) for m in matches]
-    fitting = [name for match in matches for name in _fitting(match, shipped)]
-    near = [name for match, own in decided for name in _fitting(match, shipped, own)]
+    fitting = [name for match in matches for name in _fitting(match)]
+    near = [name for match, own in decided for name in _fitting(match, own)]
     kinds = {match.layout.network for match in matches}
     if len(fitting) == 1 and len(kinds) == 1:
         return fitting[0]
@@ -138,19 +138,23 @@ def _only_model(path: Path, matches: list[_Match], shipped: dict[str, Recipe]) -
     )
 
 
-def _fitting(
-    match: _Match, shipped: dict[str, Recipe], own: tuple[str, ...] = ("batch_norm", "bias")
-) -> list[str]:
+def _fitting(match: _Match, own: tuple[str, ...] = ("batch_norm", "bias")) -> list[str]:
     """Return the models whose networks are the file's, apart from its own settings."""
     others = {layout.model for layout in LAYOUTS} - {match.layout.model}
     return [
         name
-        for name, recipe in shipped.items()
+        for name, recipe in _shipped().items()
         if recipe.solver is None
         and name not in others
         and match.layout.model in (None, name)
         and not _differences(match, recipe, own)
     ]
+
+
+@functools.cache
+def _shipped() -> dict[str, Recipe]:
+    """Return the shipped recipes by model, which take a second to read and are never changed."""
+    return {name: recipes.load(name) for name in recipes.files()}
 
 
 def _is_of(match: _Match, recipe: Recipe) -> bool:

@@ -88,13 +88,13 @@ def _convolutions(path: Path, net: Any) -> dict[str, np.ndarray]:
 
 def _dilation(path: Path, number: int, layer: dict[str, Any]) -> int:
     """Return how far apart a filter's values are; the padding must keep the size."""
-    dilation, stride, padding = (
+    dilation, stride, pad = (
         set(np.ravel(layer.get(key, default)).tolist())
         for key, default in (("dilate", 1), ("stride", 1), ("pad", layer.get("dilate", 1)))
     )
-    if len(dilation) != 1 or stride != {1} or padding != dilation:
+    if len(dilation) != 1 or stride != {1} or pad != dilation:
         raise InputError(
-            f"{path}: layer {number + 1} has stride {sorted(stride)}, padding {sorted(padding)} and "
-            f"dilation {sorted(dilation)}, expected a convolution that keeps the size"
+            f"{path}: layer {number + 1} has stride {sorted(stride)}, padding {sorted(pad)}, "
+            f"dilation {sorted(dilation)}; expected a convolution that keeps the size"
         )
     return int(dilation.pop())

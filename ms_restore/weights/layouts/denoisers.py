@@ -183,9 +183,13 @@ def _matconvnet_ffdnet_entries(prefix: str) -> _Entries:
 def _dae_entries(settings: dict[str, Any]) -> list[ParameterMapping]:
     """Return the conversion from y + f(y) on BGR in [0, 255] to y - R(y) on RGB in [0, 1].
 
-    Hence R(y) = -f(255 y) / 255.
+    Hence R(y) = -f(255 y) / 255. The filters are taken as (width, height), as the authors' ports
+    do, with which the published figures were compared.
     """
-    made = _dncnn_entries("cell")(settings)
+    made = [
+        entry._replace(axes=(0, 1, 3, 2)) if entry.ours.endswith(".weight") else entry
+        for entry in _dncnn_entries("cell")(settings)
+    ]
     made[0] = made[0]._replace(factor=255.0, reversed_axis=1)
     made[-2:] = [entry._replace(factor=-1 / 255, reversed_axis=0) for entry in made[-2:]]
     return made
