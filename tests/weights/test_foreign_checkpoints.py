@@ -50,8 +50,8 @@ def test_infer(folder, in_process, tmp_path):
 def test_eval_export_and_prior(folder, tmp_path):
     options = {"data_dir": folder / "in", "output_dir": tmp_path / "eval"}
     scores = [
-        api.evaluate(folder / name, model="cdncnn_b", **options)["mean"]["psnr"]
-        for name in ("a.pth", "a.ckpt")
+        api.evaluate(folder / name, model=model, **options)["mean"]["psnr"]
+        for name, model in (("a.pth", "cdncnn_b"), ("a.ckpt", None))
     ]
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
     file = api.export(folder / "a.pth", tmp_path / "a.onnx", model="cdncnn_b")
