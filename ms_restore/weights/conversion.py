@@ -133,8 +133,13 @@ def _only_model(path: Path, matches: list[_Match]) -> str:
         return fitting[0]
     names = comma_list(near if len(kinds) > 1 else fitting or near, 12)
     described = " or ".join(map(str, matches))
+    if not names:
+        raise InputError(
+            f"{path}: {described}, which no shipped model has; name a recipe of it with --model"
+        )
     raise InputError(
-        f"{path}: {described}, the model is not certain; name one of {names} with --model"
+        f"{path}: {described}, the model is not certain; name one of {names} with --model "
+        "(of a prior: with that of convert)"
     )
 
 

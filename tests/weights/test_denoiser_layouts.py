@@ -167,6 +167,10 @@ def test_a_depth_that_no_model_has_is_taken_from_the_file(tmp_path):
     torch.save(state, tmp_path / "b.pth")
     with pytest.raises(InputError, match="not edsr .* would fit"):
         network_of(tmp_path / "b.pth", "edsr", None)
+    gray = {**state, "conv_first.weight": state["conv_first.weight"][:, :1]}
+    torch.save(gray, tmp_path / "c.pth")
+    with pytest.raises(InputError, match="which no shipped model has; name a recipe of it"):
+        network_of(tmp_path / "c.pth", None, None)
 
 
 def test_training_starts_from_foreign_weights(tmp_path):
