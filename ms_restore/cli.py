@@ -114,7 +114,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--data_dir", help="folder of training images (none: embedded photos)")
     train.add_argument("--output_dir", help="run folder (default runs/MODEL)")
     train.add_argument("--max_steps", type=int, help="end after this step; the schedule stays")
-    train.add_argument("--pretrained", help="checkpoint to start from, as far as it fits")
+    train.add_argument("--pretrained", help="weights to start from, as far as they fit")
     train.add_argument("--resume", metavar="RUN", help="run folder, or an earlier checkpoint in it")
     train.add_argument(
         "--allow_changes", action="store_true", help="resume with other settings or images"

@@ -116,12 +116,6 @@ def test_matlab_files_of_version_4(tmp_path):
     np.testing.assert_array_equal(read["k"], matrix)
 
 
-def test_matlab_7_3_is_named(tmp_path):
-    (tmp_path / "a.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n")
-    with pytest.raises(InputError, match=r"a\.mat: MATLAB 7\.3; save it with -v7"):
-        read_mat(tmp_path / "a.mat")
-
-
 @pytest.mark.parametrize("compressed", [False, True])
 def test_matlab_files_with_any_byte_changed(compressed, tmp_path):
     """Lengths and types that are false are refused, whatever else the byte may mean."""

@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "ms_restore"
 FLOORS = [  # from the ground up; what stands in one line does not import each other
     {"errors", "seeds", "version"},
     {"files", "limits", "parallel", "ascend", "texts"},
-    {"runtime", "array_files", "matlab_files"},
+    {"runtime", "array_files", "hdf5_files"},
+    {"matlab_files"},
     {"settings"},
     {"contracts"},
     {"registry"},

@@ -11,15 +11,15 @@ import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
+from ms_restore import hdf5_files
 from ms_restore.data.prepared.tiles import TileGrid
 from ms_restore.errors import InputError, comma_list
 from ms_restore.files import sha256
 from ms_restore.images.arrays import from_float
-from ms_restore.limits import check_elements
 from ms_restore.preparation.pieces import (
     PieceSource,
     largest_tile_bytes,
@@ -57,7 +57,7 @@ class _File(PieceSource):
     def __init__(self, source: Path, channels: int) -> None:
         self.source = source
         self._channels = channels
-        self._file = _open(source)
+        self._file = hdf5_files.open_file(source)
         self._names = _sorted_names(source, self._file)
 
     @functools.cached_property
@@ -69,13 +69,10 @@ class _File(PieceSource):
         import h5py
 
         try:
-            if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
-                raise InputError("a link to another place; copy what it leads to into the file")
-            dataset = self._file[name]
+            dataset = hdf5_files.member(self._file, name)
             if not isinstance(dataset, h5py.Dataset):
                 raise InputError("a group, expected floats (C, H, W); leave it out of the file")
-            if dataset.external or dataset.is_virtual:
-                raise InputError("its values are in another file; copy them into this one")
+            hdf5_files.check_dataset(self.source, dataset)
             if dataset.dtype.kind != "f" or dataset.ndim != 3 or 0 in dataset.shape:
                 raise InputError(
                     f"{dataset.dtype} of shape {dataset.shape}, expected floats (C, H, W); "
@@ -83,25 +80,17 @@ class _File(PieceSource):
                 )
             if dataset.shape[0] != self._channels:
                 raise InputError(self._wrong_channels(dataset.shape[0]))
-            for shape in (dataset.shape, dataset.chunks or ()):
-                self._check_elements(shape)
             values = dataset[()]
-        except InputError:
-            raise
+        except InputError as error:
+            raise InputError(str(error).removeprefix(f"{self.source}: ")) from None
         except Exception as error:  # h5py raises many types for a damaged file
-            raise InputError(f"cannot be read ({_error_line(error)})") from None
+            raise InputError(f"cannot be read ({hdf5_files.error_line(error)})") from None
         low, high = values.min(), values.max()
         if not (low >= 0 and high <= 1):  # NaN is neither
             raise InputError(
                 f"values from {low:g} to {high:g}, expected 0 to 1 (8 bit values divided by 255)"
             )
         return values
-
-    def _check_elements(self, shape: tuple[int, ...]) -> None:
-        try:
-            check_elements(self.source, shape)
-        except InputError as error:
-            raise InputError(str(error).removeprefix(f"{self.source}: ")) from None
 
     def _wrong_channels(self, found: int) -> str:
         ours, its = (f"{n} ({_COLOURS.get(n, 'unknown')})" for n in (self._channels, found))
@@ -208,30 +197,13 @@ def _pixels(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
 
-def _open(path: Path) -> Any:
-    try:
-        import h5py
-    except ImportError:
-        raise InputError(
-            f"{path}: reading HDF5 needs h5py; install it with pip install ms-restore[convert]"
-        ) from None
-    try:
-        return h5py.File(path, "r")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except Exception as error:  # h5py raises many types for a damaged file
-        raise InputError(
-            f"{path}: truncated, damaged or not HDF5 ({_error_line(error)}); copy or make it again"
-        ) from None
-
-
 def _sorted_names(path: Path, file: Iterable[str]) -> list[str]:
     """Return the datasets' names in the order of their numbers, then of their augmentations."""
     try:
         found = {name: _NAME.fullmatch(name) for name in file}
     except Exception as error:  # h5py raises many types for a damaged file
         raise InputError(
-            f"{path}: truncated or damaged ({_error_line(error)}); copy or make it again"
+            f"{path}: truncated or damaged ({hdf5_files.error_line(error)}); copy or make it again"
         ) from None
     foreign = [name for name, match in found.items() if match is None]
     if foreign or not found:
@@ -242,7 +214,3 @@ def _sorted_names(path: Path, file: Iterable[str]) -> list[str]:
         )
     numbers = {name: (int(match[1]), int(match[2] or -1)) for name, match in found.items() if match}
     return sorted(numbers, key=lambda name: (*numbers[name], name))
-
-
-def _error_line(error: Exception) -> str:
-    return " ".join(str(error).strip("'\"").split())

@@ -103,7 +103,8 @@ class Trainer:
         """Train to the last step.
 
         Args:
-            pretrained: checkpoint whose weights are taken first, as far as they fit.
+            pretrained: checkpoint, or weights of another framework, that are taken first, as far
+                as they fit.
             logger_names: comma-separated, see ``loggers``.
             sink: hand the device many steps at a time.
             profile: the first and the last step to profile into the run folder; None: none.
@@ -121,7 +122,8 @@ class Trainer:
             self._observers = [Profiling(steps, *profile, output / PROFILE)]
         batches, valid, images = self._open_images(allow_changes)
         if pretrained is not None:
-            say(checkpoint.load_pretrained(self._network, checkpoint.read(pretrained)))
+            found = checkpoint.read_pretrained(pretrained, recipe)
+            say(checkpoint.load_pretrained(self._network, found))
         step_cell = build_step(self._network, recipe)
         validated = registry.build("network", recipe.network)
         state = RunState(self._network, step_cell, validated, recipe)

@@ -26,11 +26,12 @@ def convert(
 
     Args:
         source: .pth, .pt, .safetensors, .npz or MatConvNet .mat of a known layout, which is
-            recognised by its names; with ``to="torch"`` a checkpoint or a run folder.
+            recognised by its names and shapes; with ``to="torch"`` a checkpoint or a run folder.
         output: .ckpt; with ``to="torch"`` .safetensors.
         model: which model the weights are; needed where several have the same network.
         to: "mindspore", or "torch" for the way back.
-        settings: recipe keys such as ``{"network.layers": 17}``.
+        settings: recipe keys such as ``{"degradation.sigma_255": 15}``, which chooses the network
+            of a file with one for each noise level.
 
     Raises InputError unless every parameter matches by name and shape. Returns the file written.
     """

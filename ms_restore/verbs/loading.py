@@ -24,7 +24,7 @@ from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
 from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers.priors import DenoiserPrior
-from ms_restore.weights import catalogue
+from ms_restore.weights import catalogue, conversion, foreign
 from ms_restore.weights import checkpoint as checkpoints
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -46,12 +46,15 @@ def load_model(
 ) -> Restorer:
     """Load a checkpoint (a file, a run folder, or an exported .mindir, .onnx, .om) as a restorer.
 
+    Weights of another framework, such as .pth, are converted on the way, see ``convert``.
+
     ``x_hat = restorer(y)``, see Restorer.
 
     Args:
         checkpoint: the file or run folder, or the name of a model whose weights come along or were
             downloaded, see ``list_weights``.
-        model: needed for a checkpoint that carries no recipe.
+        model: needed for a checkpoint that carries no recipe, and for weights of another framework
+            that fit several models.
         engine: what computes: mindspore, mindir, onnxruntime, lite or om; auto takes the fastest
             that is there: ONNX Runtime on CPUs where the extra onnx is installed, else MindSpore.
             What an engine needs is exported when it is first used, and kept beside the checkpoint.
@@ -199,14 +202,17 @@ def _exported(
     on_onnx = options.engine == "onnxruntime"
     suffix, export = (".onnx", onnx.export) if on_onnx else (".mindir", mindir.export)
     read = _reader(options)
-    kept = export_cache.load(path, suffix, read)
+    converted = foreign.is_foreign(path)  # in memory, for each process anew
+    kept = None if converted else export_cache.load(path, suffix, read)
     if kept is not None:
         metadata, engine = kept
         recipe = _recipe_of(metadata.recipe, model, settings, path)
         if recipe.network == metadata.recipe.network:
             return LoadedNetwork(engine, metadata.geometry, recipe)
     network, recipe = network_of(path, model, settings)
-    own = checkpoints.read(path).recipe  # another, or none, is not the file's and is not kept
+    own = (
+        None if converted else checkpoints.read(path).recipe
+    )  # another, or none, is not the file's and is not kept
     keep = own is not None and own.network == recipe.network
     metadata = Metadata(own or recipe, Geometry.of(network), None, sha256(path))
     try:
@@ -229,14 +235,19 @@ def network_of(
     settings: Optional[Settings],
     deployed: bool = True,
 ) -> tuple[nn.Cell, Recipe]:
-    """Return the network with a checkpoint's weights, and its recipe.
+    """Return the network with the weights of a checkpoint or of another framework, and its recipe.
 
     ``deployed``: in the form to run, batch normalisation folded; else as it is trained.
     """
-    loaded = checkpoints.read(Path(checkpoint))
-    recipe = _recipe_of(loaded.recipe, model, settings, loaded.path)
-    network = registry.build("network", recipe.network)
-    checkpoints.load_strictly(network, loaded)
+    path = checkpoints.locate(Path(checkpoint))
+    if foreign.is_foreign(path):
+        network, recipe, layout = conversion.from_file(path, model, settings)
+        say(f"{path}: {layout}, model {recipe.model}")
+    else:
+        loaded = checkpoints.read(path)
+        recipe = _recipe_of(loaded.recipe, model, settings, path)
+        network = registry.build("network", recipe.network)
+        checkpoints.load_strictly(network, loaded)
     network.set_train(False)
     if deployed and isinstance(network, Foldable):
         network = network.folded()

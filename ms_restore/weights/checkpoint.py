@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -22,7 +21,7 @@ from ms_restore.files import atomic_write, to_json
 from ms_restore.runtime import without_mindspore_log
 from ms_restore.settings import Recipe
 from ms_restore.version import __version__
-from ms_restore.weights import ckpt_structure, foreign
+from ms_restore.weights import ckpt_structure, conversion, foreign
 
 _META = "ms_restore"  # entry that holds everything but parameters, as JSON
 _TRAINING = "training/"  # prefix of the parameters that only a resumed run needs
@@ -87,8 +86,8 @@ def newest(folder: Path) -> list[Path]:
 def locate(path: Path) -> Path:
     """Return the path of a checkpoint file: the path itself, or the best one of a run folder.
 
-    A run folder without a best checkpoint gives the newest one. Raises InputError where there is
-    none.
+    The file may be of another framework. A run folder without a best checkpoint gives the newest
+    one. Raises InputError where there is none.
     """
     if path.is_dir():
         for candidate in (path / BEST, *newest(path)):
@@ -100,13 +99,6 @@ def locate(path: Path) -> Path:
         )
     if not path.is_file():
         raise InputError(f"checkpoint {path}: no such file")
-    if foreign.is_foreign(path):
-        target = path.with_name(f"{path.name.split('.')[0]}.converted.ckpt")
-        raise InputError(
-            f"{path}: weights of another framework; turn them into a checkpoint first, by "
-            f"ms-restore convert --source {shlex.quote(str(path))} "
-            f"--output {shlex.quote(str(target))}"
-        )
     return path
 
 
@@ -138,6 +130,18 @@ def read(path: Path) -> Checkpoint:
         return Checkpoint(path, content, None, {}, {})
     recipe, facts = _described(path, meta)
     return Checkpoint(path, content, recipe, facts, training)
+
+
+def read_pretrained(path: Path, recipe: Recipe) -> Checkpoint:
+    """Read the weights that training of a recipe's network starts from, of any framework.
+
+    Raises InputError as ``read`` and ``conversion.for_training`` do.
+    """
+    path = locate(path)
+    if not foreign.is_foreign(path):
+        return read(path)
+    network, layout = conversion.for_training(path, recipe)
+    return Checkpoint(path, dict(network.parameters_and_names()), None, {"layout": layout}, {})
 
 
 def _described(path: Path, meta: Any) -> tuple[Recipe, dict[str, Any]]:
@@ -210,5 +214,6 @@ def load_pretrained(network: nn.Cell, checkpoint: Checkpoint) -> str:
             "training would start from random weights"
         )
     ms.load_param_into_net(network, fitting)
-    summary = f"pretrained: {len(fitting)} parameters loaded from {checkpoint.path}"
+    layout = f" ({checkpoint.facts['layout']})" if "layout" in checkpoint.facts else ""
+    summary = f"pretrained: {len(fitting)} parameters loaded from {checkpoint.path}{layout}"
     return summary + (f", left as initialised: {comma_list(left, 8)}" if left else "")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import mindspore as ms
 import numpy as np
@@ -20,6 +21,25 @@ from ms_restore.weights.foreign import Arrays
 from ms_restore.weights.layouts import LAYOUTS, Layout
 
 _COUNTERS = "num_batches_tracked"  # counters of batch normalisation, which are never used
+_TORCH_LAYOUTS = {
+    "fdncnn": "FDnCNN of KAIR",
+    "ffdnet": "FFDNet of KAIR",
+    "ircnn": "IRCNN of KAIR",
+    "edsr": "EDSR of EDSR-PyTorch",
+    "sid": "SeeInDark of pytorch-Learning-to-See-in-the-Dark",
+}
+
+
+class _Match(NamedTuple):
+    """A layout that a file's names are of, what it tells of the network, and the arrays by name."""
+
+    layout: Layout
+    found: dict[str, Any]
+    arrays: Arrays
+
+    def __str__(self) -> str:
+        described = ", ".join(f"{key} {value}" for key, value in self.found.items())
+        return f"{self.layout.name} ({described})"
 
 
 def from_file(
@@ -30,74 +50,66 @@ def from_file(
     Args:
         path: file of another framework, see ``foreign.read``.
         model: name of the model; None finds the only one whose network the weights fit.
-        settings: changes to the model's recipe.
+        settings: changes to the model's recipe; ``degradation.sigma_255`` also chooses the network
+            of a file with one for each noise level.
 
     Raises:
         InputError: the file cannot be read, its names are of no known layout, a parameter is
             missing, left over or of another shape, or the weights do not fit the model.
     """
-    layout, found, arrays = _recognise_layout(path, foreign.read(path))
-    recipe = _recipe(path, layout, found, model, settings or {})
-    network = registry.build("network", recipe.network)
-    entries = layout.entries(recipe.network | found)
-    _check_constants(path, layout.constants(found), arrays)
-    faults = _set_parameters(network, entries, arrays)
-    left = set(arrays) - {entry.theirs for entry in entries} - set(layout.constants(found))
-    faults += [f"{name} {arrays[name].shape} is left over" for name in sorted(left)]
-    if faults:
-        raise InputError(
-            f"{path}: {layout.name}, but its weights do not fit: {comma_list(faults, 4)}"
-        )
-    return network, recipe, layout.name
+    settings = settings or {}
+    matches = _matches(path, settings.get("degradation.sigma_255"))
+    match, recipe = _choose(path, matches, model, settings)
+    return _network(path, match, recipe.network), recipe, match.layout.name
 
 
-def _recognise_layout(path: Path, read: Arrays) -> tuple[Layout, dict[str, Any], Arrays]:
-    """Return the layout, the settings, and the arrays without what stands before its names."""
+def for_training(path: Path, recipe: Recipe) -> tuple[nn.Cell, str]:
+    """Return a network of the recipe's kind and the file's size with its weights, and the layout.
+
+    Raises InputError as ``from_file`` does, and where the weights are of another kind of network.
+    """
+    matches = _matches(path, recipe.degradation.get("sigma_255"))
+    for match in matches:
+        if _is_of(match, recipe):
+            return _network(path, match, recipe.network), match.layout.name
+    raise InputError(f"{path}: {matches[0]}, not {recipe.network['name']}")
+
+
+def _matches(path: Path, sigma_255: Any) -> list[_Match]:
+    """Return the layouts of a file, at least one; several where shapes do not tell them apart."""
+    level = sigma_255 if isinstance(sigma_255, (int, float)) else None
+    read = foreign.one_network(path, foreign.read(path), level)
     read = {name: array for name, array in read.items() if not name.endswith(_COUNTERS)}
     for arrays in foreign.without_prefixes(read):
+        matches = []
         for layout in LAYOUTS:
-            found = None
             with contextlib.suppress(KeyError, IndexError, ZeroDivisionError):  # a part of one
                 found = layout.settings(arrays)
-            if found is not None:
-                return layout, found, arrays
-    known = comma_list((layout.name for layout in LAYOUTS), 9)
+                if found is not None:
+                    matches.append(_Match(layout, found, arrays))
+        if matches:
+            return matches
+    known = comma_list(dict.fromkeys(layout.name for layout in LAYOUTS), 9)
     raise InputError(
         f"{path}: no known layout of weights; its names are {comma_list(read)}; known: {known}"
     )
 
 
-def _recipe(
-    path: Path,
-    layout: Layout,
-    found: dict[str, Any],
-    model: Optional[str],
-    settings: dict[str, Any],
-) -> Recipe:
-    """Return the model's recipe, with the network settings that the file decides."""
-    candidates = [layout.model] if layout.model else recipes.files()
-    shipped = {name: recipes.load(name) for name in candidates}
-    fitting = [
-        name
-        for name, recipe in shipped.items()
-        if recipe.solver is None and not _differences(layout, found, recipe)
-    ]
-    described = ", ".join(f"{key} {value}" for key, value in found.items())
+def _choose(
+    path: Path, matches: list[_Match], model: Optional[str], settings: dict[str, Any]
+) -> tuple[_Match, Recipe]:
+    """Return the layout, and the model's recipe with the settings that the file decides."""
     if model is None:
-        if len(fitting) != 1:
-            names = f"one of {comma_list(fitting, 9)}" if fitting else "the nearest one"
-            raise InputError(
-                f"{path}: {layout.name} ({described}), the model is not certain; "
-                f"name {names} with --model"
-            )
-        model = fitting[0]
-    differing = _differences(layout, found, recipes.load(model, settings), layout.decided_by_file)
+        model = _only_model(path, matches)
+    recipe = recipes.load(model, settings)
+    match = next((match for match in matches if _is_of(match, recipe)), matches[0])
+    fitting = _fitting(match)
+    own = match.layout.decided_by_file + (() if fitting else match.layout.decided_if_new)
+    differing = _differences(match, recipe, own)
     if differing:
         fits = f"; {comma_list(fitting, 9)} would fit" if fitting else ""
-        raise InputError(
-            f"{path}: {layout.name} ({described}), not {model} ({comma_list(differing, 9)}){fits}"
-        )
-    decided = {f"network.{key}": found[key] for key in layout.decided_by_file if key in found}
+        raise InputError(f"{path}: {match}, not {model} ({comma_list(differing, 9)}){fits}")
+    decided = {f"network.{key}": match.found[key] for key in own if key in match.found}
     clashes = [
         f"{key} {settings[key]} (the file has {value})"
         for key, value in decided.items()
@@ -105,24 +117,83 @@ def _recipe(
     ]
     if clashes:
         raise InputError(f"{path}: its weights decide {comma_list(clashes)}; leave the option out")
-    return recipes.load(model, {**settings, **decided})
+    return match, recipes.load(model, {**settings, **decided})
 
 
-def _differences(
-    layout: Layout,
-    found: dict[str, Any],
-    recipe: Recipe,
-    skipped: tuple[str, ...] = ("batch_norm", "bias"),
-) -> list[str]:
+def _only_model(path: Path, matches: list[_Match]) -> str:
+    """Return the only model that has the file's network; raise InputError if that is uncertain."""
+    for match in matches:
+        if match.layout.model in _fitting(match):
+            return match.layout.model
+    decided = [(m, m.layout.decided_by_file + m.layout.decided_if_new) for m in matches]
+    fitting = [name for match in matches for name in _fitting(match)]
+    near = [name for match, own in decided for name in _fitting(match, own)]
+    kinds = {match.layout.network for match in matches}
+    if len(fitting) == 1 and len(kinds) == 1:
+        return fitting[0]
+    names = comma_list(near if len(kinds) > 1 else fitting or near, 12)
+    described = " or ".join(map(str, matches))
+    if not names:
+        raise InputError(
+            f"{path}: {described}, which no shipped model has; name a recipe of it with --model"
+        )
+    raise InputError(
+        f"{path}: {described}, the model is not certain; name one of {names} with --model "
+        "(of a prior: with that of convert)"
+    )
+
+
+def _fitting(match: _Match, own: tuple[str, ...] = ("batch_norm", "bias")) -> list[str]:
+    """Return the models whose networks are the file's, apart from its own settings."""
+    others = {layout.model for layout in LAYOUTS} - {match.layout.model}
+    return [
+        name
+        for name, recipe in _shipped().items()
+        if recipe.solver is None
+        and name not in others
+        and match.layout.model in (None, name)
+        and not _differences(match, recipe, own)
+    ]
+
+
+@functools.cache
+def _shipped() -> dict[str, Recipe]:
+    """Return the shipped recipes by model, which take a second to read and are never changed."""
+    return {name: recipes.load(name) for name in recipes.files()}
+
+
+def _is_of(match: _Match, recipe: Recipe) -> bool:
+    same = match.layout.network == recipe.network["name"]
+    return same and match.layout.model in (None, recipe.model)
+
+
+def _differences(match: _Match, recipe: Recipe, own: tuple[str, ...]) -> list[str]:
     """Return the settings in which the recipe's network differs from the file's."""
     network = recipe.network
-    if network["name"] != layout.network:
+    if network["name"] != match.layout.network:
         return [f"network {network['name']}"]
     return [
         f"{key} {network[key]}"
-        for key, value in found.items()
-        if key not in skipped and network[key] != value
+        for key, value in match.found.items()
+        if key not in own and network[key] != value
     ]
+
+
+def _network(path: Path, match: _Match, settings: dict[str, Any]) -> nn.Cell:
+    """Return a network of these settings and what the file decides, with all of the weights."""
+    layout, found, arrays = match
+    settings = settings | found
+    network = registry.build("network", settings)
+    entries, constants = layout.entries(settings), layout.constants(found)
+    _check_constants(path, constants, arrays)
+    faults = _set_parameters(network, entries, arrays)
+    left = set(arrays) - {entry.theirs for entry in entries} - set(constants)
+    faults += [f"{name} {arrays[name].shape} is left over" for name in sorted(left)]
+    if faults:
+        raise InputError(
+            f"{path}: {layout.name}, but its weights do not fit: {comma_list(faults, 4)}"
+        )
+    return network
 
 
 def _check_constants(path: Path, constants: Arrays, arrays: Arrays) -> None:
@@ -154,25 +225,22 @@ def _set_parameters(network: nn.Cell, entries: list[Any], arrays: Arrays) -> lis
 def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     """Write a network's parameters as .safetensors for PyTorch, and return the layout's name.
 
-    The names are those of DnCNN-PyTorch (DnCNN with batch normalisation), KAIR (DnCNN without),
-    EDSR-PyTorch or pytorch-Learning-to-See-in-the-Dark. Raises InputError for a network without a
-    known PyTorch layout, and where the package safetensors is not installed.
+    The names are those of DnCNN-PyTorch (DnCNN with batch normalisation), KAIR (DnCNN without,
+    FDnCNN, FFDNet, IRCNN), EDSR-PyTorch or pytorch-Learning-to-See-in-the-Dark. Raises InputError
+    for a network without a known PyTorch layout, and where the package safetensors is not
+    installed.
     """
     try:
         from safetensors.numpy import save
     except ImportError:
         raise InputError(f"{path}: {foreign.missing_package('safetensors')}") from None
     settings = dict(recipe.network)
-    name = settings["name"]
-    if name == "dncnn":
+    name = _TORCH_LAYOUTS.get(settings["name"])
+    if settings["name"] == "dncnn":
         settings["bias"] = "first.bias" in dict(network.parameters_and_names())
         name = "DnCNN of DnCNN-PyTorch" if settings["batch_norm"] else "DnCNN of KAIR"
-    elif name == "edsr" and settings["normalisation"] == "div2k":
-        name = "EDSR of EDSR-PyTorch"
-    elif name == "sid":
-        name = "SeeInDark of pytorch-Learning-to-See-in-the-Dark"
     layout = next((layout for layout in LAYOUTS if layout.name == name), None)
-    if layout is None:
+    if layout is None or settings.get("normalisation", "div2k") != "div2k":
         raise InputError(
             f"{recipe.model}: no PyTorch layout is known for this network "
             f"({comma_list((f'{k} {v}' for k, v in settings.items()), 9)})"

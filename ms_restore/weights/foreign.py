@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import numpy as np
 from ms_restore.array_files import read_npz
 from ms_restore.errors import InputError, comma_list
 from ms_restore.limits import check_elements
-from ms_restore.matlab_files import read_mat
+from ms_restore.weights import matconvnet
 
 Arrays = dict[str, np.ndarray]
 _HOLDERS = (  # keys under which training programs keep the state dict
@@ -46,7 +48,7 @@ def _readers() -> dict[str, Callable[[Path], Arrays]]:
         ".pth.tar": _torch,
         ".safetensors": _safetensors,
         ".npz": _npz,
-        ".mat": _matconvnet,
+        ".mat": matconvnet.read,
     }
 
 
@@ -86,6 +88,27 @@ def without_prefixes(arrays: Arrays) -> Iterator[Arrays]:
         if len(first) != 1 or not all("." in name for name in arrays):
             return
         arrays = {name.partition(".")[2]: array for name, array in arrays.items()}
+
+
+def one_network(path: Path, arrays: Arrays, sigma_255: Optional[float]) -> Arrays:
+    """Return the arrays of one network, the only one, or of IRCNN's the one for a noise level.
+
+    Such a file holds networks for the standard deviations 2, 4, 6, ...; as the authors do, the next
+    one up is taken. ``read`` begins the names with the number of the network, from 0.
+
+    Raises InputError where there are several, and ``sigma_255`` is none of theirs.
+    """
+    numbers = {name.partition(".")[0] for name in arrays}
+    if len(numbers) < 2 or not all(re.fullmatch(r"\d+\.[^.]+\..+", name) for name in arrays):
+        return arrays
+    highest = 2 * len(numbers)
+    if sigma_255 is None or not 0 < sigma_255 <= highest:
+        raise InputError(
+            f"{path}: {len(numbers)} networks, for noise of sigma 2, 4, ..., {highest} (of 255); "
+            "convert the one that you need by --degradation.sigma_255"
+        )
+    before = f"{math.ceil(sigma_255 / 2) - 1}."
+    return {n.removeprefix(before): array for n, array in arrays.items() if n.startswith(before)}
 
 
 def _torch(path: Path) -> Arrays:
@@ -131,7 +154,10 @@ def _check_archive(path: Path) -> None:
 
 
 def _tensors(path: Path, content: Any) -> dict[str, Any]:
-    """Return the state dict, taken out of the dicts in which training programs save it."""
+    """Return the state dict, taken out of the dicts in which training programs save it.
+
+    Of several networks under the keys "0", "1", ..., all names begin with that of their network.
+    """
     import torch
 
     for _ in range(_DEEPEST):
@@ -139,6 +165,8 @@ def _tensors(path: Path, content: Any) -> dict[str, Any]:
             break
         inner = next((content[k] for k in _HOLDERS if _is_dict(content.get(k))), None)
         content = content if inner is None else inner
+    if _is_dict(content) and all(_is_dict(v) and str(k).isdigit() for k, v in content.items()):
+        content = {f"{k}.{name}": value for k, v in content.items() for name, value in v.items()}
     if not _is_dict(content) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         keys = f"; it holds {comma_list(map(str, content))}" if _is_dict(content) else ""
         raise InputError(f"{path}: no state dict, that is tensors by name{keys}")
@@ -168,40 +196,3 @@ def missing_package(package: str) -> str:
 
 def _npz(path: Path) -> Arrays:
     return {name: np.asarray(array, np.float32) for name, array in read_npz(path).items()}
-
-
-def _matconvnet(path: Path) -> Arrays:
-    """Return the convolutions of a MatConvNet network, saved as cell array ``net``.
-
-    They are named layers.N.weight and layers.N.bias. MatConvNet's filters (width, height, in, out)
-    are returned as (out, in, height, width).
-    """
-    content = read_mat(path)
-    network = content.get("net")
-    if not isinstance(network, list):
-        raise InputError(
-            f"{path}: no cell array 'net' of MatConvNet layers in it; it holds "
-            f"{comma_list(content)}"
-        )
-    arrays: Arrays = {}
-    convolutions = 0
-    for number, layer in enumerate(network):
-        try:
-            kind, leak = str(layer["type"]), layer.get("leak")
-            expected = "relu" if number % 2 else "conv"
-            if kind != expected or (kind == "relu" and leak is not None and np.any(leak)):
-                raise InputError(f"{path}: layer {number + 1} is {kind}, expected {expected}")
-            if kind == "relu":
-                continue
-            weight, bias = layer["weights"]
-            weight = weight.reshape(*weight.shape, *[1] * (4 - weight.ndim))
-            arrays[f"layers.{convolutions}.weight"] = weight.transpose(3, 2, 1, 0)
-            arrays[f"layers.{convolutions}.bias"] = bias.ravel()
-            convolutions += 1
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"{path}: layer {number + 1} is not one of MatConvNet, with a type and weights"
-            ) from None
-    return {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}

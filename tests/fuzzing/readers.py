@@ -134,7 +134,7 @@ LIGHT: dict[str, Callable[[Path], None]] = {
     **dict.fromkeys(_PICTURES, _picture),
     "dng": _raw,
     **dict.fromkeys(("kernel_npy", "kernel_mat", "kernel_png"), _kernel),
-    **dict.fromkeys(("npz", "mat", "pth", "safetensors"), _weights),
+    **dict.fromkeys(("npz", "mat", "mat73", "pth", "safetensors"), _weights),
     "hdf5": _hdf5,
     "nifti": _volume,
     "pickle": _pickle,

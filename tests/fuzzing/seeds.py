@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from tests.fixtures import dng
+from tests.fixtures import dng, matlab_hdf5
 from tests.fixtures.pictures import noise, png_bytes, smooth, srgb_profile
 from tests.fuzzing.readers import SIDE
 
@@ -152,6 +152,10 @@ def _weights(folder: Path) -> None:
         layers[0, number] = layer
     for name, compressed in (("a.mat", False), ("b.mat", True)):
         savemat(_path(folder, "mat", name), {"net": layers}, do_compression=compressed)
+    chain = matlab_hdf5.network([(np.ones((2, 2, 3, 3), "f4"), np.ones(2, "f4"))] * 2)
+    for name, net in (("a.mat", {"layers": chain}), ("b.mat", chain)):
+        options = {"compression": "gzip", "chunks": True} if name == "b.mat" else {}
+        matlab_hdf5.write(_path(folder, "mat73", name), {"net": net, "text": "words"}, **options)
     try:
         import torch
         from safetensors.numpy import save_file

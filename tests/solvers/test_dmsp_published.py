@@ -34,7 +34,10 @@ def test_the_converted_prior_equals_the_published_one(dae):
     theirs = torch.from_numpy(np.ascontiguousarray(y[:, ::-1]) * 255)
     h = theirs
     for layer in range(20):
-        weight, bias = (torch.from_numpy(arrays[f"layers.{layer}.{k}"]) for k in ("weight", "bias"))
+        weight, bias = (
+            torch.from_numpy(arrays[f"cell.{2 * layer}.{k}"]) for k in ("weight", "bias")
+        )
+        weight = weight.transpose(2, 3)  # as the authors' ports take it
         h = torch.nn.functional.conv2d(h, weight, bias, padding=1)
         h = torch.relu(h) if layer < 19 else h
     expected = (theirs + h).numpy()[:, ::-1] / 255

@@ -5,7 +5,6 @@ Needs PyTorch, an optional peer; skipped where it is absent.
 
 import importlib
 import pickle
-import shlex
 from pathlib import Path
 
 import mindspore as ms
@@ -327,19 +326,6 @@ def test_holders_and_prefixes_of_training_programs(holders, prefix, name, tmp_pa
     torch.save(content, tmp_path / name)
     api.convert(tmp_path / name, tmp_path / "ours.ckpt", model="edsr", settings=SMALL)
     _compare(forward, tmp_path / "ours.ckpt", 3, 2)
-
-
-@pytest.mark.parametrize(
-    "name", ["a.pth", "a.PT", "a.bin", "a.safetensors", "a.mat", "a.npz", "a.pth.tar", "it is.ckpt"]
-)
-def test_foreign_weights_as_a_checkpoint_name_the_way(name, tmp_path):
-    torch.save({"state_dict": {"model.0.weight": torch.zeros(1)}}, tmp_path / name)
-    with pytest.raises(InputError) as caught:
-        checkpoint.read(tmp_path / name)
-    command = str(caught.value).partition("ms-restore ")[2]
-    source, target = (shlex.split(command)[n] for n in (2, 4))
-    assert (command.split()[0], source) == ("convert", str(tmp_path / name))
-    assert target == str(tmp_path / f"{name.split('.')[0]}.converted.ckpt")
 
 
 def test_weights_that_declare_more_than_they_hold(tmp_path):

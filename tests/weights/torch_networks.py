@@ -118,3 +118,25 @@ def edsr(layout, *, scale=2, blocks=2, filters=4, residual_scale=1.0):
             state[f"{name}.weight"] = torch.eye(3).reshape(3, 3, 1, 1)
             state[f"{name}.bias"] = sign * mean.flatten()
     return forward, state
+
+
+def chain(inputs, outputs, *, layers=4, filters=8, dilations=None):
+    """(chain of convolutions and ReLUs with random numbers, its state dict as KAIR names it)."""
+    widths = [inputs, *[filters] * (layers - 1), outputs]
+    cells = []
+    for a, b, dilation in zip(widths, widths[1:], dilations or [1] * layers):
+        cells += [nn.Conv2d(a, b, 3, padding=dilation, dilation=dilation), nn.ReLU()]
+    network = nn.Sequential(*cells[:-1]).eval()
+    _randomise(network)
+    return network, {f"model.{name}": value for name, value in network.state_dict().items()}
+
+
+def ffdnet(network):
+    """The forward pass of FFDNet, on even sides, of the image with the noise map behind it."""
+
+    def forward(y):
+        halves = torch.nn.functional.pixel_unshuffle(y[:, :-1], 2)
+        noise = torch.nn.functional.avg_pool2d(y[:, -1:], 2)
+        return torch.nn.functional.pixel_shuffle(network(torch.cat((halves, noise), 1)), 2)
+
+    return forward

@@ -1,4 +1,4 @@
-"""Reading of MATLAB files up to version 7, with every length in them checked.
+"""Reading of MATLAB files up to version 7.
 
 The format is that of MathWorks' "MAT-File Format", 2019: version 5 (which ``save -v6`` and ``-v7``
 write) is a list of elements, each a type, a length and that many bytes; of version 4, matrices of
@@ -29,21 +29,12 @@ _COMPLEX = 8  # a flag
 _DEEPEST = 8  # cells and structs within each other
 
 
-def read_mat(path: Path) -> dict[str, Any]:
-    """Return the variables of a MATLAB file by name, in the order of the file.
-
-    A matrix of numbers is an array, text a string, a cell array a list (of its rows), a struct a
-    dict and several of them a list; any other kind is None.
-
-    Raises InputError where the file is missing, of MATLAB 7.3, damaged or truncated, or declares an
-    array above the limit.
-    """
+def read(path: Path) -> dict[str, Any]:
+    """Return the variables as ``read_mat`` does, in the order of the file."""
     try:
         content = memoryview(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    if bytes(content[:10]) == b"MATLAB 7.3" or bytes(content[512:516]) == b"\x89HDF":
-        raise InputError(f"{path}: MATLAB 7.3; save it with -v7")
     try:
         if len(content) >= _V4_HEADER and 0 in content[:4]:
             return _read_v4(path, content)
