@@ -79,7 +79,7 @@ def forward(network: str) -> set[str]:
 
     cell = _built(network)[0].set_train(False)
     cell = cell.folded() if isinstance(cell, Foldable) else cell
-    example = placeholder(Geometry.of(cell).channels)
+    example = placeholder(Geometry.of(cell).input_channels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.mindir"
         ms.export(AnySize(cell), example, file_name=str(path), file_format="MINDIR")
@@ -99,7 +99,7 @@ def training(network: str, dumps: Path) -> set[str]:
     geometry = Geometry.of(cell)
     side = geometry.side or 2 * geometry.size_multiple
     large = geometry.scale * side
-    y = ms.Tensor(np.zeros((1, geometry.channels, side, side), np.float32))
+    y = ms.Tensor(np.zeros((1, geometry.input_channels, side, side), np.float32))
     x = np.zeros((1, geometry.output_channels, large, large), np.float32)
     shutil.rmtree(dumps, ignore_errors=True)
     step(y, ms.Tensor(x))

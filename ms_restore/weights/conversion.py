@@ -148,7 +148,7 @@ def _fitting(match: _Match, own: tuple[str, ...] = ("batch_norm", "bias")) -> li
     others = {layout.model for layout in LAYOUTS} - {match.layout.model}
     return [
         name
-        for name, recipe in _shipped().items()
+        for name, recipe in _loaded(tuple(recipes.files().items()))
         if recipe.solver is None
         and name not in others
         and match.layout.model in (None, name)
@@ -156,10 +156,10 @@ def _fitting(match: _Match, own: tuple[str, ...] = ("batch_norm", "bias")) -> li
     ]
 
 
-@functools.cache
-def _shipped() -> dict[str, Recipe]:
+@functools.lru_cache(maxsize=1)
+def _loaded(files: tuple[tuple[str, Path], ...]) -> list[tuple[str, Recipe]]:
     """Return the shipped recipes by model, which take a second to read and are never changed."""
-    return {name: recipes.load(name) for name in recipes.files()}
+    return [(name, recipes.load(name)) for name, _ in files]
 
 
 def _is_of(match: _Match, recipe: Recipe) -> bool:
