@@ -21,16 +21,15 @@ def photo():
     return photos.load("coffee")[:121, :143]  # odd sides
 
 
-@pytest.mark.parametrize("sigma", [0, 5, 15, 25, 50])
+@pytest.mark.parametrize("sigma", [5, 15, 25, 50])
 def test_the_estimate_is_near_the_truth(sigma):
-    """On photographs in colour; the mean error of the estimate is below 1 of 255."""
+    """On photographs in colour, which have a little noise of their own."""
     errors = []
     for name in ("astronaut", "chelsea", "coffee", "rocket"):
         x = photos.load(name) / np.float32(255)
         noise = np.random.default_rng(0).standard_normal(x.shape, np.float32) * sigma / 255
         errors.append(255 * estimate_sigma(x + noise) - sigma)
-    assert np.abs(np.mean(errors)) < 1
-    assert np.abs(errors).max() < 2.5
+    assert np.abs(errors).max() < 0.6
 
 
 def test_an_image_without_room_for_patches():
