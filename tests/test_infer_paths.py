@@ -68,6 +68,26 @@ def test_inputs_of_one_name_are_refused_together(run, tree):
         api.infer(run.folder, inputs, tree / "out", device_target="CPU")
 
 
+def test_an_input_is_never_written_over(run, tmp_path):
+    files = [tmp_path / "out" / "photo.jpg", tmp_path / "out" / "photo_x2.png"]
+    for path in files:
+        write(path.parent, path.name, noise(12, 10, 3))
+    before = files[1].read_bytes()
+    with pytest.raises(InputError, match=r"photo_x2\.png: an input would be written over"):
+        api.infer(run.folder, files, tmp_path / "out", name_suffix="_x2", device_target="CPU")
+    assert files[1].read_bytes() == before
+
+
+def test_pictures_of_the_user_below_the_output_stay(run, tree):
+    write(tree / "in" / "trip", "a.png", noise(12, 10, 3))
+    before = (tree / "in" / "trip" / "a.png").read_bytes()
+    with pytest.raises(InputError, match="holds pictures that were not restored into it"):
+        api.infer(
+            run.folder, tree / "in", tree / "in" / "trip", recursive=True, device_target="CPU"
+        )
+    assert (tree / "in" / "trip" / "a.png").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

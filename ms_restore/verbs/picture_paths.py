@@ -13,7 +13,7 @@ from ms_restore.errors import InputError, comma_list
 from ms_restore.images.listing import list_folder
 from ms_restore.images.picture import SUFFIXES
 from ms_restore.images.reading import is_document
-from ms_restore.inference.picture_folder import Pair
+from ms_restore.inference.picture_folder import Pair, has_record
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike
 
@@ -75,6 +75,10 @@ def pairs_of(
             f"{comma_list(map(str, sources))}: several images would be written as "
             f"{comma_list(shared)}; rename them or put them in folders of their own"
         )
+    read = {path.resolve() for path, _ in pairs}
+    lost = [str(written) for _, written in pairs if written.resolve() in read]
+    if lost:
+        raise InputError(f"{comma_list(lost)}: an input would be written over; name another output")
     return pairs
 
 
@@ -101,8 +105,10 @@ def _below(source: Path, target: Path, suffixes: Sequence[str], naming: Naming) 
     if note:
         say(note)
     written_before = target.resolve()  # may lie inside of the input
-    return [
-        (path, target / path.relative_to(source).with_name(naming.name(path)))
-        for path in listing.pictures
-        if not naming.recursive or written_before not in path.resolve().parents
-    ]
+    new = [path for path in listing.pictures if written_before not in path.resolve().parents]
+    if len(new) < len(listing.pictures) and not has_record(target):
+        raise InputError(
+            f"{target} lies in the input and holds pictures that were not restored into it; name "
+            "another output"
+        )
+    return [(path, target / path.relative_to(source).with_name(naming.name(path))) for path in new]
