@@ -70,6 +70,7 @@ def _run(arguments: Optional[Sequence[str]]) -> None:
     verb = verbs[options.verb]
     try:
         named = {key: value for key, value in vars(options).items() if key not in ("verb", "run")}
+        _refuse_empty(named)
         if options.verb not in _WITHOUT_RECIPE:
             named["settings"] = recipe_settings(rest, verb)
         elif options.verb == "launch":
@@ -85,6 +86,20 @@ def _run(arguments: Optional[Sequence[str]]) -> None:
     except KeyboardInterrupt:
         print(f"{verb.prog}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _refuse_empty(named: dict[str, Any]) -> None:
+    """Raise InputError for options without text, as a shell's unset variable gives.
+
+    An empty path would be the folder that the shell is in.
+    """
+    empty = [
+        f"--{key}: got an empty text; name something, or leave the option out"
+        for key, value in named.items()
+        if key != "name_suffix" and (value == "" or (isinstance(value, list) and "" in value))
+    ]
+    if empty:
+        raise InputError(*empty)
 
 
 def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:

@@ -47,6 +47,15 @@ def test_what_is_no_option_is_answered_with_what_was_meant(in_process, words, me
     assert message in line
 
 
+@pytest.mark.parametrize("option", ["--input", "--output", "--checkpoint"])
+def test_an_empty_path_is_not_the_folder_of_the_shell(in_process, option):
+    given = {"--input": "a.png", "--output": "b.png", "--checkpoint": "c.ckpt", option: ""}
+    done = in_process("infer", *(word for pair in given.items() for word in pair))
+    assert done.returncode == 2
+    assert f"{option}: got an empty text" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "words",
     [("models",), ("weights",), ("infer", "--model", "edsr_x4", "--input", "a", "--output", "b")],
