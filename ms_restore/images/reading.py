@@ -32,7 +32,8 @@ PIL.Image.MAX_IMAGE_PIXELS = None  # ``limits`` states the limit
 _ORIENTATION = 274
 _SEQUENCES = ("GIF", "PNG", "TIFF", "WEBP", "AVIF")  # others, as MPO, hold previews or views beside
 _UNSUPPORTED = re.compile(
-    r"unsupported|not supported|unknown|unrecogni[sz]ed|cannot handle|not implemented|no decoder",
+    r"unsupported|not supported|unknown|unrecogni[sz]ed|cannot handle|not implemented|no decoder|"
+    "find loader",
     re.I,
 )
 
@@ -126,6 +127,8 @@ def _read(path: Path, every: bool) -> PictureSequence:
 
 
 def _decode(path: Path, file: PIL.Image.Image, every: bool) -> PictureSequence:
+    if file.format == "EPS":  # Pillow would have Ghostscript run it
+        raise ValueError("PostScript is not supported")
     count = _frames(file)
     # Of a PNG with 16 bit colour, OpenCV decodes the first frame alone
     wanted = count if every and not (file.format == "PNG" and is_deep_colour(path, file)) else 1

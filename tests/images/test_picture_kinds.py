@@ -314,5 +314,11 @@ def test_valid_picture_of_an_unsupported_kind_is_not_called_damaged(tmp_path):
     assert "damaged" not in str(caught.value)
 
 
+def test_postscript_is_not_run(tmp_path):
+    PIL.Image.fromarray(smooth(12, 16, 3)).save(tmp_path / "a.png", "EPS")
+    with pytest.raises(InputError, match="this kind of image is not supported"):
+        read_picture(tmp_path / "a.png")
+
+
 def test_embedded_data_of_a_picture_that_was_made_is_none():
     assert Picture(noise(2, 2, 3)).embedded == Embedded()
