@@ -1,5 +1,7 @@
 """infer: which pictures are read, which files they become, and what is said of the others."""
 
+import os
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -104,6 +106,12 @@ def test_missing_inputs_are_all_named(run, tree):
     with pytest.raises(InputError) as caught:
         api.infer(run.folder, [tree / "x.png", tree / "y.png"], tree / "out", device_target="CPU")
     assert [problem.split(":")[0][-5:] for problem in caught.value.problems] == ["x.png", "y.png"]
+
+
+def test_a_pipe_is_not_called_missing(run, tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: neither a file nor a folder"):
+        api.infer(run.folder, tmp_path / "a.png", tmp_path / "b.png", device_target="CPU")
 
 
 def test_a_slash_at_the_end_names_a_folder(run, tree):

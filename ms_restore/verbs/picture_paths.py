@@ -84,7 +84,8 @@ def pairs_of(
 
 def _single(source: Path, output: PathLike, naming: Naming) -> Pair:
     if not source.is_file():
-        raise InputError(f"{source}: no such file or folder")
+        what = "neither a file nor a folder" if source.exists() else "no such file or folder"
+        raise InputError(f"{source}: {what}")
     target = Path(output)
     if target.is_dir() or os.fspath(output).endswith("/") or not target.suffix:
         target = target / naming.name(source)
