@@ -36,6 +36,7 @@ def _verb(*words, **options):
         ("train --model edsr --patchsize 9", "did you mean '--data.patch_size'"),
         ("launch --workers 2 --dry_run --lr 3", "the recipe's key is --train.lr"),
         ("models --modle edsr", "unknown option --modle (did you mean '--model'?)"),
+        ("infer --input a --output b --sigma_255 x", "'x', expected auto or a number"),
         ("train --model edsr --train.lr [", "--train.lr [: not valid YAML"),
         ("train --model edsr --train.lr {1:2,[3]:4}", "--train.lr {1:2,[3]:4}: not valid YAML"),
     ],
@@ -115,16 +116,29 @@ def test_slips_are_answered_before_mindspore_is_loaded(tmp_path, words, message)
 
 def test_a_reader_that_goes_away(tmp_path):
     """As ``ms-restore models | head`` may."""
-    for words in (("models",), ("models", "--model", "edsr"), ("train", "--help")):
+    dry_run = ("launch", "--model", "edsr_quickstart", "--workers", "2", "--dry_run")
+    for words in (("models",), ("models", "--model", "edsr"), ("train", "--help"), dry_run):
         reading, writing = os.pipe()
         os.close(reading)
         done = _verb(*words, stdout=writing)
         os.close(writing)
         assert done.stderr == ""
+        assert done.returncode == (0 if "--help" in words else 141)
     with Path("/dev/full").open("w") as full:
         done = _verb("models", stdout=full)
     assert done.returncode == 2
     assert done.stderr == "ms-restore: error: the output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "where", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-", "2> /dev/full"]
+)
+def test_closed_and_full_streams_change_no_exit_code(where):
+    for words, code in (("models", 0), ("models --model nothing", 2)):
+        command = f"{sys.executable} -m ms_restore {words} {where}"
+        done = subprocess.run(["sh", "-c", command], cwd=TOP, capture_output=True, text=True)
+        assert done.returncode == code, (words, done.stderr)
+        assert "Traceback" not in done.stderr
 
 
 CONTENTS = {
