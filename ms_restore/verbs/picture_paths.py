@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional, Union
 
@@ -75,11 +75,16 @@ def pairs_of(
             f"{comma_list(map(str, sources))}: several images would be written as "
             f"{comma_list(shared)}; rename them or put them in folders of their own"
         )
-    read = {path.resolve() for path, _ in pairs}
-    lost = [str(written) for _, written in pairs if written.resolve() in read]
-    if lost:
-        raise InputError(f"{comma_list(lost)}: an input would be written over; name another output")
+    check_kept([path for path, _ in pairs], [written for _, written in pairs])
     return pairs
+
+
+def check_kept(read: Iterable[Optional[PathLike]], written: Iterable[PathLike]) -> None:
+    """Raise InputError where a file that is read would be written over."""
+    kept = {Path(path).resolve() for path in read if path is not None}
+    for path in map(Path, written):
+        if path.resolve() in kept:
+            raise InputError(f"{path}: an input would be written over; name another output")
 
 
 def _single(source: Path, output: PathLike, naming: Naming) -> Pair:
