@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,8 +29,13 @@ class _Parser(argparse.ArgumentParser):
 def _fail(prog: str, *problems: str) -> NoReturn:
     with contextlib.suppress(OSError):  # the exit code tells, where the stream cannot be written
         for problem in problems:
-            print(f"{prog}: error: {problem}", file=sys.stderr)
+            print(f"{prog}: error: {_one_line(problem)}", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _one_line(text: str) -> str:
+    r"""Return a text with \n, \x1b and so on in place of control characters, as in file names."""
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:

@@ -48,6 +48,12 @@ def test_what_is_no_option_is_answered_with_what_was_meant(in_process, words, me
     assert message in line
 
 
+def test_a_name_with_control_characters_stays_in_its_line(in_process):
+    done = in_process("models", "--model", "a\nb\x1b[31m.yaml")
+    (line,) = done.stderr.splitlines()
+    assert r"a\nb\x1b[31m.yaml" in line
+
+
 @pytest.mark.parametrize("option", ["--input", "--output", "--checkpoint"])
 def test_an_empty_path_is_not_the_folder_of_the_shell(in_process, option):
     given = {"--input": "a.png", "--output": "b.png", "--checkpoint": "c.ckpt", option: ""}
