@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn, Optional, Union
 
 from ms_restore import cli_verbs
@@ -24,9 +27,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _fail(prog: str, *problems: str) -> NoReturn:
-    for problem in problems:
-        print(f"{prog}: error: {problem}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the exit code tells, where the stream cannot be written
+        for problem in problems:
+            print(f"{prog}: error: {_one_line(problem)}", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _one_line(text: str) -> str:
+    r"""Return a text with \n, \x1b and so on in place of control characters, as in file names."""
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
@@ -34,7 +43,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
 
     Characters that the terminal's encoding does not have, such as those of file names that are not
     UTF-8, are printed with a backslash. Where the reader of a pipe goes away, the exit code is 141.
+    What is printed to a stream that is closed goes nowhere.
     """
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -50,6 +61,18 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             raise SystemExit(_BROKEN_PIPE) from None
         where = "the output" if error.filename is None else error.filename
         _fail("ms-restore", f"{where}: {error.strerror}")
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that are closed, as a file would else be opened in their place."""
+    while True:
+        opened = os.open(os.devnull, os.O_RDWR)
+        if opened > 2:
+            os.close(opened)
+            break
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 (it stays open)
 
 
 def _drop_output() -> None:
@@ -70,6 +93,7 @@ def _run(arguments: Optional[Sequence[str]]) -> None:
     verb = verbs[options.verb]
     try:
         named = {key: value for key, value in vars(options).items() if key not in ("verb", "run")}
+        _refuse_empty(named)
         if options.verb not in _WITHOUT_RECIPE:
             named["settings"] = recipe_settings(rest, verb)
         elif options.verb == "launch":
@@ -85,6 +109,20 @@ def _run(arguments: Optional[Sequence[str]]) -> None:
     except KeyboardInterrupt:
         print(f"{verb.prog}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _refuse_empty(named: dict[str, Any]) -> None:
+    """Raise InputError for options without text, as a shell's unset variable gives.
+
+    An empty path would be the folder that the shell is in.
+    """
+    empty = [
+        f"--{key}: got an empty text; name something, or leave the option out"
+        for key, value in named.items()
+        if key != "name_suffix" and (value == "" or (isinstance(value, list) and "" in value))
+    ]
+    if empty:
+        raise InputError(*empty)
 
 
 def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
@@ -274,7 +312,12 @@ def _tile(text: str) -> Optional[int]:
 
 def _sigma(word: str) -> Union[float, str]:
     """A standard deviation, or the word that asks for an estimate."""
-    return word if word == "auto" else float(word)
+    if word == "auto":
+        return word
+    try:
+        return float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {word!r}, expected auto or a number") from None
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:

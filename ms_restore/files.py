@@ -19,6 +19,7 @@ from ms_restore.errors import InputError
 
 LOCK = "lock"
 """Name of the file by which a folder is locked."""
+_LONGEST_NAME = 255  # bytes, of Linux's file systems
 _WRITING = ".writing"  # suffix of the folders in which files are written
 
 
@@ -51,7 +52,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     InputError where it cannot be written.
     """
     try:
-        with _private_folder(path.with_name(f".{path.name}{_WRITING}")) as folder:
+        with _private_folder(path.with_name(_writing_name(path.name))) as folder:
             temporary = folder / path.name
             yield temporary
             temporary.chmod(0o666 & ~_umask())  # MindSpore writes its files with mode 0400
@@ -59,6 +60,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _writing_name(name: str) -> str:
+    """Return the name of the folder in which a file is written, which is no longer than allowed."""
+    longer = os.fsencode(f".{name}{_WRITING}")
+    if len(longer) <= _LONGEST_NAME:
+        return os.fsdecode(longer)
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()}{_WRITING}"
 
 
 @contextlib.contextmanager

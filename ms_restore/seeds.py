@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+SEEDS = 1 << 32
+"""Seeds are below this number, as NumPy's are that MindSpore sets."""
+
 
 def sample_rng(seed: int, sample: int) -> np.random.Generator:
     """Return the generator for a training sample, numbered over all batches and ranks of a run."""

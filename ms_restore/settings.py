@@ -9,6 +9,8 @@ import pydantic
 import yaml
 from pydantic.dataclasses import dataclass
 
+from ms_restore.seeds import SEEDS
+
 PartSettings = dict[str, Any]
 """A part as a recipe has it: its name and its settings."""
 _STRICT = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -162,7 +164,7 @@ class Recipe:
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
     eval: EvalSettings = dataclasses.field(default_factory=EvalSettings)
     runtime: RuntimeSettings = dataclasses.field(default_factory=RuntimeSettings)
-    seed: pydantic.NonNegativeInt = 0
+    seed: Annotated[int, pydantic.Field(ge=0, lt=SEEDS)] = 0
     """Seed of weights, data order and noise."""
 
     def to_yaml(self) -> str:

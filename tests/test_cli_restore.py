@@ -105,6 +105,9 @@ def test_size_and_kind_of_the_output(folder, smoother, tmp_path):
         ("denoise range.npy --noise_blind", "values up to 200, expected .0, 1."),
         ("denoise nan.npy --noise_blind", "NaN or infinity"),
         ("denoise y.png --noise_blind --truth TOP/mask.png", "truth is 9x9, the output 56x46"),
+        ("inpaint y.png --mask TOP/mask.png --save_trajectory TOP/mask.png", "be written over"),
+        ("denoise y.png --noise_blind --save_trajectory TOP/y.png", "an input would be written"),
+        ("denoise y.png --noise_blind --save_trajectory OUT/x.png", "are one file"),
         ("denoise y.png --noise_blind --solver.iteration 3", "did you mean 'iterations'"),
         ("denoise y.png --noise_blind --solver.prior_sigma_255 25", "sigma 25 is asked for"),
         ("denoise y.png --noise_blind --train.lr 3", "restore has the keys of a solver only"),
@@ -116,6 +119,7 @@ def test_size_and_kind_of_the_output(folder, smoother, tmp_path):
 def test_slips_are_one_line(arguments, expected, folder, smoother, run, tmp_path, capsys):
     task, name, *rest = arguments.split()
     rest = [word.replace("TOP", str(folder)).replace("RUN", str(run.folder)) for word in rest]
+    rest = [word.replace("OUT", str(tmp_path / "out")) for word in rest]
     given = ["restore", "--task", task, "--input", str(folder / name), *rest]
     given += ["--output", str(tmp_path / "out" / "x.png"), "--device_target", "CPU"]
     given += [] if "--prior" in rest else ["--prior", str(smoother)]
@@ -126,6 +130,17 @@ def test_slips_are_one_line(arguments, expected, folder, smoother, run, tmp_path
     assert len(lines) == 1, lines
     assert re.search(expected, lines[0]), lines[0]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("option", "task"), [("kernel", "deblur"), ("mask", "inpaint")])
+def test_what_describes_the_degradation_is_not_written_over(option, task, smoother, tmp_path):
+    (tmp_path / "y.png").write_bytes(b"not read")
+    PIL.Image.new("L", (3, 3), 200).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(InputError, match=r"a\.png: an input would be written over"):
+        files = {option: str(tmp_path / "a.png")}
+        api.restore(task, smoother, tmp_path / "y.png", tmp_path / "a.png", **files)
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 def test_eval_of_a_solver(folder, smoother, tmp_path):

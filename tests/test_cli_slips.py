@@ -36,6 +36,7 @@ def _verb(*words, **options):
         ("train --model edsr --patchsize 9", "did you mean '--data.patch_size'"),
         ("launch --workers 2 --dry_run --lr 3", "the recipe's key is --train.lr"),
         ("models --modle edsr", "unknown option --modle (did you mean '--model'?)"),
+        ("infer --input a --output b --sigma_255 x", "'x', expected auto or a number"),
         ("train --model edsr --train.lr [", "--train.lr [: not valid YAML"),
         ("train --model edsr --train.lr {1:2,[3]:4}", "--train.lr {1:2,[3]:4}: not valid YAML"),
     ],
@@ -45,6 +46,21 @@ def test_what_is_no_option_is_answered_with_what_was_meant(in_process, words, me
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert message in line
+
+
+def test_a_name_with_control_characters_stays_in_its_line(in_process):
+    done = in_process("models", "--model", "a\nb\x1b[31m.yaml")
+    (line,) = done.stderr.splitlines()
+    assert r"a\nb\x1b[31m.yaml" in line
+
+
+@pytest.mark.parametrize("option", ["--input", "--output", "--checkpoint"])
+def test_an_empty_path_is_not_the_folder_of_the_shell(in_process, option):
+    given = {"--input": "a.png", "--output": "b.png", "--checkpoint": "c.ckpt", option: ""}
+    done = in_process("infer", *(word for pair in given.items() for word in pair))
+    assert done.returncode == 2
+    assert f"{option}: got an empty text" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -106,16 +122,29 @@ def test_slips_are_answered_before_mindspore_is_loaded(tmp_path, words, message)
 
 def test_a_reader_that_goes_away(tmp_path):
     """As ``ms-restore models | head`` may."""
-    for words in (("models",), ("models", "--model", "edsr"), ("train", "--help")):
+    dry_run = ("launch", "--model", "edsr_quickstart", "--workers", "2", "--dry_run")
+    for words in (("models",), ("models", "--model", "edsr"), ("train", "--help"), dry_run):
         reading, writing = os.pipe()
         os.close(reading)
         done = _verb(*words, stdout=writing)
         os.close(writing)
         assert done.stderr == ""
+        assert done.returncode == (0 if "--help" in words else 141)
     with Path("/dev/full").open("w") as full:
         done = _verb("models", stdout=full)
     assert done.returncode == 2
     assert done.stderr == "ms-restore: error: the output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "where", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-", "2> /dev/full"]
+)
+def test_closed_and_full_streams_change_no_exit_code(where):
+    for words, code in (("models", 0), ("models --model nothing", 2)):
+        command = f"{sys.executable} -m ms_restore {words} {where}"
+        done = subprocess.run(["sh", "-c", command], cwd=TOP, capture_output=True, text=True)
+        assert done.returncode == code, (words, done.stderr)
+        assert "Traceback" not in done.stderr
 
 
 CONTENTS = {

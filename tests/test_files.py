@@ -4,7 +4,17 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from ms_restore.files import atomic_write
+
+
+@pytest.mark.parametrize("length", [20, 246, 247, 255])
+def test_names_of_any_length_are_written(tmp_path, length):
+    path = tmp_path / ("é" * (length // 2 - 2) + "x" * (length % 2) + ".png")
+    with atomic_write(path) as temporary:
+        temporary.write_text("x")
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 def test_threads_that_write_leave_the_mask_as_it_is(tmp_path):

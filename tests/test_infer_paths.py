@@ -1,5 +1,7 @@
 """infer: which pictures are read, which files they become, and what is said of the others."""
 
+import os
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -68,6 +70,26 @@ def test_inputs_of_one_name_are_refused_together(run, tree):
         api.infer(run.folder, inputs, tree / "out", device_target="CPU")
 
 
+def test_an_input_is_never_written_over(run, tmp_path):
+    files = [tmp_path / "out" / "photo.jpg", tmp_path / "out" / "photo_x2.png"]
+    for path in files:
+        write(path.parent, path.name, noise(12, 10, 3))
+    before = files[1].read_bytes()
+    with pytest.raises(InputError, match=r"photo_x2\.png: an input would be written over"):
+        api.infer(run.folder, files, tmp_path / "out", name_suffix="_x2", device_target="CPU")
+    assert files[1].read_bytes() == before
+
+
+def test_pictures_of_the_user_below_the_output_stay(run, tree):
+    write(tree / "in" / "trip", "a.png", noise(12, 10, 3))
+    before = (tree / "in" / "trip" / "a.png").read_bytes()
+    with pytest.raises(InputError, match="holds pictures that were not restored into it"):
+        api.infer(
+            run.folder, tree / "in", tree / "in" / "trip", recursive=True, device_target="CPU"
+        )
+    assert (tree / "in" / "trip" / "a.png").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -84,6 +106,12 @@ def test_missing_inputs_are_all_named(run, tree):
     with pytest.raises(InputError) as caught:
         api.infer(run.folder, [tree / "x.png", tree / "y.png"], tree / "out", device_target="CPU")
     assert [problem.split(":")[0][-5:] for problem in caught.value.problems] == ["x.png", "y.png"]
+
+
+def test_a_pipe_is_not_called_missing(run, tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: neither a file nor a folder"):
+        api.infer(run.folder, tmp_path / "a.png", tmp_path / "b.png", device_target="CPU")
 
 
 def test_a_slash_at_the_end_names_a_folder(run, tree):

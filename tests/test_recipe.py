@@ -154,6 +154,7 @@ def test_milestones_that_never_fire():
         ("train.lr", 0),
         ("train.batch_size", -1),
         ("seed", -1),
+        ("seed", 1 << 32),
         ("network.scale", 5),
         ("network.channels", 4),
         ("data.augment", "all"),

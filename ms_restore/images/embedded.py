@@ -36,6 +36,18 @@ def embedded_in(file: PIL.Image.Image, channels: int) -> Embedded:
     )
 
 
+class _Text(str):
+    """EXIF's text, which Pillow decodes as Latin-1 and would encode as ASCII, with "?" in it."""
+
+    def encode(self, encoding: str = "latin-1", errors: str = "strict") -> bytes:
+        return super().encode("latin-1", "replace")
+
+
+def as_read(value: Any) -> Any:
+    """Return a value of EXIF that Pillow writes with the bytes that it was read from."""
+    return _Text(value) if isinstance(value, str) else value
+
+
 def _profile(profile: Any, channels: int) -> Optional[bytes]:
     """Return an ICC profile whose header says that it is for such pixels, else None."""
     if not isinstance(profile, bytes) or len(profile) < 128:
@@ -49,9 +61,9 @@ def _exif(file: PIL.Image.Image) -> Optional[bytes]:
         kept = PIL.Image.Exif()
         for tag, value in exif.items():
             if tag not in _STORAGE:
-                kept[tag] = value
+                kept[tag] = as_read(value)
         for ifd in (IFD.Exif, IFD.GPSInfo):
-            inner = {tag: v for tag, v in exif.get_ifd(ifd).items() if tag not in _SIZE}
+            inner = {tag: as_read(v) for tag, v in exif.get_ifd(ifd).items() if tag not in _SIZE}
             if inner:
                 kept[ifd] = inner
             elif ifd in kept:

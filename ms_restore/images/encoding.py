@@ -13,6 +13,7 @@ import PIL.TiffImagePlugin
 from PIL.ExifTags import IFD
 
 from ms_restore.images import png_chunks
+from ms_restore.images.embedded import as_read
 from ms_restore.images.picture import Embedded, Picture, PictureSequence
 
 _QUALITY = 95  # of JPEG and WebP
@@ -144,7 +145,8 @@ def _tags(embedded: Embedded) -> list[tuple[int, int, int, Any, bool]]:
     if embedded.xmp is not None:
         tags.append((_XMP_TAG, _BYTE, len(embedded.xmp), embedded.xmp, True))
     exif = _exif_of(embedded.exif)
-    tags += [(tag, _TEXT, 0, text, True) for tag, text in exif.items() if isinstance(text, str)]
+    texts = {tag: as_read(text) for tag, text in exif.items() if isinstance(text, str)}
+    tags += [(tag, _TEXT, 0, text.encode(), True) for tag, text in texts.items()]
     tags += [(tag - 1, _LONG, 1, _MARK, True) for tag in _DIRECTORIES if exif.get_ifd(tag)]
     return tags
 
@@ -159,7 +161,7 @@ def _with_directories(tiff: bytes, block: Optional[bytes]) -> bytes:
         tiff += b"\0" * (len(tiff) % 2)
         directory = PIL.TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0")
         for key, value in entries.items():
-            directory[key] = value
+            directory[key] = as_read(value)
         held = struct.pack("<HHII", tag - 1, _LONG, 1, _MARK)
         entry = struct.pack("<HHII", tag, _LONG, 1, len(tiff))
         tiff = tiff.replace(held, entry) + directory.tobytes(len(tiff))

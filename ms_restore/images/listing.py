@@ -73,13 +73,13 @@ def _collect(
         name, path = prefix + entry.name, Path(entry.path)
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if path.is_dir():  # unlike the entry's, it takes links in a circle as broken ones
             # A link to a folder may lead back to one above it
             if recursive and not entry.is_symlink():
                 _collect(path, f"{name}/", suffixes, recursive, found)
             else:
                 found.left_out.append(f"{name}/")
-        elif path.suffix.lower() in suffixes and entry.is_file():
+        elif path.suffix.lower() in suffixes and path.is_file():
             found.pictures.append(path)
         else:
             found.left_out.append(name + (" (a broken link)" if entry.is_symlink() else ""))

@@ -39,7 +39,7 @@ def insert(path: Path, embedded: Embedded) -> None:
     made = chunks(embedded)
     if not made:
         return
-    plain = path.with_name(f"{path.name}.plain")
+    plain = path.with_name("plain")
     path.rename(plain)
     with plain.open("rb") as source, path.open("wb") as target:
         target.write(source.read(_HEADER_END) + made)

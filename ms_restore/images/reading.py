@@ -14,9 +14,15 @@ import PIL.Image
 
 from ms_restore.errors import InputError
 from ms_restore.images import tiff_layout
-from ms_restore.images.decoding import decode_deep_colour, is_deep_colour, to_array
+from ms_restore.images.decoding import (
+    bits_of_sample,
+    decode_deep_colour,
+    is_deep_colour,
+    to_array,
+)
 from ms_restore.images.embedded import embedded_in
 from ms_restore.images.picture import Picture, PictureSequence
+from ms_restore.images.raw import SUFFIXES as RAW
 from ms_restore.images.silence import silence
 from ms_restore.images.transparency import divide_by_alpha
 from ms_restore.limits import check_pixels
@@ -26,7 +32,8 @@ PIL.Image.MAX_IMAGE_PIXELS = None  # ``limits`` states the limit
 _ORIENTATION = 274
 _SEQUENCES = ("GIF", "PNG", "TIFF", "WEBP", "AVIF")  # others, as MPO, hold previews or views beside
 _UNSUPPORTED = re.compile(
-    r"unsupported|not supported|unknown|unrecogni[sz]ed|cannot handle|not implemented|no decoder",
+    r"unsupported|not supported|unknown|unrecogni[sz]ed|cannot handle|not implemented|no decoder|"
+    "find loader",
     re.I,
 )
 
@@ -88,6 +95,11 @@ def _frames(file: PIL.Image.Image) -> int:
 
 
 def _read(path: Path, every: bool) -> PictureSequence:
+    if path.suffix.lower() in RAW:  # many are TIFF files, of which Pillow reads the thumbnail
+        raise InputError(
+            f"{path}: a raw file of a camera; develop it to PNG or TIFF first, or use a model of "
+            "raw files, such as sid_sony"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong with the file is said in one line
@@ -95,6 +107,7 @@ def _read(path: Path, every: bool) -> PictureSequence:
             with path.open("rb") as stream, PIL.Image.open(stream) as file:
                 return _decode(path, file, every)
     except PIL.UnidentifiedImageError:
+        tiff_layout.check_unopened(path)
         raise InputError(
             f"{path}: not an image that can be read; expected gray or colour of 8 or 16 bit"
         ) from None
@@ -114,6 +127,8 @@ def _read(path: Path, every: bool) -> PictureSequence:
 
 
 def _decode(path: Path, file: PIL.Image.Image, every: bool) -> PictureSequence:
+    if file.format == "EPS":  # Pillow would have Ghostscript run it
+        raise ValueError("PostScript is not supported")
     count = _frames(file)
     # Of a PNG with 16 bit colour, OpenCV decodes the first frame alone
     wanted = count if every and not (file.format == "PNG" and is_deep_colour(path, file)) else 1
@@ -136,7 +151,7 @@ def _decode_frame(path: Path, file: PIL.Image.Image, index: int) -> Picture:
     if file.format == "TIFF":
         tiff_layout.check(file, path)
     deep, multiplied = is_deep_colour(path, file), tiff_layout.is_multiplied_by_alpha(file)
-    bits = tiff_layout.bits(file)
+    bits = bits_of_sample(path, file)
     file.load()  # also detects truncation, which OpenCV ignores
     # A TIFF is turned upright by Pillow and OpenCV
     orientation = 1 if file.format == "TIFF" else file.getexif().get(_ORIENTATION, 1)

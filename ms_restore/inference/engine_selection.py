@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from ms_restore.errors import InputError, did_you_mean
+from ms_restore.seeds import SEEDS
 
 ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "lite", "om")
 _ENGINES_BY_SUFFIX = {  # the first is the customary one
@@ -39,6 +40,8 @@ class EngineOptions(NamedTuple):
         if self.engine not in ENGINES:
             hint = did_you_mean(self.engine, ENGINES) or f"; choose {', '.join(ENGINES)}"
             raise InputError(f"unknown engine {self.engine!r}{hint}")
+        if not 0 <= self.seed < SEEDS:
+            raise InputError(f"seed: got {self.seed}, expected 0 to {SEEDS - 1}")
         if self.engine == "onnxruntime" and self.device_target not in (None, "CPU"):
             raise InputError(
                 f"engine onnxruntime computes on the CPU, not on {self.device_target}; "

@@ -10,6 +10,8 @@ import numpy as np
 import PIL.Image
 
 from ms_restore.errors import InputError
+from ms_restore.images.decoding import to_array
+from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
 
 ImageLike = Union[np.ndarray, PIL.Image.Image, str, "os.PathLike[str]"]
@@ -20,6 +22,16 @@ _EXPECTED = (
     "expected an array (H, W), (H, W, C) or (N, H, W, C) of uint8, uint16, bool, or floats in "
     "[0, 1], an image of Pillow, or a path"
 )
+
+
+def from_pillow(image: PIL.Image.Image) -> Picture:
+    """Return an image of Pillow as a picture; raise InputError where it has no usable pixels."""
+    if 0 in image.size:
+        raise InputError(f"an image of {image.width}x{image.height} has no pixels; {_EXPECTED}")
+    try:
+        return Picture.of(to_array(image))
+    except Exception as error:  # Pillow reads a file late, and raises errors of many types
+        raise InputError(f"an image of Pillow that cannot be read ({error})") from None
 
 
 def to_pixels(image: ImageLike) -> np.ndarray:

@@ -165,6 +165,11 @@ def _read_ahead(
         yield ahead.popleft()
 
 
+def has_record(folder: Path) -> bool:
+    """Return whether a run has written pictures into a folder."""
+    return (folder / _RECORD).is_file()
+
+
 class ResumeRecord:
     """A record of the files that runs have written into a folder, kept in a hidden file there.
 

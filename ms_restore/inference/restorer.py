@@ -12,12 +12,12 @@ import PIL.Image
 
 from ms_restore.errors import InputError
 from ms_restore.images.arrays import from_float, is_gray, to_channels, to_float
-from ms_restore.images.decoding import to_array
 from ms_restore.images.encoding import to_pillow
 from ms_restore.images.picture import Picture
 from ms_restore.images.transparency import bleed_colours
 from ms_restore.inference.image_like import (
     ImageLike,
+    from_pillow,
     like_given,
     to_images,
     to_pixels,
@@ -116,7 +116,7 @@ class Restorer:
                 that it does not take, or is not finite.
         """
         if isinstance(image, PIL.Image.Image):
-            return to_pillow(self.picture(Picture.of(to_array(image))).samples())
+            return to_pillow(self.picture(from_pillow(image)).samples())
         array = to_pixels(image)
         restored = [
             self._image(y, dtype or (y.dtype if y.dtype.kind == "u" else _FLOAT32))

@@ -25,8 +25,15 @@ from rich.table import Table
 
 from ms_restore.errors import comma_list
 
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line; Rich would end the process with exit code 1."""
+        raise  # the BrokenPipeError that is being handled
+
+
 # with several ranks, only the first one prints
-console = Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK_ID", "0") != "0")
+console = _Console(highlight=False, soft_wrap=True, quiet=os.environ.get("RANK_ID", "0") != "0")
 
 
 def say(line: str) -> None:

@@ -24,7 +24,7 @@ from ms_restore.inference.raw_development import Bits, RawDeveloper, takes_raw
 from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of
-from ms_restore.verbs.picture_paths import Naming, PathsLike, pairs_of
+from ms_restore.verbs.picture_paths import Naming, PathsLike, check_kept, pairs_of
 from ms_restore.weights import catalogue
 from ms_restore.weights import checkpoint as checkpoints
 
@@ -105,6 +105,7 @@ def infer(
             "files, such as sid_sony"
         )
     pairs = pairs_of(inputs, output, raw.SUFFIXES if develop else PICTURES, naming)
+    check_kept([sigma_map], [target for _, target in pairs])
     record = None
     left = pairs
     if len(inputs) > 1 or Path(inputs[0]).is_dir():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Optional, Union
 
@@ -13,7 +13,7 @@ from ms_restore.errors import InputError, comma_list
 from ms_restore.images.listing import list_folder
 from ms_restore.images.picture import SUFFIXES
 from ms_restore.images.reading import is_document
-from ms_restore.inference.picture_folder import Pair
+from ms_restore.inference.picture_folder import Pair, has_record
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike
 
@@ -75,12 +75,22 @@ def pairs_of(
             f"{comma_list(map(str, sources))}: several images would be written as "
             f"{comma_list(shared)}; rename them or put them in folders of their own"
         )
+    check_kept([path for path, _ in pairs], [written for _, written in pairs])
     return pairs
+
+
+def check_kept(read: Iterable[Optional[PathLike]], written: Iterable[PathLike]) -> None:
+    """Raise InputError where a file that is read would be written over."""
+    kept = {Path(path).resolve() for path in read if path is not None}
+    for path in map(Path, written):
+        if path.resolve() in kept:
+            raise InputError(f"{path}: an input would be written over; name another output")
 
 
 def _single(source: Path, output: PathLike, naming: Naming) -> Pair:
     if not source.is_file():
-        raise InputError(f"{source}: no such file or folder")
+        what = "neither a file nor a folder" if source.exists() else "no such file or folder"
+        raise InputError(f"{source}: {what}")
     target = Path(output)
     if target.is_dir() or os.fspath(output).endswith("/") or not target.suffix:
         target = target / naming.name(source)
@@ -101,8 +111,10 @@ def _below(source: Path, target: Path, suffixes: Sequence[str], naming: Naming) 
     if note:
         say(note)
     written_before = target.resolve()  # may lie inside of the input
-    return [
-        (path, target / path.relative_to(source).with_name(naming.name(path)))
-        for path in listing.pictures
-        if not naming.recursive or written_before not in path.resolve().parents
-    ]
+    new = [path for path in listing.pictures if written_before not in path.resolve().parents]
+    if len(new) < len(listing.pictures) and not has_record(target):
+        raise InputError(
+            f"{target} lies in the input and holds pictures that were not restored into it; name "
+            "another output"
+        )
+    return [(path, target / path.relative_to(source).with_name(naming.name(path))) for path in new]

@@ -25,7 +25,7 @@ from ms_restore.report.trajectory import Curve, Frame, trajectory
 from ms_restore.settings import PartSettings
 from ms_restore.solvers import tasks
 from ms_restore.verbs.loading import PathLike, Settings, prior_of
-from ms_restore.verbs.picture_paths import pairs_of
+from ms_restore.verbs.picture_paths import check_kept, pairs_of
 
 _FRAMES = (1, 10, 30, 100, 300, 1000)  # iterations that a trajectory shows, and the last
 
@@ -103,7 +103,12 @@ def restore(
     pairs = pairs_of(Path(input), Path(output))
     if len(pairs) > 1 and (truth is not None or save_trajectory is not None):
         raise InputError("--truth and --save_trajectory are for one picture, not for a folder")
+    targets = [target for _, target in pairs]
+    check_kept([kernel, mask, truth], targets)
     if save_trajectory is not None:
+        check_kept([pairs[0][0], kernel, mask, truth], [save_trajectory])
+        if Path(save_trajectory).resolve() == targets[0].resolve():
+            raise InputError(f"{save_trajectory}: --output and --save_trajectory are one file")
         check_output(Path(save_trajectory), Picture(np.zeros((1, 1, 3), np.uint8)))
     options = EngineOptions(engine, device_target, device_id, mode, seed)
     denoiser = prior_of(prior, part or {}, options, of_device)
@@ -119,7 +124,7 @@ def restore(
         if save_trajectory is not None:
             trajectory(Path(save_trajectory), watcher.frames, watcher.curves)
             say(f"trajectory in {save_trajectory}")
-    return [target for _, target in pairs]
+    return targets
 
 
 def _described(noise: Optional[float], name: str, solver: Solver) -> str:

@@ -95,7 +95,16 @@ def test_floating_tiff_is_refused(tmp_path, dtype, channels):
         values[:, :, 0] if channels == 1 else values,
         photometric="minisblack" if channels == 1 else "rgb",
     )
-    assert_refused_by_name(path, "8 or 16 bit")
+    assert_refused_by_name(path, f"{8 * dtype().nbytes} bit floating-point", "8 or 16 bit")
+
+
+@pytest.mark.parametrize("options", [{"bigtiff": True}, {"byteorder": ">"}])
+def test_tiff_that_pillow_does_not_open_is_named_by_its_layout(tmp_path, options):
+    pixels = noise(7, 5, 5, dtype=np.uint16)
+    extra = ["unassalpha", "unspecified"]
+    path = tmp_path / "five.tif"
+    tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=extra, **options)
+    assert_refused_by_name(path, "16 bit unsigned, 5 samples")
 
 
 def test_16_bit_cmyk_is_refused(tmp_path):

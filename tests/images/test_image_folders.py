@@ -1,9 +1,10 @@
 """Pictures of a folder."""
 
+import PIL.Image
 import pytest
 
 from ms_restore.errors import InputError
-from ms_restore.images.listing import list_pictures
+from ms_restore.images.listing import list_folder, list_pictures
 
 
 def test_pictures_are_listed_by_name(tmp_path):
@@ -12,6 +13,14 @@ def test_pictures_are_listed_by_name(tmp_path):
     (tmp_path / "notes.txt").touch()
     (tmp_path / "folder.png").mkdir()
     assert [path.name for path in list_pictures(tmp_path)] == ["a.JPG", "b.png", "c.tiff"]
+
+
+def test_links_in_a_circle_are_broken_links(tmp_path):
+    PIL.Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("b.png")
+    listing = list_folder(tmp_path)
+    assert [path.name for path in listing.pictures] == ["a.png"]
+    assert listing.left_out == ["b.png (a broken link)"]
 
 
 def test_missing_folder(tmp_path):

@@ -1,5 +1,6 @@
 """What files come as: palettes, 1 bit, CMYK, orientation, colour profiles, rare TIFF."""
 
+import cv2
 import numpy as np
 import PIL.Image
 import pytest
@@ -162,6 +163,38 @@ def test_each_orientation_by_hand(tmp_path, orientation, dtype):
     column = column[::-1] if row_0 in ("right", "bottom") else column
     np.testing.assert_array_equal(row, stored[0])
     np.testing.assert_array_equal(column, stored[:, 0])
+
+
+@pytest.mark.parametrize("white", [1023, 65535])
+@pytest.mark.parametrize("text", [False, True])
+def test_deep_ppm_keeps_its_depth(tmp_path, white, text):
+    pixels = (noise(6, 8, 3, dtype=np.uint16) % (white + 1)).astype(np.uint16)
+    words = b" # a note\n".join(b"%d" % value for value in pixels.ravel())
+    head = b"P%d\n# made by hand\n8 6 %d\n" % (3 if text else 6, white)
+    (tmp_path / "a.ppm").write_bytes(head + (words if text else pixels.astype(">u2").tobytes()))
+    read = read_picture(tmp_path / "a.ppm").pixels
+    np.testing.assert_array_equal(read, np.round(pixels.astype(float) / white * 65535))
+    assert read.dtype == np.uint16
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_jpeg_2000_keeps_its_depth(tmp_path, channels):
+    pixels = np.kron(noise(4, 5, channels, dtype=np.uint16), np.ones((16, 16, 1), np.uint16))
+    order = [2, 1, 0, 3][:channels]
+    lossless = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+    cv2.imwrite(str(tmp_path / "a.jp2"), pixels[:, :, order], lossless)
+    picture = read_picture(tmp_path / "a.jp2")
+    np.testing.assert_array_equal(picture.samples(), pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_fourth_sample_of_a_tiff_that_is_not_alpha_is_left(tmp_path, dtype):
+    pixels = noise(7, 5, 4, dtype=dtype)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=["unspecified"])
+    picture = read_picture(path)
+    np.testing.assert_array_equal(picture.pixels, pixels[:, :, :3])
+    assert picture.alpha is None
 
 
 def rare_tiff(kind, path):

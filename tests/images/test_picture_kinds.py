@@ -68,6 +68,24 @@ def test_what_is_embedded_goes_through_every_format(photo, tmp_path, suffix, dty
         assert read.dpi == pytest.approx((300, 300), abs=0.01)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+def test_text_of_exif_keeps_its_bytes(tmp_path, suffix):
+    """UTF-8, which cameras and programs write, and Latin-1: neither becomes question marks."""
+    names = {Base.Artist: "Jürgen 李".encode(), Base.Copyright: "© Zoë".encode("latin-1")}
+    exif = PIL.Image.Exif()
+    exif.update({tag: "#" * len(name) + f"{tag}" for tag, name in names.items()})
+    exif[IFD.Exif] = {Base.CameraOwnerName: "Ren~"}
+    block = exif.tobytes().replace(b"Ren~", b"Ren\xe9")
+    for tag, name in names.items():
+        block = block.replace(b"#" * len(name) + b"%d" % tag, name + b"%d" % tag)
+    PIL.Image.fromarray(smooth(24, 40, 3)).save(tmp_path / "a.jpg", exif=block)
+    write_picture(tmp_path / f"b{suffix}", read_picture(tmp_path / "a.jpg"))
+    own, inner, _ = tags_of(read_picture(tmp_path / f"b{suffix}").embedded.exif)
+    for tag, name in names.items():
+        assert own[tag].encode("latin-1") == name + b"%d" % tag
+    assert inner[Base.CameraOwnerName] == "René"
+
+
 def test_orientation_is_reset_where_the_pixels_are_turned(photo, tmp_path):
     assert photo.pixels.shape == (40, 24, 3)
     write_picture(tmp_path / "out.jpg", photo)
@@ -138,6 +156,25 @@ def test_gray_png_of_16_bit_with_a_transparent_level(tmp_path):
     picture = read_picture(tmp_path / "a.png")
     assert picture.pixels.shape == (8, 6, 1)
     np.testing.assert_array_equal(picture.alpha, np.where(pixels[:, :, 0] == 777, 0, 65535))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_gray_png_of_few_bits_with_a_transparent_level(tmp_path, bits):
+    levels = np.arange(16) % (1 << bits)
+    packed = np.packbits((levels[:, None] >> np.arange(bits)[::-1]) & 1).reshape(1, -1, 1)
+    data = bytearray(png_bytes(packed.astype(np.uint8), [(b"tRNS", struct.pack(">H", 1))]))
+    data[16:25] = struct.pack(">IIB", 16, 1, bits)  # width, height, bits of the header
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / "a.png").write_bytes(data)
+    picture = read_picture(tmp_path / "a.png")
+    np.testing.assert_array_equal(picture.pixels[0, :, 0], levels * (255 // ((1 << bits) - 1)))
+    np.testing.assert_array_equal(picture.alpha[0], np.where(levels == 1, 0, 255))
+
+
+def test_raw_file_is_not_taken_for_its_thumbnail(tmp_path):
+    PIL.Image.fromarray(smooth(12, 16, 3)).save(tmp_path / "a.dng", "TIFF")
+    with pytest.raises(InputError, match=r"a\.dng: a raw file of a camera; develop it"):
+        read_picture(tmp_path / "a.dng")
 
 
 def test_gray_png_of_16_bit_with_alpha_stays_gray(tmp_path):
@@ -275,6 +312,12 @@ def test_valid_picture_of_an_unsupported_kind_is_not_called_damaged(tmp_path):
     with pytest.raises(InputError, match="this kind of image is not supported") as caught:
         read_picture(tmp_path / "a.bmp")
     assert "damaged" not in str(caught.value)
+
+
+def test_postscript_is_not_run(tmp_path):
+    PIL.Image.fromarray(smooth(12, 16, 3)).save(tmp_path / "a.png", "EPS")
+    with pytest.raises(InputError, match="this kind of image is not supported"):
+        read_picture(tmp_path / "a.png")
 
 
 def test_embedded_data_of_a_picture_that_was_made_is_none():

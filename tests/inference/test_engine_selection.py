@@ -149,6 +149,8 @@ def test_engines_that_do_not_take_a_file(exported, file, engine, way_out):
 def test_engines_that_there_are_not(by, best):
     with pytest.raises(InputError, match=r"unknown engine 'onxruntime' \(did you mean 'onnxr"):
         by("onxruntime")
+    with pytest.raises(InputError, match="seed: got -1, expected 0 to 4294967295"):
+        EngineOptions(seed=-1).checked()
     with pytest.raises(InputError, match="computes on the CPU, not on Ascend"):
         api.load_model(best, engine="onnxruntime", device_target="Ascend")
     with pytest.raises(InputError, match=r"needs the package mindspore_lite, .*https://"):

@@ -140,6 +140,8 @@ def test_pillow_images_and_paths(restorer, pictures):
         (np.zeros(7, np.uint8), r"an array of shape \(7,\); expected"),
         ([[1, 2], [3, 4]], "a list is no image"),
         (None, "a NoneType is no image"),
+        (PIL.Image.new("F", (9, 9)), "floating-point pixels are not supported"),
+        (PIL.Image.new("RGB", (0, 9)), "an image of 0x9 has no pixels"),
         ("absent.png", r"absent\.png: no such file"),
     ],
 )
@@ -147,3 +149,10 @@ def test_what_is_no_image_is_one_clear_line(restorer, image, words):
     with pytest.raises(InputError, match=words) as caught:
         restorer(image)
     assert "\n" not in str(caught.value)
+
+
+def test_image_of_pillow_whose_file_is_cut_is_one_clear_line(restorer, pictures, tmp_path):
+    (tmp_path / "cut.png").write_bytes((pictures / "a_rgb.png").read_bytes()[:-60])
+    image = PIL.Image.open(tmp_path / "cut.png")
+    with pytest.raises(InputError, match="an image of Pillow that cannot be read"):
+        restorer(image)
