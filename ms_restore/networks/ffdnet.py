@@ -50,7 +50,6 @@ class FFDNet(nn.Cell):
         self.floats_per_pixel = 4 * filters // _FACTOR**2 + 4 * channels
         inputs = channels * _FACTOR**2
         widths = [inputs + noise_map, *[filters] * (layers - 1), inputs]
-        self.split = nn.PixelUnshuffle(_FACTOR)
         self.reduce_map = nn.AvgPool2d(_FACTOR, _FACTOR)
         self.convolutions = nn.CellList(
             [conv3x3(a, b, weight_init=Orthogonal()) for a, b in zip(widths, widths[1:])]
@@ -59,9 +58,20 @@ class FFDNet(nn.Cell):
 
     def construct(self, y: Tensor) -> Tensor:
         """Return x_hat (N, channels, H, W) for y (N, channels + noise_map, H, W)."""
-        x = self.split(y[:, : self.channels])
+        x = _split(y[:, : self.channels])
         if self.noise_map:
             x = ops.concat((x, self.reduce_map(y[:, self.channels :])), 1)
         for convolution in self.convolutions[:-1]:
             x = ops.relu(convolution(x))
         return self.join(self.convolutions[-1](x))
+
+
+def _split(y: Tensor) -> Tensor:
+    """Return the four images of half the size, (N, 4 C, H / 2, W / 2).
+
+    ``nn.PixelUnshuffle`` asks at run time whether the sizes are even, which no device does itself.
+    """
+    count, channels, height, width = y.shape
+    cells = y.reshape(count, channels, height // _FACTOR, _FACTOR, width // _FACTOR, _FACTOR)
+    planes = cells.transpose(0, 1, 3, 5, 2, 4)
+    return planes.reshape(count, channels * _FACTOR**2, height // _FACTOR, width // _FACTOR)

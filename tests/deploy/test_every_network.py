@@ -17,7 +17,7 @@ from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.mindspore_engine import MindSporeEngine
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
-from tests.conftest import REDUCED
+from tests.conftest import SMALL_MODELS, reduced
 
 pytestmark = pytest.mark.slow
 
@@ -45,17 +45,19 @@ def _sizes(geometry):
     return [(3 * m, m), (2 * m, 2 * m), (m, 5 * m)] if m > 1 else [(16, 16), (37, 23), (64, 41)]
 
 
+def _reduced(name):
+    """The recipe of a network at its smallest."""
+    model = next(m for m in SMALL_MODELS if recipe.load(m).network["name"] == name)
+    return recipe.load(model, reduced(model))
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """Each network with random weights: both files, inputs and MindSpore's outputs."""
     folder = tmp_path_factory.mktemp("networks")
     cases = {}
     for name in registry.REGISTRY["network"]:
-        base = recipe.load("noise2noise_mri" if name.endswith("mri") else "edsr")
-        settings = {f"network.{key}": value for key, value in REDUCED[name].items()}
-        if name.endswith("mri"):
-            settings["data.patch_size"] = REDUCED[name]["side"]
-        loaded = recipe.load(base.model, {"network.name": name, **settings})
+        loaded = _reduced(name)
         network = registry.build("network", loaded.network).set_train(False)
         for parameter in network.trainable_params():  # biases too, which begin at zero
             noise = np.random.default_rng(1).normal(0, 0.02, parameter.shape).astype(np.float32)
@@ -104,8 +106,7 @@ def test_both_files_through_the_engines(exported, suffix):
 @pytest.mark.parametrize("name", [n for n in registry.REGISTRY["network"] if not n.endswith("mri")])
 def test_tiled_equals_untiled_at_the_default_overlap(name):
     """With weights by which every input pixel within reach counts, the farthest too."""
-    settings = {f"network.{key}": value for key, value in REDUCED[name].items()}
-    loaded = recipe.load("edsr", {"network.name": name, **settings})
+    loaded = _reduced(name)
     network = registry.build("network", loaded.network).set_train(False)
     rng = np.random.default_rng(3)
     for parameter in network.trainable_params():
