@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from ms_restore.errors import InputError, did_you_mean
-from ms_restore.seeds import SEEDS
 
 ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "lite", "om")
 _ENGINES_BY_SUFFIX = {  # the first is the customary one
@@ -40,6 +39,8 @@ class EngineOptions(NamedTuple):
         if self.engine not in ENGINES:
             hint = did_you_mean(self.engine, ENGINES) or f"; choose {', '.join(ENGINES)}"
             raise InputError(f"unknown engine {self.engine!r}{hint}")
+        from ms_restore.seeds import SEEDS  # with NumPy, for which --help does not wait
+
         if not 0 <= self.seed < SEEDS:
             raise InputError(f"seed: got {self.seed}, expected 0 to {SEEDS - 1}")
         if self.engine == "onnxruntime" and self.device_target not in (None, "CPU"):

@@ -19,6 +19,7 @@ from ms_restore.images.picture import Embedded, Picture
 from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import check_output, write_picture
 from ms_restore.inference.engine_selection import EngineOptions
+from ms_restore.inference.picture_folder import Pair
 from ms_restore.metrics.protocols import protocol_named
 from ms_restore.report.terminal import SolverProgress, say
 from ms_restore.report.trajectory import Curve, Frame, trajectory
@@ -103,13 +104,7 @@ def restore(
     pairs = pairs_of(Path(input), Path(output))
     if len(pairs) > 1 and (truth is not None or save_trajectory is not None):
         raise InputError("--truth and --save_trajectory are for one picture, not for a folder")
-    targets = [target for _, target in pairs]
-    check_kept([kernel, mask, truth], targets)
-    if save_trajectory is not None:
-        check_kept([pairs[0][0], kernel, mask, truth], [save_trajectory])
-        if Path(save_trajectory).resolve() == targets[0].resolve():
-            raise InputError(f"{save_trajectory}: --output and --save_trajectory are one file")
-        check_output(Path(save_trajectory), Picture(np.zeros((1, 1, 3), np.uint8)))
+    _check_outputs(pairs, [kernel, mask, truth], save_trajectory)
     options = EngineOptions(engine, device_target, device_id, mode, seed)
     denoiser = prior_of(prior, part or {}, options, of_device)
     part = part or _checked("dpir" if denoiser.takes_any_level else "dmsp", task, others)
@@ -124,7 +119,21 @@ def restore(
         if save_trajectory is not None:
             trajectory(Path(save_trajectory), watcher.frames, watcher.curves)
             say(f"trajectory in {save_trajectory}")
-    return targets
+    return [target for _, target in pairs]
+
+
+def _check_outputs(
+    pairs: list[Pair], read: list[Optional[PathLike]], save_trajectory: Optional[PathLike]
+) -> None:
+    """Raise InputError where what is written would replace what is read, or has no format."""
+    targets = [target for _, target in pairs]
+    check_kept(read, targets)
+    if save_trajectory is None:
+        return
+    check_kept([pairs[0][0], *read], [save_trajectory])
+    if Path(save_trajectory).resolve() == targets[0].resolve():
+        raise InputError(f"{save_trajectory}: --output and --save_trajectory are one file")
+    check_output(Path(save_trajectory), Picture(np.zeros((1, 1, 3), np.uint8)))
 
 
 def _described(noise: Optional[float], name: str, solver: Solver) -> str:

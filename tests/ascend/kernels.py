@@ -14,9 +14,9 @@ from pathlib import Path
 # moves nothing. That StridedSliceGrad has a fast kernel is believed.
 OF_CANN = {"AddN", "BiasAdd", "BiasAddGrad", "RealDiv", "ReduceMean", "StridedSlice", "Reshape"}
 OF_CANN |= {"StridedSliceGrad"}
-# GetNext takes a batch from the queue of data sink; ScalarMul multiplies sizes of a picture, on the
-# host that launches the kernels; Generator steps a seed there.
-BESIDE = {"GetNext", "ScalarMul", "Generator"}
+# GetNext takes a batch from the queue of data sink; ScalarMul and ScalarFloorDiv compute sizes of a
+# picture, on the host that launches the kernels; Generator steps a seed there.
+BESIDE = {"GetNext", "ScalarMul", "ScalarFloorDiv", "Generator"}
 
 
 @lru_cache(maxsize=1)
