@@ -78,10 +78,13 @@ def _traits(model):
 
 # those of MRI take slices of one size
 MODELS = covering({n: _traits(n) for n in recipe.files() if "side" not in recipe.load(n).network})
+FIRST = covering({n: {recipe.load(n).network["name"]} for n in MODELS})
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [m if m in FIRST else pytest.param(m, marks=pytest.mark.long) for m in MODELS]
+)
 def test_tiled_equals_untiled(model):
     """At reduced width and depth, float32, on an odd-sized image."""
     loaded = recipe.load(model, reduced(model))

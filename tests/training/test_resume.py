@@ -63,8 +63,15 @@ def _assert_same_run(folder, other):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, EVERYTHING, {"train.loss": "annealed_l0"}],
-    ids=["plain", "everything", "a loss that follows the run"],
+    [
+        pytest.param({}, id="plain", marks=pytest.mark.long),
+        pytest.param(EVERYTHING, id="everything"),
+        pytest.param(
+            {"train.loss": "annealed_l0"},
+            id="a loss that follows the run",
+            marks=pytest.mark.long,
+        ),
+    ],
 )
 def test_two_halves_equal_the_whole(tiny, pictures, tmp_path, settings):
     whole = _train(tiny, pictures, tmp_path / "whole", settings=settings)
