@@ -102,7 +102,8 @@ class Prior(Protocol):
     recipe: Recipe
     channels: int
     sigma_255: float
-    """The level that it was trained for, or is told: a standard deviation of 255."""
+    """The level that it was trained for, or is told by default, as a standard deviation on a scale
+    of 0 to 255."""
     takes_any_level: bool
     """Whether it is told the level."""
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 Pattern = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 Size = tuple[int, int]
 _POINT = np.ones((1, 1))
-# Solutions in turn for values beyond the border: of the authors' test of DMSP, deblurred by DPIR,
-# 1 gives 25.48 dB, 3 25.93, 10 26.26 and 30 26.44
+# How often values beyond the border are solved for in turn; with other numbers here, the deblurring
+# test in tests/solvers/test_dpir.py gives 25.48 dB (1), 25.93 (3), 26.26 (10) and 26.44 (30)
 _FILLINGS = 10
 
 
@@ -151,11 +151,11 @@ class Blur:
         transform, spectrum = fft.rfft2(z), self._spectrum(size, z)
         energy = spectrum.real**2 + spectrum.imag**2 + alpha
         rows, columns = known.shape[-2:]
-        solved = transform
+        held, solved = self.spread(y), transform
         for _ in range(_FILLINGS):
             blurred = fft.irfft2(solved * spectrum.conj(), size)
             inside = blurred[..., :rows, :columns]
-            inside[...] = np.where(known > 0, self.spread(y), inside)
+            inside[...] = np.where(known > 0, held, inside)
             solved = (spectrum * fft.rfft2(blurred) + alpha * transform) / energy
         return fft.irfft2(solved, size)
 
@@ -232,7 +232,8 @@ class BlurDownsample(Blur):
         edges = [(0, 0)] * (z.ndim - 2) + [(0, below), (0, beside)]
         z = np.pad(z, edges, mode="reflect" if min(height, width) > scale else "edge")
         size = (z.shape[-2], z.shape[-1])
-        blur = fft.fft2(self.kernel, size).conj().astype(np.complex64)
+        kernel = fft.fft2(self.kernel, size).astype(np.complex64)
+        blur = kernel.conj()
         energy = self._folded(abs(blur) ** 2) + alpha
         transform = fft.fft2(z)
         spread, solved = np.zeros_like(z), transform
@@ -240,9 +241,9 @@ class BlurDownsample(Blur):
             low = fft.ifft2(solved * blur).real[..., ::scale, ::scale]
             low[..., : y.shape[-2], : y.shape[-1]] = y
             spread[..., ::scale, ::scale] = low
-            data = blur.conj() * fft.fft2(spread) + alpha * transform
+            data = kernel * fft.fft2(spread) + alpha * transform
             tiled = np.tile(self._folded(blur * data) / energy, (scale, scale))
-            solved = (data - blur.conj() * tiled) / alpha
+            solved = (data - kernel * tiled) / alpha
         return fft.ifft2(solved).real[..., :height, :width].astype(z.dtype)
 
     def _folded(self, spectrum: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ _DEFAULT_KERNEL = "gaussian:1.6"  # for super-resolution, as in the literature
 # they had a little, for otherwise the prior has hardly any effect in 300 iterations. The levels
 # were chosen from 0.3 to 6 on crops of two embedded training photos.
 _DEFAULT_SIGMA_255 = {"super_resolve": 2.0, "demosaic": 4.0, "inpaint": 4.0}
-# DPIR's authors take these for pictures without noise, and so many iterations
+# For pictures without noise: super-resolution and demosaicing as DPIR's authors do, and inpainting,
+# which they have not, as demosaicing
 _OF_DPIR: dict[str, dict[str, float]] = {
     "super_resolve": {"iterations": 24},
     "demosaic": {"iterations": 40, "last_sigma_255": 0.6},
