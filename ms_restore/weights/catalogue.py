@@ -148,8 +148,8 @@ def prior_of_name(prior: Optional[Union[str, os.PathLike[str]]]) -> Path:
     path = shipped(DEFAULT_PRIOR)
     if path is None:
         raise InputError(
-            f"no prior: the weights of {DEFAULT_PRIOR} are not here; name a denoiser of one noise "
-            "level with --prior, a checkpoint or a run folder"
+            f"no prior: the weights of {DEFAULT_PRIOR} are not here; name a denoiser, of one noise "
+            "level or told it, with --prior, a checkpoint or a run folder"
         )
     return path
 
