@@ -16,6 +16,7 @@ from pydantic import Field
 from ms_restore.networks.layers import conv3x3
 
 _FACTOR = 2  # of the reduced images that the network computes with
+_GAIN = 2**0.5  # of the weights at the start, since a ReLU halves the power of what it is given
 
 
 class FFDNet(nn.Cell):
@@ -56,7 +57,7 @@ class FFDNet(nn.Cell):
         widths = [inputs + noise_map, *[filters] * (layers - 1), inputs]
         self.reduce_map = nn.AvgPool2d(_FACTOR, _FACTOR)
         self.convolutions = nn.CellList(
-            [conv3x3(a, b, weight_init=Orthogonal()) for a, b in zip(widths, widths[1:])]
+            [conv3x3(a, b, weight_init=Orthogonal(_GAIN)) for a, b in zip(widths, widths[1:])]
         )
         self.join = nn.PixelShuffle(_FACTOR)
 
