@@ -37,6 +37,7 @@ REGISTRY: dict[Kind, dict[str, str]] = {
         "ffdnet": "ms_restore.networks.ffdnet:FFDNet",
         "fdncnn": "ms_restore.networks.fdncnn:FDnCNN",
         "ircnn": "ms_restore.networks.ircnn:IRCNN",
+        "drunet": "ms_restore.networks.drunet:DRUNet",
     },
     "degradation": {
         "bicubic": "ms_restore.degradations.bicubic:BicubicDownsample",
