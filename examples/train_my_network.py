@@ -3,7 +3,7 @@
 import argparse
 
 from my_parts.degradations import Speckle
-from my_parts.losses import Charbonnier
+from my_parts.losses import Cauchy
 from my_parts.networks import GatedNet
 
 import ms_restore
@@ -17,7 +17,7 @@ def main() -> None:
     run = ms_restore.train(
         GatedNet(width=16),
         degradation=Speckle(strength=0.2),
-        loss=Charbonnier(),
+        loss=Cauchy(),
         steps=options.steps,
         output_dir=options.output_dir,
         settings={"data.patch_size": 48, "train.batch_size": 8, "train.lr": 1e-3},

@@ -37,6 +37,7 @@ REGISTRY: dict[Kind, dict[str, str]] = {
         "ffdnet": "ms_restore.networks.ffdnet:FFDNet",
         "fdncnn": "ms_restore.networks.fdncnn:FDnCNN",
         "ircnn": "ms_restore.networks.ircnn:IRCNN",
+        "drunet": "ms_restore.networks.drunet:DRUNet",
     },
     "degradation": {
         "bicubic": "ms_restore.degradations.bicubic:BicubicDownsample",
@@ -64,9 +65,12 @@ REGISTRY: dict[Kind, dict[str, str]] = {
         "masked_mse": "ms_restore.training.losses:MaskedMSE",
         "annealed_l0": "ms_restore.training.losses:AnnealedL0",
         "sum_squared": "ms_restore.training.losses:SumSquared",
+        "charbonnier": "ms_restore.training.losses:Charbonnier",
+        "psnr": "ms_restore.training.losses:PSNR",
     },
     "optimizer": {
         "adam": "ms_restore.training.optimizers:adam",
+        "adam_w": "ms_restore.training.optimizers:adam_w",
         "sgd": "ms_restore.training.optimizers:sgd",
     },
     "schedule": {

@@ -33,9 +33,9 @@ sys.path.append(str(EXAMPLES))  # as a package of one's own is found
 OWN = {
     "network": "my_parts.networks:GatedNet",
     "degradation": "my_parts.degradations:Speckle",
-    "loss": "my_parts.losses:Charbonnier",
+    "loss": "my_parts.losses:Cauchy",
     "schedule": "my_parts.schedules:warm_restarts",
-    "optimizer": "my_parts.optimizers:adam_w",
+    "optimizer": "my_parts.optimizers:rms_prop",
     "solver": "my_parts.solvers:PlugAndPlay",
 }
 NEEDED = {  # settings without a default, of whichever part has them

@@ -60,7 +60,7 @@ def grown(tmp_path_factory) -> tuple[Path, list[str]]:
 
 def test_the_tests_find_the_new_parts(grown):
     copy, names = grown
-    assert names == ["gated", "speckle", "charbonnier", "warm_restarts", "adam_w", "plug_and_play"]
+    assert names == ["gated", "speckle", "cauchy", "warm_restarts", "rms_prop", "plug_and_play"]
     chosen = " or ".join(f"[{name}" for name in names) + " or gated or imports_point_down"
     files = ["test_contracts.py", "test_recipe.py", "test_imports.py", "deploy/test_onnx.py"]
     done = subprocess.run(

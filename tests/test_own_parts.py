@@ -47,7 +47,7 @@ def test_the_checkpoint_names_the_classes_and_their_settings(trained):
     saved = recipes.parse((trained / "recipe.yaml").read_text())
     assert saved.network == {"name": "my_parts.networks:GatedNet", "width": 16, "blocks": 2}
     assert saved.degradation == {"name": "my_parts.degradations:Speckle", "strength": 0.2}
-    assert saved.train.loss == {"name": "my_parts.losses:Charbonnier", "eps": 1e-3}
+    assert saved.train.loss == {"name": "my_parts.losses:Cauchy", "width": 0.1}
 
 
 @pytest.mark.slow
@@ -108,15 +108,15 @@ def test_objects_and_names_mix(tmp_path):
     import functools
 
     from my_parts.degradations import Speckle
-    from my_parts.losses import Charbonnier
-    from my_parts.optimizers import adam_w
+    from my_parts.losses import Cauchy
+    from my_parts.optimizers import rms_prop
     from my_parts.schedules import warm_restarts
 
     run = ms_restore.train(
         "dncnn_quickstart",
         degradation=Speckle,
-        loss=Charbonnier(eps=0.01),
-        optimizer=functools.partial(adam_w, weight_decay=0.5),
+        loss=Cauchy(width=0.05),
+        optimizer=functools.partial(rms_prop, decay=0.8),
         schedule=warm_restarts,
         steps=3,
         output_dir=tmp_path / "run",
@@ -131,8 +131,8 @@ def test_objects_and_names_mix(tmp_path):
     )
     saved = recipes.parse((run.folder / "recipe.yaml").read_text())
     assert saved.degradation == {"name": "my_parts.degradations:Speckle", "strength": 0.2}
-    assert saved.train.loss["eps"] == 0.01
-    assert saved.train.optimizer == {"name": "my_parts.optimizers:adam_w", "weight_decay": 0.5}
+    assert saved.train.loss["width"] == 0.05
+    assert saved.train.optimizer == {"name": "my_parts.optimizers:rms_prop", "decay": 0.8}
     assert saved.train.schedule == {"name": "my_parts.schedules:warm_restarts", "periods": 4}
     assert saved.train.steps == 3
 

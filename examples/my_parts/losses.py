@@ -3,16 +3,16 @@
 from mindspore import Tensor, nn, ops
 
 
-class Charbonnier(nn.Cell):
-    """mean sqrt((x_hat - x)^2 + eps^2), Lai et al. 2017 (arXiv 1704.03915).
+class Cauchy(nn.Cell):
+    """mean log(1 + ((x_hat - x) / width)^2), which spares large errors (of Cauchy's law).
 
     Args:
-        eps: errors well below it count quadratically, those above it linearly.
+        width: errors well below it count quadratically, those above it by their logarithm.
     """
 
-    def __init__(self, *, eps: float = 1e-3) -> None:
+    def __init__(self, *, width: float = 0.1) -> None:
         super().__init__()
-        self.eps = eps
+        self.width = width
 
     def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        return ops.sqrt(ops.square(x_hat - x) + self.eps**2).mean()
+        return ops.log(1 + ops.square((x_hat - x) / self.width)).mean()

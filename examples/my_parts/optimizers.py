@@ -3,8 +3,8 @@
 from mindspore import Parameter, nn
 
 
-def adam_w(
-    parameters: list[Parameter], rates: list[float], *, weight_decay: float = 1e-2
+def rms_prop(
+    parameters: list[Parameter], rates: list[float], *, decay: float = 0.9
 ) -> nn.Optimizer:
-    """Adam whose weight decay is apart from the gradient (arXiv 1711.05101)."""
-    return nn.AdamWeightDecay(parameters, rates, weight_decay=weight_decay)
+    """Divide each gradient by the root of its mean square so far (Tieleman and Hinton 2012)."""
+    return nn.RMSProp(parameters, rates, decay=decay)

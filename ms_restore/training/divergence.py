@@ -24,7 +24,8 @@ class Divergence:
 
     That is a loss or gradient that is not finite, which a dynamic loss scale does not mend; a loss
     above 1000 times the lowest smoothed one and 100 times the first of the session; or a weight
-    that is not finite or above a million, of which no checkpoint is written.
+    that is not finite or above a million, of which no checkpoint is written. How far a loss has
+    grown is not asked of one that was ever below zero, such as a logarithm of errors.
 
     Args:
         dynamic: whether the loss scale is: then gradients may overflow until it is down to 1, and
@@ -37,6 +38,7 @@ class Divergence:
         self._kept = kept
         self._rate = math.nan
         self._not_finite = 0
+        self._signed = False
         self._first = self._smoothed = self._lowest = math.nan
 
     def check(self, step: int, loss: float, rate: float, overflowed: bool, scale: float) -> None:
@@ -48,6 +50,9 @@ class Divergence:
         if (overflowed or not finite) and hopeless:
             self._stop(step, f"the loss or a gradient is not finite (loss {loss})")
         if not finite:
+            return
+        self._signed = self._signed or loss < 0
+        if self._signed:
             return
         loss = max(loss, _LEAST_LOSS)
         if math.isnan(self._first):

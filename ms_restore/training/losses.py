@@ -5,8 +5,12 @@ x is the clean patch, or with ``data.target: degraded`` an independent corruptio
 
 from __future__ import annotations
 
+import math
+from typing import Annotated
+
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
+from pydantic import Field
 
 
 class L1(nn.Cell):
@@ -23,6 +27,46 @@ class MSE(nn.Cell):
     def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return the scalar loss of (N, C, H, W) batches."""
         return ops.square(x_hat - x).mean()
+
+
+class Charbonnier(nn.Cell):
+    """The error of Charbonnier et al., mean sqrt((x_hat - x)^2 + eps^2) (Lai et al. 2017).
+
+    It is the L1 of large errors with a gradient that is smooth at zero, arXiv 1704.03915.
+
+    Args:
+        eps: errors well below it count quadratically, those above it linearly.
+    """
+
+    def __init__(self, *, eps: Annotated[float, Field(gt=0)] = 1e-3) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the scalar loss of (N, C, H, W) batches."""
+        difference = x_hat.astype(ms.float32) - x
+        # the gradient of a root is for an Ascend's slow processors, that of a power is not
+        return ops.pow(ops.square(difference) + self.eps**2, 0.5).mean()
+
+
+class PSNR(nn.Cell):
+    """The negative PSNR in dB, mean over images of 10 log10(MSE + eps); it may be below zero.
+
+    Each image counts alike, however noisy it is (Chen et al. 2022, arXiv 2204.04676).
+
+    Args:
+        eps: added to the mean squared error, so that a perfect image has a gradient.
+    """
+
+    def __init__(self, *, eps: Annotated[float, Field(gt=0)] = 1e-8) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def construct(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the scalar loss of (N, C, H, W) batches."""
+        squares = ops.square(x_hat.astype(ms.float32) - x)
+        decibels = ops.log(squares.mean(axis=(1, 2, 3)) + self.eps)
+        return decibels.mean() * (10 / math.log(10))
 
 
 class SumSquared(nn.Cell):

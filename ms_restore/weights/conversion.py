@@ -25,6 +25,7 @@ _TORCH_LAYOUTS = {
     "fdncnn": "FDnCNN of KAIR",
     "ffdnet": "FFDNet of KAIR",
     "ircnn": "IRCNN of KAIR",
+    "drunet": "DRUNet of KAIR",
     "edsr": "EDSR of EDSR-PyTorch",
     "sid": "SeeInDark of pytorch-Learning-to-See-in-the-Dark",
 }
@@ -226,9 +227,9 @@ def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     """Write a network's parameters as .safetensors for PyTorch, and return the layout's name.
 
     The names are those of DnCNN-PyTorch (DnCNN with batch normalisation), KAIR (DnCNN without,
-    FDnCNN, FFDNet, IRCNN), EDSR-PyTorch or pytorch-Learning-to-See-in-the-Dark. Raises InputError
-    for a network without a known PyTorch layout, and where the package safetensors is not
-    installed.
+    FDnCNN, FFDNet, IRCNN, DRUNet), EDSR-PyTorch or pytorch-Learning-to-See-in-the-Dark. Raises
+    InputError for a network without a known PyTorch layout, and where the package safetensors is
+    not installed.
     """
     try:
         from safetensors.numpy import save

@@ -30,9 +30,16 @@ SMALL: dict[str, dict[str, Any]] = {
     for model, settings in yaml.safe_load(path.read_text(encoding="utf-8")).items()
 }
 ALL_OPTIONS = {"accumulate": 2, "clip_norm": 1.0, "ema_decay": 0.99}
-LOSSES = ["mse", "sum_squared", "masked_mse", "annealed_l0"]  # l1 is the default
+LOSSES = [
+    "mse",
+    "sum_squared",
+    "masked_mse",
+    "annealed_l0",
+    "charbonnier",
+    "psnr",
+]  # l1 is the default
 OPERATORS = ["blur", "downsample", "mask", "mosaic"]
-OPTIMIZERS = {"sgd": {}, "adam": {"beta1_end": 0.5}}
+OPTIMIZERS = {"sgd": {}, "adam": {"beta1_end": 0.5}, "adam_w": {}}
 
 
 def recipe_of(model: str, **train: Any) -> recipes.Recipe:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from ms_restore import recipe
-from ms_restore.training.losses import MSE, AnnealedL0, MaskedMSE
+from ms_restore import recipe, registry
+from ms_restore.training.losses import MSE, PSNR, AnnealedL0, Charbonnier, MaskedMSE
 from ms_restore.training.step_builder import build_step
 
 
@@ -66,3 +66,54 @@ def test_the_gradient_stays_finite_where_target_and_output_agree(annealed):
         loss, _, skipped = step(zero, same)
         assert np.isfinite(float(loss))
         assert int(skipped) == 0
+
+
+def test_psnr_counts_each_image_alike():
+    x_hat, x = _planes(2, 3, 4, 5), _planes(2, 3, 4, 5, seed=1)
+    errors = ((x_hat.asnumpy() - x.asnumpy()) ** 2).mean(axis=(1, 2, 3))
+    assert float(PSNR()(x_hat, x)) == pytest.approx(10 * np.log10(errors).mean(), rel=1e-5)
+    errors[1] /= 100
+    nearer = x_hat.asnumpy().copy()
+    nearer[1] = x.asnumpy()[1] + 0.1 * (nearer[1] - x.asnumpy()[1])
+    loss = float(PSNR()(ms.Tensor(nearer), x))
+    assert loss == pytest.approx(10 * np.log10(errors).mean(), rel=1e-4)
+    assert loss == pytest.approx(float(PSNR()(x_hat, x)) - 10, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", [PSNR(), Charbonnier()])
+def test_a_perfect_image_has_a_finite_loss_and_no_gradient(loss):
+    """In half precision too, where the square of a small error would be zero."""
+    for dtype in (ms.float32, ms.float16):
+        x = _planes(2, 3, 4, 5).astype(dtype)
+        assert np.isfinite(float(loss(x, x)))
+        np.testing.assert_array_equal(ms.grad(loss)(x, x).asnumpy(), 0)
+    assert float(PSNR()(x, x)) == pytest.approx(-80, abs=0.01)
+    near = float(PSNR()(x + ms.Tensor(2e-4, ms.float16), x))
+    assert near < -60
+
+
+def test_charbonnier_is_l1_of_large_errors_and_smooth_at_zero():
+    zero = ms.Tensor(np.zeros((1, 1, 1, 1), np.float32))
+    assert float(Charbonnier()(zero + 0.5, zero)) == pytest.approx(0.5, rel=1e-4)
+    assert float(Charbonnier(eps=0.1)(zero, zero)) == pytest.approx(0.1)
+    gradient = ms.grad(Charbonnier(eps=0.1))(zero + 0.1, zero)
+    assert float(gradient.asnumpy()[0, 0, 0, 0]) == pytest.approx(0.5**0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["psnr", "charbonnier"])
+def test_they_train_in_half_precision(loss):
+    """With a perfect image beside one that is not; the loss scale falls until it can be used."""
+    settings = {"train.loss": loss, "train.amp_level": "O2", "train.loss_scale": "dynamic"}
+    settings |= {"network.blocks": 1, "network.filters": 4, "train.batch_size": 2}
+    settings |= {"train.steps": 24, "train.warm_up": 0}
+    loaded = recipe.load("edsr_quickstart", settings)
+    network = registry.build("network", loaded.network)
+    y = _planes(2, 3, 8, 8)
+    x = _planes(2, 3, 16, 16, seed=1).asnumpy()
+    x[0] = network(y).asnumpy()[0]  # perfect at first
+    before = network.tail.weight.asnumpy().copy()
+    step = build_step(network, loaded).set_train()
+    losses = [float(step(y, ms.Tensor(x))[0]) for _ in range(24)]
+    assert np.isfinite(losses).all()
+    assert np.isfinite(network.tail.weight.asnumpy()).all()
+    assert np.abs(network.tail.weight.asnumpy() - before).max() > 1e-4

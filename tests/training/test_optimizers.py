@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from ms_restore.training.optimizers import adam, betas1
+from ms_restore.training.optimizers import adam, adam_w, betas1
 from ms_restore.training.schedules import epoch_ramps
 
 
@@ -46,3 +46,20 @@ def test_adam_follows_its_formula(end):
         assert isinstance(optimizer, nn.Optimizer)
         other = _by_hand(start, gradients, rates, [0.9] * 12)
         assert np.abs(expected - other).max() > 1e-4
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_adam_w_is_that_of_pytorch(decay):
+    torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")
+    rng = np.random.default_rng(0)
+    start = rng.standard_normal(5).astype(np.float32)
+    gradients = rng.standard_normal((6, 5)).astype(np.float32)
+    rates = [0.03 * (step + 1) for step in range(6)]
+    weight, theirs = Parameter(Tensor(start), name="weight"), torch.tensor(start)
+    found = _updates(adam_w([weight], rates, beta2=0.9, weight_decay=decay), weight, gradients)
+    peer = torch.optim.AdamW([theirs], betas=(0.9, 0.9), weight_decay=decay)
+    for rate, gradient, ours in zip(rates, gradients, found):
+        peer.param_groups[0]["lr"] = rate
+        theirs.grad = torch.from_numpy(gradient)
+        peer.step()
+        np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)

@@ -221,6 +221,7 @@ def test_which_losses_count_as_diverged():
     _watch([0.3, 0.1, 0.02, 5.0, 0.02])  # a bad batch
     _watch([0.0, 0.0, 9e-5])  # patches without any detail
     _watch([1e-3] * 100 + [0.099])  # a loss that grows by its schedule
+    _watch([-20.0, -25.0, 3.0, -24.0])  # decibels
     _watch([0.3, float("inf"), 0.3, float("nan"), 0.3], dynamic=True)
     for losses in ([0.3, 301.0], [0.3, float("nan")], [0.3] * 200 + [1e12]):
         with pytest.raises(InputError, match=f"step {len(losses)}: the loss"):
