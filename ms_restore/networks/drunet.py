@@ -30,15 +30,18 @@ class DRUNet(nn.Cell):
         channels: 1 (gray) or 3 (RGB).
         width: number of filters at full size, doubled at each of the three coarser scales.
         blocks: number of residual blocks at each scale, down and up.
+        noise_map: the input has one more channel, the noise's standard deviation at each pixel in
+            the range of the image; without it the network is blind.
+        residual: the network learns the noise, which is subtracted from y; small networks learn
+            in fewer steps that way. The paper's gives the clean image itself.
 
-    Inputs: y (N, channels + 1, H, W) float32 in [0, 1], noise not clipped, with the noise's
-        standard deviation at each pixel as the last channel; H and W multiples of 8.
+    Inputs: y (N, channels + noise_map, H, W) float32 in [0, 1], noise not clipped; H and W
+        multiples of 8.
     Outputs: x_hat (N, channels, H, W) float32, not clipped.
     """
 
     scale = 1
     size_multiple = 2 ** (_SCALES - 1)
-    noise_map = True
 
     def __init__(
         self,
@@ -46,25 +49,29 @@ class DRUNet(nn.Cell):
         channels: Literal[1, 3] = 1,
         width: Annotated[int, Field(ge=1)] = 64,
         blocks: Annotated[int, Field(ge=1)] = 4,
+        noise_map: bool = True,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
+        self.noise_map = noise_map
+        self.residual = residual
         coarsest = self.size_multiple
         # two 3x3 convolutions a block, down and up, first and last, and the pixels of a coarse one
         self.receptive_radius = 2 * blocks * (3 * coarsest - 2) + 2 + coarsest - 1
         self.floats_per_pixel = 8 * width
         widths = [width * 2**level for level in range(_SCALES)]
         finer = list(zip(widths, widths[1:]))
-        self.first = _conv(channels + 1, width, 1.0)
+        self.first = _conv(channels + noise_map, width, 1.0)
         self.encoder = nn.CellList([_residual_blocks(a, blocks) for a, _ in finer])
         self.down = nn.CellList([_halving(a, b) for a, b in finer])
         self.body = _residual_blocks(widths[-1], blocks)
         self.up = nn.CellList([_doubling(b, a) for a, b in reversed(finer)])
         self.decoder = nn.CellList([_residual_blocks(a, blocks) for a, _ in reversed(finer)])
-        self.last = _conv(width, channels, 1.0)
+        self.last = _conv(width, channels, 0.1 if residual else 1.0)
 
     def construct(self, y: Tensor) -> Tensor:
-        """Return x_hat (N, channels, H, W) for y (N, channels + 1, H, W)."""
+        """Return x_hat (N, channels, H, W) for y (N, channels + noise_map, H, W)."""
         x = self.first(y)
         skips: tuple[Tensor, ...] = (x,)
         for level in range(_SCALES - 1):
@@ -73,7 +80,8 @@ class DRUNet(nn.Cell):
         x = self.body(x)
         for level in range(_SCALES - 1):
             x = self.decoder[level](self.up[level](x + skips[_SCALES - 1 - level]))
-        return self.last(x + skips[0])
+        x = self.last(x + skips[0])
+        return y[:, : self.channels] - x if self.residual else x
 
 
 class _Block(nn.Cell):

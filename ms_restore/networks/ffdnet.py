@@ -28,8 +28,6 @@ class FFDNet(nn.Cell):
         filters: number of filters in each layer; 64 for gray images, 96 for colours.
         noise_map: the input has one more channel, the noise's standard deviation at each pixel in
             the range of the image; without it the network is blind.
-        residual: the convolutions learn the noise, which is subtracted from y, as in DnCNN; such a
-            network learns in a tenth of the steps. The paper's gives the clean image itself.
 
     Inputs: y (N, channels + noise_map, H, W) float32 in [0, 1], noise not clipped; H and W even.
     Outputs: x_hat (N, channels, H, W) float32, not clipped.
@@ -45,12 +43,10 @@ class FFDNet(nn.Cell):
         layers: Annotated[int, Field(ge=2)] = 15,
         filters: Annotated[int, Field(ge=1)] = 64,
         noise_map: bool = True,
-        residual: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
         self.noise_map = noise_map
-        self.residual = residual
         self.receptive_radius = _FACTOR * layers + _FACTOR - 1
         self.floats_per_pixel = 4 * filters // _FACTOR**2 + 4 * channels
         inputs = channels * _FACTOR**2
@@ -68,8 +64,7 @@ class FFDNet(nn.Cell):
             x = ops.concat((x, self.reduce_map(y[:, self.channels :])), 1)
         for convolution in self.convolutions[:-1]:
             x = ops.relu(convolution(x))
-        last = self.join(self.convolutions[-1](x))
-        return y[:, : self.channels] - last if self.residual else last
+        return self.join(self.convolutions[-1](x))
 
 
 def _split(y: Tensor) -> Tensor:
