@@ -31,7 +31,7 @@ from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.solvers.dmsp import DMSP
 from ms_restore.solvers.priors import DenoiserPrior
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 
 _SIGMA_255 = 2.55
 _WAYS = ("reference", "onnxruntime", "mindspore")

@@ -48,9 +48,9 @@ prepare_environment()
 
 
 def __getattr__(name: str) -> object:
-    """Load the functions when the first of them is asked for: MindSpore takes seconds to load."""
+    """Load a function when it is asked for: MindSpore takes seconds to load."""
     if name in __all__:
-        return vars(import_module("ms_restore.api"))[name]
+        return getattr(import_module("ms_restore.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -107,11 +107,23 @@ def check(folder: Path = DEVICE_FOLDER, environment: Mapping[str, str] = os.envi
 def automatic_target(
     folder: Path = DEVICE_FOLDER, environment: Mapping[str, str] = os.environ
 ) -> str:
-    """Return Ascend where there is one, else CPU; never the CPU of a machine with an Ascend."""
+    """Return Ascend where there is one, else CPU; never the CPU of a machine with an Ascend.
+
+    MindSpore, which takes seconds to load, is not asked where there is neither a device nor CANN.
+    """
+    if not devices(folder) and not _may_have_cann(environment):
+        return "CPU"
     if devices(folder) or is_loaded():
         check(folder, environment)
         return "Ascend"
     return "CPU"
+
+
+def _may_have_cann(environment: Mapping[str, str]) -> bool:
+    """Whether CANN's libraries may be found, without which MindSpore's plugin does not load."""
+    words = ("ASCEND", "CANN", "MS_SIMULATION_LEVEL")
+    named = any(name.startswith(words) for name in environment)
+    return named or bool(re.search("ascend|cann", environment.get("LD_LIBRARY_PATH", ""), re.I))
 
 
 def source_line(places: tuple[Path, ...] = SET_ENV) -> str:

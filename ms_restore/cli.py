@@ -45,6 +45,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     UTF-8, are printed with a backslash. Where the reader of a pipe goes away, the exit code is 141.
     What is printed to a stream that is closed goes nowhere.
     """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")  # 50 ms, to look for none
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -104,6 +105,15 @@ def _run(arguments: Optional[Sequence[str]]) -> None:
         options.run(**named)
     except InputError as error:
         _fail(verb.prog, *error.problems)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "mindspore":
+            raise
+        _fail(
+            verb.prog,
+            "this needs MindSpore, which is not installed here (pip install mindspore); without "
+            "it, infer, eval and restore take exported .onnx files, and checkpoints with the export "
+            "kept beside them",
+        )
     except UnicodeEncodeError as error:
         _fail(verb.prog, f"{error.object!r:.200}: a name that is not UTF-8; rename it")
     except KeyboardInterrupt:

@@ -151,6 +151,41 @@ def assemble(
     return _check(data, problems)
 
 
+def stored(text: str, origin: str) -> Recipe:
+    """Read a recipe that this version checked, completed and wrote.
+
+    Its parts are not looked up again, which would load MindSpore. Raises InputError where the text
+    is no such recipe.
+    """
+    data = texts.parse_yaml(text, origin)
+    try:
+        recipe = pydantic.TypeAdapter(Recipe).validate_python(data)
+        train = recipe.train
+        parts = [recipe.network, recipe.degradation, train.loss, train.optimizer, train.schedule]
+        if not all(isinstance(part["name"], str) for part in parts):
+            raise KeyError("name")
+    except (pydantic.ValidationError, KeyError, TypeError):
+        raise InputError(f"{origin}: its recipe is damaged; make the file again") from None
+    return recipe
+
+
+def changed(recipe: Recipe, overrides: Optional[dict[str, Any]]) -> Recipe:
+    """Return a recipe with other settings, checked together; without any it is the same one.
+
+    Where neither a part nor what a part follows is changed, no part is looked up.
+    """
+    if not overrides:
+        return recipe
+    if not all(key == "seed" or key.startswith("runtime.") for key in overrides):
+        return parse(recipe.to_yaml(), overrides)
+    data = texts.parse_yaml(recipe.to_yaml(), recipe.model)
+    problems = [line for key, value in overrides.items() for line in _override(data, key, value)]
+    found = _typed(data, problems)
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
 def runtime_of(overrides: Optional[dict[str, Any]]) -> RuntimeSettings:
     """Return the settings ``runtime.*`` among these, for what starts before it reads a recipe."""
     prefix = "runtime."
@@ -191,21 +226,26 @@ def _check(data: dict[str, Any], problems: list[str]) -> Recipe:
             section[key], found = registry.check(kind, section[key], where)
             problems += found
             broken += [where] if found else []
-    adapter = pydantic.TypeAdapter(Recipe)
-    try:
-        recipe = adapter.validate_python(data)
-    except pydantic.ValidationError as error:
-        problems += registry.describe(error, "", _known_keys)
-        for finding in error.errors():  # what is left is checked for contradictions all the same
-            _drop(data, finding["loc"])
-        try:
-            recipe = adapter.validate_python(data)
-        except pydantic.ValidationError:
-            raise InputError(*problems) from None
+    recipe = _typed(data, problems)
     problems += _contradictions(recipe, broken)
     if problems:
         raise InputError(*problems)
     return recipe
+
+
+def _typed(data: dict[str, Any], problems: list[str]) -> Recipe:
+    """The data as a recipe, without the values that are wrong, each of which adds a problem."""
+    adapter = pydantic.TypeAdapter(Recipe)
+    try:
+        return adapter.validate_python(data)
+    except pydantic.ValidationError as error:
+        problems += registry.describe(error, "", _known_keys)
+        for finding in error.errors():  # what is left is checked for contradictions all the same
+            _drop(data, finding["loc"])
+    try:
+        return adapter.validate_python(data)
+    except pydantic.ValidationError:
+        raise InputError(*problems) from None
 
 
 def _is_left_out(where: str, part: Any) -> bool:

@@ -71,14 +71,7 @@ def start(
     import mindspore as ms
 
     parallel.check_environment(ms.__version__)
-    if device_target is None:
-        device_target = ascend.automatic_target(device_folder)
-    elif device_target == "Ascend":
-        ascend.check(device_folder)
-    if device_target not in DEVICE_TARGETS:
-        raise InputError(
-            f"device_target {device_target!r} is not known; choose {', '.join(DEVICE_TARGETS)}"
-        )
+    device_target = choose_target(device_target, device_folder)
     if device_target == "CPU":
         device_id = 0
     else:
@@ -90,6 +83,22 @@ def start(
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
     ms.set_seed(seed)
     parallel.start()
+    return device_target
+
+
+def choose_target(device_target: Optional[str], device_folder: Path = ascend.DEVICE_FOLDER) -> str:
+    """Return the device target that ``start`` sets; MindSpore is asked where an Ascend may be.
+
+    Raises InputError for an unknown one, and where there is an Ascend that cannot be used.
+    """
+    if device_target is None:
+        return ascend.automatic_target(device_folder)
+    if device_target not in DEVICE_TARGETS:
+        raise InputError(
+            f"device_target {device_target!r} is not known; choose {', '.join(DEVICE_TARGETS)}"
+        )
+    if device_target == "Ascend":
+        ascend.check(device_folder)
     return device_target
 
 

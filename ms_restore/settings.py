@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
 from typing import Annotated, Any, Literal, Optional
 
 import pydantic
@@ -13,7 +15,7 @@ from ms_restore.seeds import SEEDS
 
 PartSettings = dict[str, Any]
 """A part as a recipe has it: its name and its settings."""
-_STRICT = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_STRICT = pydantic.ConfigDict(extra="forbid", defer_build=True)  # for a quick start
 
 
 @dataclass(config=_STRICT)
@@ -170,3 +172,16 @@ class Recipe:
     def to_yaml(self) -> str:
         """Return the recipe as YAML, every setting written out."""
         return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True)
+
+
+def descriptions(section: type) -> dict[str, str]:
+    """Return what the docstring below each setting of a section says, by the setting's name."""
+    (definition,) = ast.parse(inspect.getsource(section)).body
+    lines = definition.body if isinstance(definition, ast.ClassDef) else []
+    found = {}
+    for setting, below in zip(lines, lines[1:]):
+        if isinstance(setting, ast.AnnAssign) and isinstance(setting.target, ast.Name):
+            text = below.value if isinstance(below, ast.Expr) else None
+            if isinstance(text, ast.Constant):
+                found[setting.target.id] = inspect.cleandoc(str(text.value))
+    return found

@@ -22,8 +22,8 @@ from ms_restore.deploy import mindir, onnx
 from ms_restore.images.reading import read_picture
 from ms_restore.inference.mindspore_engine import MindSporeEngine
 from ms_restore.settings import DataSettings
-from ms_restore.verbs.loading import network_of
-from ms_restore.weights import checkpoint
+from ms_restore.verbs.network_loading import network_of
+from ms_restore.weights import checkpoint, run_checkpoints
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "files_of_0_1.tar.xz"
 NETWORKS = ("dncnn_s25", "noise2noise_gaussian", "noise2noise_mri", "sid_sony")
@@ -84,7 +84,7 @@ def test_a_run_resumes_to_the_weights_of_the_whole_run(old, monkeypatch):
     monkeypatch.chdir(old)
     run = ms_restore.train(resume="run", device_target="CPU")
     assert run.steps == 6
-    made = checkpoint.read(checkpoint.newest(old / "run")[0])
+    made = checkpoint.read(run_checkpoints.newest(old / "run")[0])
     expected = checkpoint.read(old / "whole" / "step_00000006.ckpt")
     assert made.parameters.keys() == expected.parameters.keys()
     assert made.training.keys() == expected.training.keys()

@@ -15,7 +15,7 @@ from ms_restore import api, parallel
 from ms_restore.errors import InputError
 from ms_restore.launch.jobs import _workers
 from ms_restore.metrics import scoring as evaluation
-from ms_restore.weights import checkpoint
+from ms_restore.weights import checkpoint, run_checkpoints
 
 pytestmark = pytest.mark.slow
 
@@ -198,16 +198,16 @@ def test_a_killed_rank_ends_the_job_which_goes_on_with_resume(tiny, pictures, tm
     assert job.returncode not in (0, None)
     assert "rank 1 failed (killed by SIGKILL)" in said
     assert "worker_1.log" in said
-    done = checkpoint.read(checkpoint.newest(folder)[0]).facts["step"]
+    done = checkpoint.read(run_checkpoints.newest(folder)[0]).facts["step"]
     again = launch("--resume", folder, "--max_steps", done + 2, "--device_target", "CPU")
     said, _ = again.communicate(timeout=120)
     assert again.returncode == 0, said + logs(tmp_path)
-    facts = checkpoint.read(checkpoint.newest(folder)[0]).facts
+    facts = checkpoint.read(run_checkpoints.newest(folder)[0]).facts
     assert (facts["step"], facts["samples"]) == (done + 2, (done + 2) * 2 * 2)
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     steps = [entry["step"] for entry in log if "loss" in entry]
     assert steps == list(range(1, done + 3))  # only the first rank writes
     alone = api.train(resume=folder, max_steps=done + 5, device_target="CPU")
     assert alone.steps == done + 5
-    samples = checkpoint.read(checkpoint.newest(folder)[0]).facts["samples"]
+    samples = checkpoint.read(run_checkpoints.newest(folder)[0]).facts["samples"]
     assert samples == facts["samples"] + 3 * 2

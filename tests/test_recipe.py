@@ -215,11 +215,13 @@ def test_every_setting_is_documented():
         Recipe,
         RuntimeSettings,
         TrainSettings,
+        descriptions,
     )
 
     for section in (DataSettings, TrainSettings, EvalSettings, RuntimeSettings):
-        for field in section.__pydantic_fields__.values():
-            assert field.description
+        documented = descriptions(section)
+        assert all(documented[field.name] for field in dataclasses.fields(section))
+    assert descriptions(TrainSettings)["lr"].startswith("Learning rate")
     assert {f.name for f in dataclasses.fields(Recipe)} >= {"network", "degradation", "seed"}
 
 

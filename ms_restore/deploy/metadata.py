@@ -63,8 +63,9 @@ class Metadata:
                 raise InputError(f"{origin}: its range is {fields['range']}, expected {RANGE}")
             if not isinstance(fields["recipe"], str):
                 raise TypeError("a recipe that is no text")
+            read = recipes.stored if fields["version"] == __version__ else _of_another_version
             return cls(
-                recipes.parse(fields["recipe"], origin=origin),
+                read(fields["recipe"], origin),
                 _geometry(fields["geometry"]),
                 _shape(fields["shape"]),
                 fields["sha256"],
@@ -79,6 +80,10 @@ class Metadata:
                 else ("not exported by ms-restore (it says nothing of its model)")
             )
             raise InputError(f"{origin}: {said}; export the checkpoint again") from None
+
+
+def _of_another_version(text: str, origin: str) -> Recipe:
+    return recipes.parse(text, origin=origin)
 
 
 class _Unfit(ValueError):

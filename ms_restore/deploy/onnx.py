@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from mindspore import nn
+from typing import TYPE_CHECKING
 
 from ms_restore.deploy.metadata import KEY, Metadata
-from ms_restore.deploy.translation import onnx_graph
-from ms_restore.deploy.verification import check
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 
+if TYPE_CHECKING:
+    from mindspore import nn
+
 
 def export(network: nn.Cell, path: Path, metadata: Metadata) -> float:
     """Write the network and return the largest difference from it; no file if that is too large."""
+    from ms_restore.deploy.translation import onnx_graph  # loads MindSpore, as reading does not
+    from ms_restore.deploy.verification import check
+
     network.set_train(False)
     model = onnx_graph.model_of(network, metadata.shape)
     entry = model.metadata_props.add()

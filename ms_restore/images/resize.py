@@ -9,10 +9,12 @@ each of the two passes.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 def _cubic(t: np.ndarray) -> np.ndarray:
@@ -28,6 +30,8 @@ def resize_matrix(length: int, new_length: int, scale: Optional[float] = None) -
 
     ``scale`` is the exact factor where the new length was rounded, by default new_length / length.
     """
+    from scipy import sparse  # for which pictures that are not resized do not wait
+
     scale = new_length / length if scale is None else scale
     shrink = min(scale, 1.0)
     centres = (np.arange(new_length) + 0.5) / scale - 0.5

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
-from mindspore import Tensor, nn, ops
 
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.settings import Recipe
+
+if TYPE_CHECKING:
+    from mindspore import nn
 
 _WAY_OUT = (
     "name a denoiser trained at one known level, such as a checkpoint of dmsp_dae or dncnn_s15, or "
@@ -74,7 +76,9 @@ class DenoiserPrior:
         if self.loaded.cell is None:
             raise ValueError("this prior is computed by an engine; denoise() calls it")
         level = self.sigma_255 / 255 if self.takes_any_level else None
-        return _Denoiser(self.loaded.cell, self.channels, self._multiple, level)
+        from ms_restore.solvers.prior_cell import PriorCell
+
+        return PriorCell(self.loaded.cell, self.channels, self._multiple, level)
 
     def denoise(self, y: np.ndarray, sigma_255: Optional[float] = None) -> np.ndarray:
         """Denoise a batch (N, C, H, W) float32 by the engine; C is any number of channels.
@@ -91,40 +95,6 @@ class DenoiserPrior:
             noise = np.full((len(planes), 1, *planes.shape[2:]), level, np.float32)
             planes = np.concatenate((planes, noise), axis=1)
         return self.loaded.engine(planes)[:, :, :height, :width].reshape(y.shape)
-
-
-class _Denoiser(nn.Cell):
-    """A denoiser of any number of channels: a gray network denoises each channel on its own.
-
-    Args:
-        network: the denoiser.
-        channels: that it takes.
-        multiple: images are reflected at the lower and right border to multiples of this.
-        level: what it is told, in the range of the image; None: it is not told.
-    """
-
-    def __init__(
-        self, network: nn.Cell, channels: int, multiple: int, level: Optional[float]
-    ) -> None:
-        super().__init__(auto_prefix=False)
-        self.network = network
-        self._channels = channels
-        self._multiple = multiple
-        self._told = level is not None
-        self._level = level or 0.0
-
-    def construct(self, y: Tensor) -> Tensor:
-        """Return the denoised images (N, C, H, W) for y (N, C, H, W)."""
-        images, channels, height, width = y.shape
-        planes = y.reshape(images * channels // self._channels, self._channels, height, width)
-        below, beside = -height % self._multiple, -width % self._multiple
-        if below or beside:
-            planes = ops.pad(planes, (0, beside, 0, below), "reflect")
-        if self._told:
-            noise = ops.zeros_like(planes[:, :1]) + self._level
-            planes = ops.concat((planes, noise), 1)
-        x_hat = self.network(planes)[:, :, :height, :width]
-        return x_hat.reshape(images, channels, height, width)
 
 
 def trained_sigma_255(recipe: Recipe) -> float:

@@ -15,7 +15,7 @@ from ms_restore.errors import InputError, comma_list
 from ms_restore.files import atomic_write
 from ms_restore.report.terminal import say
 from ms_restore.training.run_files import LOG
-from ms_restore.weights import checkpoint
+from ms_restore.weights import checkpoint, run_checkpoints
 
 _ASIDE = "set_aside"
 
@@ -35,9 +35,9 @@ def resume_point(path: Path) -> tuple[Path, Optional[Path]]:
             f"--pretrained {path}"
         )
     folder = path.parent.parent
-    found = checkpoint.step_path(folder, int(number.group(1)))
+    found = run_checkpoints.step_path(folder, int(number.group(1)))
     if not found.is_file():
-        there = comma_list([other.name for other in checkpoint.newest(folder)], 9)
+        there = comma_list([other.name for other in run_checkpoints.newest(folder)], 9)
         raise InputError(f"--resume {path}: no such checkpoint; {folder} has {there or 'none'}")
     return folder, found
 
@@ -48,27 +48,29 @@ def set_aside(folder: Path, step: int) -> None:
     Each is moved by itself, the newest first, so a kill in between leaves a run to resume.
     """
     later = [
-        path for path in checkpoint.newest(folder) if path > checkpoint.step_path(folder, step)
+        path
+        for path in run_checkpoints.newest(folder)
+        if path > run_checkpoints.step_path(folder, step)
     ]
     if not later:
         return
     aside = folder / _ASIDE
     aside.mkdir(exist_ok=True)
-    for name in (LOG, checkpoint.BEST):
+    for name in (LOG, run_checkpoints.BEST):
         if (folder / name).exists() and not (aside / name).exists():
             with atomic_write(aside / name) as temporary:
                 shutil.copyfile(folder / name, temporary)
     for path in later:
         path.replace(aside / path.name)
     if not has_best(folder, step):
-        (folder / checkpoint.BEST).unlink(missing_ok=True)
+        (folder / run_checkpoints.BEST).unlink(missing_ok=True)
     names = comma_list([path.stem for path in later], 9)
     say(f"back to step {step}: what is later ({names}) is set aside until the next checkpoint")
 
 
 def has_best(folder: Path, step: int) -> bool:
     """Tell whether the run's best checkpoint is of that step or an earlier one."""
-    path = folder / checkpoint.BEST
+    path = folder / run_checkpoints.BEST
     return path.is_file() and int(checkpoint.read(path).facts.get("step", 0)) <= step
 
 
@@ -85,7 +87,7 @@ def put_back(folder: Path) -> None:
         return
     for path in sorted(aside.glob("step_*.ckpt")):
         path.replace(folder / "checkpoints" / path.name)
-    for name in (LOG, checkpoint.BEST):
+    for name in (LOG, run_checkpoints.BEST):
         if (aside / name).exists():
             (aside / name).replace(folder / name)
     shutil.rmtree(aside)

@@ -24,7 +24,7 @@ from ms_restore.texts import read_text
 from ms_restore.training import going_back
 from ms_restore.training.run_files import ENVIRONMENT, LOG, RECIPE, check_free, clear_left_over
 from ms_restore.version import __version__
-from ms_restore.weights import checkpoint
+from ms_restore.weights import checkpoint, run_checkpoints
 from ms_restore.weights.checkpoint import Checkpoint
 
 
@@ -51,7 +51,7 @@ def in_use(folder: Path, recipe: Recipe, resumed: bool) -> Iterator[None]:
             yield
         finally:
             going_back.put_back(folder)
-            if not checkpoint.newest(folder):
+            if not run_checkpoints.newest(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -106,7 +106,7 @@ def saved_recipe(folder: Path) -> Recipe:
     path = folder / RECIPE
     if not path.is_file():
         raise InputError(f"{folder}: no run to resume here ({RECIPE} is missing)")
-    if not checkpoint.newest(folder):
+    if not run_checkpoints.newest(folder):
         raise InputError(
             f"{folder}: the run ended before its first checkpoint, so there is nothing to resume; "
             "start it again by its first command, which may use the same folder"
@@ -147,7 +147,7 @@ def checkpoint_of(folder: Path, named: Optional[Path]) -> Checkpoint:
     """
     if named is not None:
         return checkpoint.read(named)
-    for path in checkpoint.newest(folder):
+    for path in run_checkpoints.newest(folder):
         try:
             return checkpoint.read(path)
         except InputError as error:

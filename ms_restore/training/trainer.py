@@ -29,7 +29,7 @@ from ms_restore.training.state import RunState
 from ms_restore.training.step import TrainStep
 from ms_restore.training.step_builder import build_step, learning_rate
 from ms_restore.training.validation import Scorer, Validation
-from ms_restore.weights import checkpoint
+from ms_restore.weights import checkpoint, run_checkpoints
 from ms_restore.weights.checkpoint import Checkpoint
 
 SINK_STEPS = 100  # steps that an Ascend runs before Python sees its figures again
@@ -117,7 +117,7 @@ class Trainer:
             check_free(output)
         if steps.first >= steps.last:
             say(f"{output}: all {steps.last} steps are done")
-            return Run(output, checkpoint.locate(output), steps.first, self._best)
+            return Run(output, run_checkpoints.locate(output), steps.first, self._best)
         if profile is not None:
             self._observers = [Profiling(steps, *profile, output / PROFILE)]
         batches, valid, images = self._open_images(allow_changes)
@@ -146,10 +146,10 @@ class Trainer:
             stop = self._fit(step_cell, state, scorer, batches, names, sink)
             seconds = time.perf_counter() - began
         if stop is not None:
-            last = checkpoint.newest(output)[0].stem
+            last = run_checkpoints.newest(output)[0].stem
             say(f"stopped, saved as {last}; go on with: train --resume {output}")
             raise Stopped(128 + stop)
-        kept = checkpoint.locate(output) if ranks.first else output / checkpoint.BEST
+        kept = run_checkpoints.locate(output) if ranks.first else output / run_checkpoints.BEST
         say(
             f"{steps.last - steps.first} steps in {seconds:.0f} s, best PSNR {self._best:.2f} dB, "
             f"in {kept}"
@@ -185,7 +185,7 @@ class Trainer:
 
     def _kept(self) -> str:
         """Say what a run that diverged can go on from."""
-        found = checkpoint.newest(self._output)
+        found = run_checkpoints.newest(self._output)
         if not found:
             return kept_nothing()
         return (
@@ -216,7 +216,7 @@ class Trainer:
                     "valid_psnr": psnr,
                     "protocol": self._recipe.eval.protocol,
                 }
-                state.save_best(self._output / checkpoint.BEST, facts)
+                state.save_best(self._output / run_checkpoints.BEST, facts)
 
         def save(step: int) -> None:
             figures.divergence.check_weights(step, self._network.trainable_params())
@@ -253,9 +253,9 @@ class Trainer:
         samples = self._done + (step - self._steps.first) * images_per_step(self._recipe)
         best = self._best if np.isfinite(self._best) else None
         facts = {"step": step, "samples": samples, "best_psnr": best}
-        state.save(checkpoint.step_path(self._output, step), facts)
+        state.save(run_checkpoints.step_path(self._output, step), facts)
         going_back.discard(self._output)
-        for old in checkpoint.newest(self._output)[self._recipe.train.keep :]:
+        for old in run_checkpoints.newest(self._output)[self._recipe.train.keep :]:
             old.unlink()
 
 

@@ -20,7 +20,8 @@ from ms_restore.settings import Recipe
 from ms_restore.training import performance as measuring
 from ms_restore.training.run_data import images_per_step, open_data
 from ms_restore.training.run_files import check_measured_steps
-from ms_restore.verbs.loading import PathLike, Settings, automatic_engine, with_options
+from ms_restore.verbs.loading import PathLike, Settings, with_options
+from ms_restore.verbs.network_loading import automatic_engine
 from ms_restore.verbs.train import check_trainable
 
 _SIDE = 256  # of the picture that is restored, in pixels

@@ -9,7 +9,8 @@ from ms_restore import runtime
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
 from ms_restore.report.terminal import say
-from ms_restore.verbs.loading import PathLike, Settings, network_of
+from ms_restore.verbs.loading import PathLike, Settings
+from ms_restore.verbs.network_loading import network_of
 from ms_restore.weights import checkpoint as checkpoints
 from ms_restore.weights import conversion as converting
 

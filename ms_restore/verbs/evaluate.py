@@ -19,8 +19,7 @@ from ms_restore.report.score_folder import ScoreFolder
 from ms_restore.report.terminal import say, say_without_error, score_line, score_table
 from ms_restore.verbs import evaluate_solver, scored_degradation
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of, with_options
-from ms_restore.weights import catalogue
-from ms_restore.weights import checkpoint as checkpoints
+from ms_restore.weights import catalogue, run_checkpoints
 
 
 def evaluate(
@@ -54,7 +53,7 @@ def evaluate(
     """
     if protocol is not None:
         protocol_named(protocol)
-    found = checkpoints.locate(catalogue.resolve(checkpoint))
+    found = run_checkpoints.locate(catalogue.resolve(checkpoint))
     options = EngineOptions(engine, device_target, device_id, mode)
     changed = with_options(settings, seed=seed)
     folder = str(data_dir) if data_dir else None

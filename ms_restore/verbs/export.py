@@ -13,9 +13,9 @@ from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
 from ms_restore.report.terminal import say
-from ms_restore.verbs.loading import PathLike, Settings, network_of
-from ms_restore.weights import catalogue
-from ms_restore.weights import checkpoint as checkpoints
+from ms_restore.verbs.loading import PathLike, Settings
+from ms_restore.verbs.network_loading import network_of
+from ms_restore.weights import catalogue, run_checkpoints
 
 _FORMATS = {"MINDIR": mindir.export, "ONNX": onnx.export}
 
@@ -55,7 +55,7 @@ def export(
             f"{path}: its suffix is that of {of_suffix}, but file_format is {format_name}; "
             "leave one of the two out"
         )
-    checkpoint = checkpoints.locate(catalogue.resolve(checkpoint))
+    checkpoint = run_checkpoints.locate(catalogue.resolve(checkpoint))
     runtime.start(device_target, device_id, settings=recipes.runtime_of(settings))
     network, recipe = network_of(checkpoint, model, settings)
     geometry = Geometry.of(network)

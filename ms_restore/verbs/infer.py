@@ -25,8 +25,7 @@ from ms_restore.inference.restorer import Restorer
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of
 from ms_restore.verbs.picture_paths import Naming, PathsLike, check_kept, pairs_of
-from ms_restore.weights import catalogue
-from ms_restore.weights import checkpoint as checkpoints
+from ms_restore.weights import catalogue, run_checkpoints
 
 _SHOWN = 10  # problems of a folder, each in its line
 
@@ -109,7 +108,7 @@ def infer(
     record = None
     left = pairs
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
-        path = found if is_exported(found) else checkpoints.locate(found)
+        path = found if is_exported(found) else run_checkpoints.locate(found)
         made = [sha256(path), model, settings or {}, self_ensemble, ratio, bits]
         if noise is not None:
             made += [sigma_255, None if sigma_map is None else sha256(Path(sigma_map))]

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
-from mindspore import nn
-
+from ms_restore import limits, parallel, runtime
 from ms_restore import recipe as recipes
-from ms_restore import registry, runtime
-from ms_restore.contracts import Engine, Foldable, Geometry
-from ms_restore.deploy import export_cache, mindir, onnx
+from ms_restore.contracts import Engine
+from ms_restore.deploy import export_cache, onnx
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
-from ms_restore.files import sha256
 from ms_restore.inference import engine_selection
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.noise_level import NoiseLevel, noise_level
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
-from ms_restore.report.terminal import say
 from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers.priors import DenoiserPrior
-from ms_restore.weights import catalogue, conversion, foreign
-from ms_restore.weights import checkpoint as checkpoints
+from ms_restore.weights import catalogue, foreign, run_checkpoints
 
 PathLike = Union[str, "os.PathLike[str]"]
 """A path as text or as an object, also a ``Run``, which stands for its folder."""
 Settings = dict[str, Any]
+EXPORTED_AS = {"onnxruntime": ".onnx", "mindir": ".mindir", "lite": ".mindir"}
+"""Which file an engine needs of a checkpoint."""
 
 
 def load_model(
@@ -103,7 +101,10 @@ def load_network(
     settings: Optional[Settings] = None,
     options: EngineOptions = EngineOptions(),  # noqa: B008 - it cannot be changed
 ) -> LoadedNetwork:
-    """Start MindSpore, and load a checkpoint or an exported file with the engine that is asked for.
+    """Load a checkpoint or an exported file with the engine that is asked for.
+
+    MindSpore is loaded where it computes, or has something to export; ONNX Runtime with an exported
+    file, or with what is kept of the checkpoint, needs none.
 
     Args:
         checkpoint: the file or run folder.
@@ -112,48 +113,105 @@ def load_network(
         options: what computes it, and where.
     """
     path = Path(checkpoint)
-    if engine_selection.is_exported(path):
+    exported = engine_selection.is_exported(path)
+    if exported:
         options = options._replace(engine=engine_selection.engine_for_file(path, options.engine))
     else:
         engine_selection.check_checkpoint(path, options.engine)
-    device = runtime.start(
-        options.checked().device(),
+    automatic = options.checked().engine == "auto"
+    if automatic:
+        options = options._replace(engine=_fastest(options))
+    if options.engine != "onnxruntime" or parallel.launched():
+        _start_mindspore(options, settings)
+    else:
+        limits.set_max_megapixels(recipes.runtime_of(settings).max_megapixels)
+    read = _reader(options)
+    if exported:
+        return _exported(path, model, settings, read)
+    path = run_checkpoints.locate(path)
+    kept = None if options.engine == "mindspore" else _kept(path, model, settings, options, read)
+    if kept is not None:
+        return kept
+    _start_mindspore(options, settings)
+    from ms_restore.verbs import network_loading
+
+    if options.engine == "mindspore":
+        return LoadedNetwork.of(*network_loading.network_of(path, model, settings))
+    return network_loading.exported_network(path, model, settings, options, read, automatic)
+
+
+def _fastest(options: EngineOptions) -> str:
+    """The engine that ``auto`` takes for a checkpoint: ONNX Runtime on CPUs where it is there.
+
+    Without MindSpore it is the only one; a checkpoint then needs its kept export.
+    """
+    exports = OnnxRuntimeEngine.is_installed() or find_spec("mindspore") is None
+    if not exports or options.mode != "graph":
+        return "mindspore"
+    target = runtime.choose_target(options.device_target)
+    return "onnxruntime" if target == "CPU" else "mindspore"
+
+
+def _start_mindspore(options: EngineOptions, settings: Optional[Settings]) -> None:
+    runtime.start(
+        options.device(),
         options.device_id,
         options.mode,
         options.seed,
         recipes.runtime_of(settings),
     )
-    if engine_selection.is_exported(path):
-        metadata, engine = _reader(options)(path)
-        recipe = recipes.parse(metadata.recipe.to_yaml(), settings)
-        if model is not None and model != recipe.model:
-            raise InputError(f"{checkpoint} is an export of {recipe.model}, not of {model}")
-        if recipe.network != metadata.recipe.network:
-            raise InputError(f"{checkpoint}: an exported network cannot be changed by settings")
-        return LoadedNetwork(engine, metadata.geometry, recipe)
-    automatic = options.engine == "auto"
-    if automatic:
-        fast = device == "CPU" and options.mode == "graph" and OnnxRuntimeEngine.is_installed()
-        options = options._replace(engine="onnxruntime" if fast else "mindspore")
-    if options.engine != "mindspore":
-        return _exported(checkpoints.locate(path), model, settings, options, automatic)
-    return LoadedNetwork.of(*network_of(path, model, settings))
 
 
-def automatic_engine(network: nn.Cell, recipe: Recipe, device: str) -> LoadedNetwork:
-    """Return a network in memory, by the engine that ``auto`` takes for it on a device."""
-    if isinstance(network, Foldable):
-        network = network.folded()
-    geometry = Geometry.of(network)
-    if device == "CPU" and OnnxRuntimeEngine.is_installed():
-        metadata = Metadata(recipe, geometry, None, None)
-        try:
-            engine, _ = export_cache.make(network, metadata, ".onnx", onnx.export, onnx.read, None)
-        except InputError as error:
-            say(f"note: MindSpore computes, for ONNX Runtime cannot: {error}")
-        else:
-            return LoadedNetwork(engine, geometry, recipe)
-    return LoadedNetwork.of(network, recipe)
+def _exported(
+    path: Path, model: Optional[str], settings: Optional[Settings], read: export_cache.Reader
+) -> LoadedNetwork:
+    metadata, engine = read(path)
+    recipe = recipes.changed(metadata.recipe, settings)
+    if model is not None and model != recipe.model:
+        raise InputError(f"{path} is an export of {recipe.model}, not of {model}")
+    if recipe.network != metadata.recipe.network:
+        raise InputError(f"{path}: an exported network cannot be changed by settings")
+    return LoadedNetwork(engine, metadata.geometry, recipe)
+
+
+def _kept(
+    path: Path,
+    model: Optional[str],
+    settings: Optional[Settings],
+    options: EngineOptions,
+    read: export_cache.Reader,
+) -> Optional[LoadedNetwork]:
+    """What an earlier process exported of a checkpoint; None where it exported nothing that fits.
+
+    Weights of another framework are converted for each process anew.
+    """
+    if foreign.is_foreign(path):
+        return None
+    found = export_cache.load(path, EXPORTED_AS[options.engine], read)
+    if found is None:
+        return None
+    metadata, engine = found
+    recipe = recipe_of(metadata.recipe, model, settings, path)
+    if recipe.network != metadata.recipe.network:
+        return None
+    return LoadedNetwork(engine, metadata.geometry, recipe)
+
+
+def recipe_of(
+    own: Optional[Recipe], model: Optional[str], settings: Optional[Settings], path: Path
+) -> Recipe:
+    """Return the recipe of a checkpoint that carries ``own``, with the settings."""
+    if model is not None:
+        recipe = recipes.load(model, settings)
+        if own is not None and own.network["name"] != recipe.network["name"]:
+            raise InputError(
+                f"{path} is a checkpoint of {own.model}, not of {model}; "
+                f"leave --model out, or name a checkpoint of {model}"
+            )
+        return recipe
+    if own is None:
+        raise InputError(f"{path} carries no recipe; name its model with --model")
+    return recipes.changed(own, settings)
 
 
 def prior_of(
@@ -176,96 +234,25 @@ def prior_of(
 def _reader(options: EngineOptions) -> export_cache.Reader:
     """What reads an exported file for an engine."""
 
+    def read_mindir(path: Path) -> tuple[Metadata, Engine]:
+        from ms_restore.deploy import mindir
+
+        return mindir.read(path)
+
     def read_lite(path: Path) -> tuple[Metadata, Engine]:
+        from ms_restore.deploy import mindir
+
         return mindir.read_lite(path, options.device_target, options.device_id)
 
     def read_om(path: Path) -> tuple[Metadata, Engine]:
+        from ms_restore.deploy import mindir
+
         return mindir.read_om(path, options.device_id)
 
     readers: dict[str, export_cache.Reader] = {
         "lite": read_lite,
         "om": read_om,
-        "mindir": mindir.read,
+        "mindir": read_mindir,
         "onnxruntime": onnx.read,
     }
-    return readers[options.engine]
-
-
-def _exported(
-    path: Path,
-    model: Optional[str],
-    settings: Optional[Settings],
-    options: EngineOptions,
-    automatic: bool,
-) -> LoadedNetwork:
-    """A checkpoint by an engine that needs it exported: what is kept of it, or made now."""
-    on_onnx = options.engine == "onnxruntime"
-    suffix, export = (".onnx", onnx.export) if on_onnx else (".mindir", mindir.export)
-    read = _reader(options)
-    converted = foreign.is_foreign(path)  # in memory, for each process anew
-    kept = None if converted else export_cache.load(path, suffix, read)
-    if kept is not None:
-        metadata, engine = kept
-        recipe = _recipe_of(metadata.recipe, model, settings, path)
-        if recipe.network == metadata.recipe.network:
-            return LoadedNetwork(engine, metadata.geometry, recipe)
-    network, recipe = network_of(path, model, settings)
-    own = (
-        None if converted else checkpoints.read(path).recipe
-    )  # another, or none, is not the file's and is not kept
-    keep = own is not None and own.network == recipe.network
-    metadata = Metadata(own or recipe, Geometry.of(network), None, sha256(path))
-    try:
-        engine, file = export_cache.make(
-            network, metadata, suffix, export, read, path if keep else None
-        )
-    except InputError as error:
-        if not automatic:
-            raise
-        say(f"note: MindSpore computes, for ONNX Runtime cannot: {error}")
-        return LoadedNetwork.of(network, recipe)
-    if file is not None:
-        say(f"exported for engine {options.engine}, for next time: {file}")
-    return LoadedNetwork(engine, Geometry.of(network), recipe)
-
-
-def network_of(
-    checkpoint: PathLike,
-    model: Optional[str],
-    settings: Optional[Settings],
-    deployed: bool = True,
-) -> tuple[nn.Cell, Recipe]:
-    """Return the network with the weights of a checkpoint or of another framework, and its recipe.
-
-    ``deployed``: in the form to run, batch normalisation folded; else as it is trained.
-    """
-    path = checkpoints.locate(Path(checkpoint))
-    if foreign.is_foreign(path):
-        network, recipe, layout = conversion.from_file(path, model, settings)
-        say(f"{path}: {layout}, model {recipe.model}")
-    else:
-        loaded = checkpoints.read(path)
-        recipe = _recipe_of(loaded.recipe, model, settings, path)
-        network = registry.build("network", recipe.network)
-        checkpoints.load_strictly(network, loaded)
-    network.set_train(False)
-    if deployed and isinstance(network, Foldable):
-        network = network.folded()
-    return network, recipe
-
-
-def _recipe_of(
-    own: Optional[Recipe], model: Optional[str], settings: Optional[Settings], path: Path
-) -> Recipe:
-    """The recipe of a checkpoint that carries ``own``, with the settings."""
-    if model is not None:
-        recipe = recipes.load(model, settings)
-        if own is not None and own.network["name"] != recipe.network["name"]:
-            raise InputError(
-                f"{path} is a checkpoint of {own.model}, not of {model}; "
-                f"leave --model out, or name a checkpoint of {model}"
-            )
-        return recipe
-    if own is None:
-        raise InputError(f"{path} carries no recipe; name its model with --model")
-    return recipes.parse(own.to_yaml(), settings)
+    return readers.get(options.engine, onnx.read)

@@ -22,10 +22,10 @@ from ms_restore.runtime import without_mindspore_log
 from ms_restore.settings import Recipe
 from ms_restore.version import __version__
 from ms_restore.weights import ckpt_structure, conversion, foreign
+from ms_restore.weights.run_checkpoints import locate
 
 _META = "ms_restore"  # entry that holds everything but parameters, as JSON
 _TRAINING = "training/"  # prefix of the parameters that only a resumed run needs
-BEST = "best.ckpt"
 
 
 @dataclasses.dataclass
@@ -71,35 +71,6 @@ def save(
     content += [{"name": _TRAINING + name, "data": d} for name, d in (training or {}).items()]
     with atomic_write(path) as temporary, without_mindspore_log():
         ms.save_checkpoint(content, str(temporary), append_dict={_META: to_json(meta)})
-
-
-def step_path(folder: Path, step: int) -> Path:
-    """Return the path of a step's checkpoint in a run folder."""
-    return folder / "checkpoints" / f"step_{step:08d}.ckpt"
-
-
-def newest(folder: Path) -> list[Path]:
-    """Return the checkpoints from which a run can be resumed, the newest first."""
-    return sorted((folder / "checkpoints").glob("step_*.ckpt"), reverse=True)
-
-
-def locate(path: Path) -> Path:
-    """Return the path of a checkpoint file: the path itself, or the best one of a run folder.
-
-    The file may be of another framework. A run folder without a best checkpoint gives the newest
-    one. Raises InputError where there is none.
-    """
-    if path.is_dir():
-        for candidate in (path / BEST, *newest(path)):
-            if candidate.is_file():
-                return candidate
-        raise InputError(
-            f"{path}: no checkpoint ({BEST} or checkpoints/step_*.ckpt) in this folder; "
-            "name a run folder or a .ckpt file"
-        )
-    if not path.is_file():
-        raise InputError(f"checkpoint {path}: no such file")
-    return path
 
 
 def read(path: Path) -> Checkpoint:

@@ -53,7 +53,9 @@ def _rest(soc: str) -> list[str]:
     """
     one_alone = ("-O0", "broken", "refused", "noise") if soc == "ascend910b" else _ON_910B_ALONE
     left = [name for name in worker.cases() if name not in _of(soc)]
-    return [name for name in left if not name.startswith(one_alone) and not name.endswith(one_alone)]
+    return [
+        name for name in left if not name.startswith(one_alone) and not name.endswith(one_alone)
+    ]
 
 
 _ON_910B_ALONE = ("bfloat16", "loss", "optimizer", "options", "validation", "scale-fixed", "-large")

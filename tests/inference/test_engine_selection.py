@@ -14,7 +14,8 @@ from ms_restore.errors import InputError
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.mindspore_engine import MindIREngine, MindSporeEngine
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
-from ms_restore.verbs.loading import network_of, prior_of
+from ms_restore.verbs.loading import prior_of
+from ms_restore.verbs.network_loading import network_of
 from ms_restore.weights import checkpoint as checkpoints
 
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is optional")

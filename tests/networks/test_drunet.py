@@ -15,7 +15,7 @@ from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import write_picture
 from ms_restore.networks.drunet import DRUNet
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 from ms_restore.weights import checkpoint
 from tests.fixtures import torch_twins
 

@@ -24,7 +24,7 @@ import numpy as np
 import yaml
 
 from ms_restore import api
-from ms_restore.weights import checkpoint
+from ms_restore.weights import checkpoint, run_checkpoints
 from tests.fixtures.pictures import fill
 
 TOP = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def weights_of(path: Path) -> list[str]:
 
 def run_below(folder: Path) -> object:
     """Names of a run's files, the weights and state of its checkpoints, and its logged steps."""
-    paths = [*checkpoint.newest(folder), folder / "best.ckpt"]
+    paths = [*run_checkpoints.newest(folder), folder / "best.ckpt"]
     states = {path.name: weights_of(path) for path in paths}
     names = names_below(folder)
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
@@ -175,7 +175,7 @@ def kill_and_finish(verb: str, case: Case, folder: Path, kills: int, seed: int =
         output.mkdir(parents=True)
         broken = False
         while kills > 0:
-            again = case.again if case.again and checkpoint.newest(output) else case.arguments
+            again = case.again if case.again and run_checkpoints.newest(output) else case.arguments
             process = start(again(output))
             try:
                 # Most kills come late, after the start, where files are written
@@ -190,7 +190,7 @@ def kill_and_finish(verb: str, case: Case, folder: Path, kills: int, seed: int =
             finally:
                 process.stdout.close()
         else:
-            again = case.again if case.again and checkpoint.newest(output) else case.arguments
+            again = case.again if case.again and run_checkpoints.newest(output) else case.arguments
             finish(again(output))
         if broken:
             assert case.written(output) == expected, output

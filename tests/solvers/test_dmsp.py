@@ -14,7 +14,7 @@ from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.metrics.quality import psnr
 from ms_restore.solvers.dmsp import DMSP
 from ms_restore.solvers.priors import DenoiserPrior
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 
 KERNEL = kernels.load("motion:7:30")
 KERNEL = kernels.normalise(KERNEL * np.arange(1, 1 + KERNEL.shape[1]))  # without symmetry

@@ -13,7 +13,8 @@ from ms_restore.images.reading import read_picture
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics.quality import psnr
 from ms_restore.solvers.dmsp import DMSP
-from ms_restore.verbs.loading import network_of, prior_of
+from ms_restore.verbs.loading import prior_of
+from ms_restore.verbs.network_loading import network_of
 from ms_restore.weights import foreign
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "dmsp"

@@ -7,7 +7,7 @@ from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.mindspore_engine import MindSporeEngine
 from ms_restore.solvers.priors import DenoiserPrior, trained_sigma_255
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 
 
 @pytest.mark.parametrize(

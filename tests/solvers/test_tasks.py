@@ -8,7 +8,7 @@ from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.solvers import tasks
 from ms_restore.solvers.dmsp import DMSP
 from ms_restore.solvers.priors import DenoiserPrior
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from ms_restore import api
 from ms_restore.errors import InputError
-from ms_restore.weights import checkpoint
+from ms_restore.weights import checkpoint, run_checkpoints
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def _resume(folder, **options):
 def _assert_same_run(folder, other):
     """Weights, optimizer, loss scale, averages, facts, best weights and logged figures."""
     for path, twin in (
-        (checkpoint.newest(folder)[0], checkpoint.newest(other)[0]),
+        (run_checkpoints.newest(folder)[0], run_checkpoints.newest(other)[0]),
         (folder / "best.ckpt", other / "best.ckpt"),
     ):
         a, b = checkpoint.read(path), checkpoint.read(twin)
@@ -122,7 +122,7 @@ def test_killed_in_the_middle_of_a_step(unbroken, tmp_path):
     whole, command = unbroken
     code, _ = _start_and(signal.SIGKILL, command, tmp_path / "run", at_step=12)
     assert code == -signal.SIGKILL
-    step = checkpoint.read(checkpoint.newest(tmp_path / "run")[0]).facts["step"]
+    step = checkpoint.read(run_checkpoints.newest(tmp_path / "run")[0]).facts["step"]
     assert 10 <= step < 60
     _resume(tmp_path / "run")
     _assert_same_run(whole, tmp_path / "run")
@@ -143,10 +143,10 @@ def test_a_signal_saves_first(unbroken, tmp_path, number, codes):
     assert f"go on with: train --resume {tmp_path / 'run'}" in " ".join(output.split())
     steps = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     last = max(entry["step"] for entry in steps)
-    assert checkpoint.read(checkpoint.newest(tmp_path / "run")[0]).facts["step"] == last < 60
+    assert checkpoint.read(run_checkpoints.newest(tmp_path / "run")[0]).facts["step"] == last < 60
     _resume(tmp_path / "run")
     for kind in ("parameters", "training"):
-        ends = [checkpoint.read(checkpoint.newest(f)[0]) for f in (whole, tmp_path / "run")]
+        ends = [checkpoint.read(run_checkpoints.newest(f)[0]) for f in (whole, tmp_path / "run")]
         left, right = (getattr(end, kind) for end in ends)
         assert all((left[name].asnumpy() == right[name].asnumpy()).all() for name in left)
 
@@ -156,7 +156,7 @@ def test_a_checkpoint_cut_short_is_passed_over(unbroken, tiny, pictures, tmp_pat
     settings = {"train.steps": 60, "train.validate_every": 25, "train.checkpoint_every": 5}
     folder = tmp_path / "run"
     _train(tiny, pictures, folder, settings=settings, max_steps=20)
-    newest = checkpoint.newest(folder)[0]
+    newest = run_checkpoints.newest(folder)[0]
     newest.write_bytes(newest.read_bytes()[:-100])
     _resume(folder)
     assert "passed over" in capsys.readouterr().out
@@ -164,7 +164,7 @@ def test_a_checkpoint_cut_short_is_passed_over(unbroken, tiny, pictures, tmp_pat
 
 
 def test_only_the_last_checkpoints_are_kept(unbroken):
-    names = [path.name for path in checkpoint.newest(unbroken[0])]
+    names = [path.name for path in run_checkpoints.newest(unbroken[0])]
     assert names == ["step_00000060.ckpt", "step_00000055.ckpt", "step_00000050.ckpt"]
 
 
@@ -196,7 +196,7 @@ def test_another_network_cannot_take_over_the_state(tiny, pictures, tmp_path):
         _resume(folder, settings={"network.filters": 6}, allow_changes=True)
     with pytest.raises(InputError, match="state of training does not fit"):
         _resume(folder, settings={"train.ema_decay": 0.5}, allow_changes=True)
-    assert checkpoint.read(checkpoint.newest(folder)[0]).facts["step"] == 2
+    assert checkpoint.read(run_checkpoints.newest(folder)[0]).facts["step"] == 2
 
 
 @pytest.mark.parametrize(
@@ -212,11 +212,11 @@ def test_another_network_cannot_take_over_the_state(tiny, pictures, tmp_path):
 def test_a_loss_that_is_no_number_stops_and_loses_nothing(tiny, pictures, tmp_path, settings):
     folder = tmp_path / "run"
     _train(tiny, pictures, folder, settings={**settings, "train.lr": 1e-3}, max_steps=1)
-    before = checkpoint.newest(folder)[0].read_bytes()
+    before = run_checkpoints.newest(folder)[0].read_bytes()
     expected = r"step \d+: the loss or a gradient is not finite .* its last checkpoint is as it was"
     with pytest.raises(InputError, match=expected):
         _resume(folder, settings={"train.lr": settings["train.lr"]}, allow_changes=True)
-    (kept,) = checkpoint.newest(folder)
+    (kept,) = run_checkpoints.newest(folder)
     assert kept.read_bytes() == before
 
 
@@ -235,7 +235,7 @@ def test_a_run_that_diverges_is_stopped_and_keeps_no_such_weights(
     with pytest.raises(InputError, match=f"{expected}.*diverged.*smaller train.lr .now") as caught:
         _train(tiny, pictures, tmp_path / "run", settings=settings)
     assert len(caught.value.problems) == 1
-    kept = checkpoint.newest(tmp_path / "run")
+    kept = run_checkpoints.newest(tmp_path / "run")
     assert ("written no checkpoint" in str(caught.value)) == (not kept)
     for path in kept:
         for parameter in checkpoint.read(path).parameters.values():
@@ -252,7 +252,7 @@ def test_two_processes_cannot_share_a_folder(unbroken, tmp_path):
     )
     try:
         for _ in range(6000):
-            if checkpoint.newest(folder):
+            if run_checkpoints.newest(folder):
                 break
             time.sleep(0.01)
         with pytest.raises(InputError, match="another process is training into it"):
@@ -276,7 +276,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tiny, pictures, tmp_path):
         settings = {"train.steps": 40, "train.checkpoint_every": 1, "train.keep": 40}
         with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
             _train(tiny, pictures, disk / "run", settings=settings)
-        last = checkpoint.read(checkpoint.newest(disk / "run")[0])
+        last = checkpoint.read(run_checkpoints.newest(disk / "run")[0])
         assert last.facts["step"] >= 1
         assert not [p for p in (disk / "run" / "checkpoints").iterdir() if p.name.startswith(".")]
         assert checkpoint.read(disk / "run" / "best.ckpt").parameters

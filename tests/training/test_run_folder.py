@@ -12,7 +12,7 @@ from ms_restore.errors import InputError
 from ms_restore.training import callbacks, run_folder, run_images
 from ms_restore.training.divergence import Divergence, kept_nothing
 from ms_restore.training.run_files import check_free
-from ms_restore.weights import checkpoint
+from ms_restore.weights import checkpoint, run_checkpoints
 
 FIGURES = {"images_per_second", "data_wait"}
 
@@ -175,7 +175,7 @@ def test_going_back_to_an_earlier_step(tiny, pictures, tmp_path, capsys, monkeyp
     settings = {"train.checkpoint_every": 2, "train.validate_every": 3}
     options = {"data_dir": pictures, "device_target": "CPU"}
     api.train(tiny, output_dir=folder, settings=settings, **options)
-    before, ends = _files(folder), checkpoint.read(checkpoint.newest(folder)[0])
+    before, ends = _files(folder), checkpoint.read(run_checkpoints.newest(folder)[0])
     for name in ("best.ckpt", "checkpoints/step_9.ckpt"):
         with pytest.raises(InputError, match=f"--resume .*{name}: "):
             api.train(resume=folder / name, device_target="CPU")
@@ -194,7 +194,7 @@ def test_going_back_to_an_earlier_step(tiny, pictures, tmp_path, capsys, monkeyp
     api.train(resume=named, device_target="CPU", max_steps=4)
     said = " ".join(capsys.readouterr().out.split())
     assert "back to step 2: what is later (step_00000006, step_00000004) is set aside" in said
-    names = [path.name for path in checkpoint.newest(folder)]
+    names = [path.name for path in run_checkpoints.newest(folder)]
     assert names == ["step_00000004.ckpt", "step_00000002.ckpt"]
     assert not (folder / "set_aside").exists()
     assert checkpoint.read(folder / "best.ckpt").facts["step"] <= 4
@@ -202,7 +202,7 @@ def test_going_back_to_an_earlier_step(tiny, pictures, tmp_path, capsys, monkeyp
     assert max(steps) == 4
 
     api.train(resume=folder, device_target="CPU")
-    again = checkpoint.read(checkpoint.newest(folder)[0])
+    again = checkpoint.read(run_checkpoints.newest(folder)[0])
     for name, parameter in ends.parameters.items():
         assert parameter.asnumpy().tobytes() == again.parameters[name].asnumpy().tobytes()
 

@@ -6,13 +6,13 @@ import pytest
 
 from ms_restore import api, recipe
 from ms_restore.errors import InputError
-from ms_restore.weights import checkpoint
+from ms_restore.weights import checkpoint, run_checkpoints
 
 pytestmark = pytest.mark.slow
 
 
 def _last(run):
-    return checkpoint.newest(run.folder)[0]
+    return run_checkpoints.newest(run.folder)[0]
 
 
 def _weights(path):

@@ -13,7 +13,7 @@ import pytest
 
 from ms_restore import api, registry
 from ms_restore.errors import InputError
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 from ms_restore.weights import checkpoint
 
 torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")

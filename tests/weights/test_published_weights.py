@@ -9,7 +9,7 @@ import pytest
 from ms_restore import api
 from ms_restore.images.reading import read_picture
 from ms_restore.metrics.quality import psnr
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 
