@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from ms_restore.contracts import Degradation
-from ms_restore.degradations import kernels
+from ms_restore.degradations import demosaicing, kernels
 from ms_restore.degradations.noise import Sigma
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Pattern
 from ms_restore.errors import InputError
@@ -110,7 +110,6 @@ class Mosaic(Linear):
         sigma_255: standard deviation of the noise on a scale of 0 to 255.
     """
 
-    baseline_name = "bilinear"
-
     def __init__(self, *, pattern: Pattern = "RGGB", sigma_255: Sigma = 0.0) -> None:
         super().__init__(BayerMosaic(pattern), sigma_255)
+        self.baseline_name = "Menon 2007" if demosaicing.is_installed() else "mean of neighbours"

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import fft
 from scipy.ndimage import convolve
 
+from ms_restore.degradations import demosaicing
 from ms_restore.degradations.kernels import fft_size
 from ms_restore.errors import InputError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Pattern = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 Size = tuple[int, int]
 _POINT = np.ones((1, 1))
+_LEAST_OF_MENON = 8  # rows and columns
 # How often values beyond the border are solved for in turn; with other numbers here, the deblurring
 # test in tests/solvers/test_dpir.py gives 25.48 dB (1), 25.93 (3), 26.26 (10) and 26.44 (30)
 _FILLINGS = 10
@@ -349,6 +351,18 @@ class BayerMosaic(Blur):
     def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
         """Return y in the channel of each pixel, with zeros in the other channels."""
         return y * self.masks(*y.shape[-2:]).astype(y.dtype)
+
+    def start(self, y: np.ndarray) -> np.ndarray:
+        """Return a first x for a solver, in y's dtype, by Menon 2007 where that is installed.
+
+        Otherwise, and where y has fewer than 8 rows or columns, it is the mean of known neighbours,
+        as for other operators.
+        """
+        if not demosaicing.is_installed() or min(y.shape[-2:]) < _LEAST_OF_MENON:
+            return super().start(y)
+        rows, columns = self.half
+        edges = [(0, 0), (0, 0), (rows, rows), (columns, columns)]
+        return np.pad(demosaicing.menon2007(y, self.pattern), edges, mode="edge")
 
     def cell(self, height: int, width: int) -> OperatorCell:
         """Return the operator as a float32 cell for the device, for x of this size."""

@@ -25,6 +25,7 @@ KERNEL = RNG.random((5, 3))
 KERNEL /= KERNEL.sum()
 SIZE = (24, 20)
 ALPHA = 0.1
+PRIOR = 26.0  # dB, of prior_small in the test of deblurring
 
 
 @pytest.mark.parametrize(
@@ -106,11 +107,15 @@ def test_slips(blurred, smoother):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"no reference data: {REFERENCE}")
-def test_deblurring_beats_dmsp_on_its_authors_test(tmp_path):
-    """With the weights of FFDNet's authors; DMSP with its own authors' prior gives 25.74 dB."""
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [(REFERENCE / "matconvnet" / "FFDNet_color.mat", 26.26), ("prior_small", PRIOR)],
+    ids=["ffdnet", "prior_small"],
+)
+def test_deblurring_beats_dmsp_on_its_authors_test(weights, expected):
+    """DMSP with its own authors' prior gives 25.74 dB."""
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is optional")
-    weights = REFERENCE / "matconvnet" / "FFDNet_color.mat"
-    prior = prior_of(api.convert(weights, tmp_path / "ffdnet.ckpt"), {}, EngineOptions())
+    prior = prior_of(weights, {}, EngineOptions())
     x = read_picture(REFERENCE / "dmsp" / "101085.jpg").pixels[150:330, 70:250].astype(np.float64)
     operator = Blur(kernels.load(f"{REFERENCE / 'dmsp' / 'kernels.mat'}:0"))
     y = operator.forward(x.transpose(2, 0, 1)[None] / 255)
@@ -119,4 +124,4 @@ def test_deblurring_beats_dmsp_on_its_authors_test(tmp_path):
     rows, columns = operator.half
     inside = (slice(rows, -rows), slice(columns, -columns))
     pixels = np.round(x_hat[0].transpose(1, 2, 0) * 255)
-    assert psnr(pixels[inside], x[inside]) == pytest.approx(26.26, abs=0.05)
+    assert psnr(pixels[inside], x[inside]) == pytest.approx(expected, abs=0.05)
