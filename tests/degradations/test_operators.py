@@ -6,10 +6,13 @@ import pytest
 from mindspore import nn
 from scipy.signal import correlate2d
 
-from ms_restore.degradations import kernels
+from ms_restore.data import photos
+from ms_restore.degradations import demosaicing, kernels
 from ms_restore.degradations.device import OperatorCell
 from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
 from ms_restore.errors import InputError
+from ms_restore.images.arrays import to_float
+from ms_restore.metrics.quality import psnr
 
 SIZES = [(24, 31), (33, 26)]
 _RNG = np.random.default_rng(3)
@@ -119,7 +122,8 @@ def test_start_keeps_what_is_known_and_fills_the_rest():
     start = Mask(hole).start(Mask(hole).forward(x))
     assert (start[:, :, hole] == x[:, :, hole]).all()
     assert start[:, :, ~hole].min() >= x.min() > 0
-    bilinear = BayerMosaic("RGGB").start(BayerMosaic("RGGB").forward(x))
+    mosaic = BayerMosaic("RGGB")
+    bilinear = Blur.start(mosaic, mosaic.forward(x))  # as it is without Menon's
     around = x[0, 0, [2, 2, 4, 4], [4, 6, 4, 6]].mean()  # red at a blue pixel
     assert bilinear[0, 0, 3, 5] == pytest.approx(around)
     edges = Blur(LARGE).start(x)
@@ -152,3 +156,19 @@ def test_what_does_not_fit():
         Blur(np.ones((4, 3)))
     with pytest.raises(InputError, match="scale 0"):
         BlurDownsample(None, 0)
+
+
+@pytest.mark.parametrize("pattern", ["RGGB", "BGGR", "GRBG", "GBRG"])
+def test_a_mosaic_is_begun_by_menon_where_that_is_installed(pattern, monkeypatch):
+    x = to_float(photos.load("coffee")[100:160, 200:270]).transpose(2, 0, 1)[None]
+    operator = BayerMosaic(pattern)
+    y = operator.forward(x)
+    monkeypatch.setattr(demosaicing, "is_installed", lambda: False)
+    nearest = operator.start(y)
+    monkeypatch.undo()
+    pytest.importorskip("colour_demosaicing", reason="colour-demosaicing is optional")
+    start = operator.start(y)
+    assert start.dtype == y.dtype and start.shape == x.shape
+    np.testing.assert_allclose(operator.forward(start), y, atol=1e-6)  # the known values stay
+    assert psnr(255 * start, 255 * x) > psnr(255 * nearest, 255 * x) + 3
+    assert operator.start(y[:, :, :6]).shape == (1, 3, 6, 70)  # too small for its filters
