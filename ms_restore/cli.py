@@ -111,8 +111,8 @@ def _run(arguments: Optional[Sequence[str]]) -> None:
         _fail(
             verb.prog,
             "this needs MindSpore, which is not installed here (pip install mindspore); without "
-            "it, infer, eval and restore take exported .onnx files, and checkpoints with the export "
-            "kept beside them",
+            "it, infer, eval and restore take exported .onnx files, and checkpoints that have "
+            "their kept export beside them",
         )
     except UnicodeEncodeError as error:
         _fail(verb.prog, f"{error.object!r:.200}: a name that is not UTF-8; rename it")

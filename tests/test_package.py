@@ -1,13 +1,20 @@
 """What the wheel and the sdist carry, and that an installed wheel finds it."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from ms_restore import api
+from ms_restore.images.picture import Picture
+from ms_restore.images.reading import read_picture
+from ms_restore.images.writing import write_picture
 
 pytestmark = pytest.mark.slow
 
@@ -100,3 +107,30 @@ def test_an_unpacked_wheel_finds_its_recipes(built, tmp_path):
     )
     assert str(tmp_path) in shown.stdout
     assert "edsr_baseline_x4" in shown.stdout
+
+
+def test_serving_needs_the_dependencies_without_mindspore():
+    listed = (TOP / "scripts" / "requirements-serving.txt").read_text(encoding="utf-8")
+    project = (TOP / "pyproject.toml").read_text(encoding="utf-8")
+    whole = re.search(r"^dependencies = \[(.*?)^\]", project, re.DOTALL | re.MULTILINE)[1]
+    needed = [n for n in re.findall(r'^\s*"([^"]+)"', whole, re.MULTILINE) if "mindspore" not in n]
+    assert listed.splitlines()[1:] == [*needed, "onnxruntime>=1.18"]
+
+
+@pytest.mark.long
+def test_an_install_without_mindspore_restores_a_picture(run, tmp_path):
+    """By the script, in an environment of its own."""
+    api.export(run.folder, tmp_path / "net.onnx", device_target="CPU")
+    write_picture(tmp_path / "in.png", Picture(np.zeros((20, 24, 3), np.uint8)))
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
+    script = TOP / "scripts" / "install_serving.sh"
+    subprocess.run(["bash", script, tmp_path / "env" / "bin" / "python"], check=True, cwd=tmp_path)
+    command = [tmp_path / "env" / "bin" / "ms-restore", "infer", "--checkpoint", "net.onnx"]
+    command += ["--input", "in.png", "--output", "out.png"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    assert read_picture(tmp_path / "out.png").pixels.shape == (40, 48, 3)
+    code = "import importlib.util as u; print(u.find_spec('mindspore'))"
+    found = subprocess.run(
+        [tmp_path / "env" / "bin" / "python", "-c", code], capture_output=True, text=True
+    )
+    assert found.stdout == "None\n"
