@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Optional, Union
 
 from ms_restore import cli_verbs
+from ms_restore.cli_help import RecipeHelp, epilog
 from ms_restore.cli_options import for_train, recipe_settings, split_at_dashes
 from ms_restore.errors import InputError, did_you_mean
 from ms_restore.inference.engine_selection import ENGINES
@@ -145,14 +146,17 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
     recipe_keys = (
         "Any key of the recipe is an option too, for example --train.lr 5e-4 or "
-        "--network.blocks 8; `ms-restore models --model M` prints them."
+        "--network.blocks 8; `ms-restore train --help-recipe` lists them."
     )
 
-    def verb(
-        name: str, help: str, run: Any, epilog: Optional[str] = recipe_keys
-    ) -> argparse.ArgumentParser:
+    def verb(name: str, help: str, run: Any, *notes: str) -> argparse.ArgumentParser:
         added = subparsers.add_parser(
-            name, help=help, description=f"{help}.", epilog=epilog, allow_abbrev=False
+            name,
+            help=help,
+            description=f"{help}.",
+            epilog=epilog(name, *(notes or ([] if name in _WITHOUT_RECIPE else [recipe_keys]))),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         added.set_defaults(run=run)
         return added
@@ -171,6 +175,12 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard (,mindinsight: old)")
     train.add_argument("--profile", metavar="A:B", help="profile these steps into RUN/profile")
     train.add_argument("--seed", type=int, help="seed of weights, data order and noise")
+    train.add_argument(
+        "--help-recipe",
+        action=RecipeHelp,
+        dest=argparse.SUPPRESS,
+        help="print all keys of a recipe",
+    )
 
     prepare = verb("prepare", "write images as MindRecord, for faster training", cli_verbs.prepare)
     prepare.add_argument("--model", required=True, help="whose training the images are for")
@@ -288,27 +298,32 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     launch.add_argument("--log_dir", default="runs/ranks", help="folder of the ranks' logs")
     launch.add_argument("--dry_run", action="store_true", help="print what would be started")
 
-    table = verb(
-        "rank-table", "write the HCCL rank table of this server", cli_verbs.rank_table, None
-    )
+    table = verb("rank-table", "write the HCCL rank table of this server", cli_verbs.rank_table)
     table.add_argument("--devices", default="0-7", help="such as 0-7 or 0,2 (default 0-7)")
     table.add_argument("--output", default="rank_table.json", help="file to write")
     table.add_argument("--server_id", help="this server's address (default: found)")
 
-    models = verb("models", "list the models, or print one's recipe", cli_verbs.models, None)
+    models = verb("models", "list the models, or print one's recipe", cli_verbs.models)
     models.add_argument("--model", help="print this model's whole recipe")
 
-    weights = verb(
-        "weights", "list published weights, or download a model's", cli_verbs.weights, None
-    )
+    weights = verb("weights", "list published weights, or download a model's", cli_verbs.weights)
     weights.add_argument(
         "--download", metavar="MODEL", help="fetch and convert this model's weights"
     )
     weights.add_argument("--yes", action="store_true", help="do not ask whether to download")
+
+    completion = verb("completion", "print a script that completes by Tab", cli_verbs.completion)
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="whose Tab key")
     return parser, dict(subparsers.choices)
 
 
-_WITHOUT_RECIPE = ("models", "weights", "launch", "rank-table")  # verbs that take no recipe's keys
+_WITHOUT_RECIPE = (
+    "models",
+    "weights",
+    "launch",
+    "rank-table",
+    "completion",
+)  # verbs that take no recipe's keys
 _BROKEN_PIPE = 128 + 13  # the shell's exit code of SIGPIPE
 
 

@@ -174,3 +174,10 @@ def weights(download: Optional[str], yes: bool) -> None:
         if other:
             print(f"{_IN}{other.file}")
     print(f"kept in {catalogue.downloads_folder()}; ms-restore weights --download MODEL")
+
+
+def completion(shell: str) -> None:
+    """Print the script by which a shell completes the command line."""
+    from ms_restore import cli_help
+
+    print(cli_help.completion(shell))
