@@ -49,6 +49,7 @@ REGISTRY: dict[Kind, dict[str, str]] = {
         "undersampled": "ms_restore.degradations.kspace:Undersampled",
         "jpeg": "ms_restore.degradations.jpeg:JPEG",
         "mixture": "ms_restore.degradations.mixture:Mixture",
+        "real_world": "ms_restore.degradations.real_world:RealWorld",
         "blur": "ms_restore.degradations.linear:Blurred",
         "blur_downsample": "ms_restore.degradations.linear:Downsampled",
         "bayer": "ms_restore.degradations.linear:Mosaic",
