@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ms_restore import recipe
 from ms_restore.data import photos
 from ms_restore.data.batch_assembly import BatchAssembler
 from ms_restore.degradations import kernels, random_kernels, real_world
@@ -183,3 +184,8 @@ def test_the_target_alone_is_sharpened():
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(InputError, match=rf"^degradation\.{message}"):
         RealWorld(**settings)
+
+
+def test_the_patch_is_a_multiple_of_the_scale():
+    with pytest.raises(InputError, match=r"data\.patch_size 255 is no multiple of network\.scale"):
+        recipe.load("real_x4", {"data.patch_size": 255})
