@@ -63,7 +63,7 @@ class RRDBNet(nn.Cell):
         # reach two of the features' pixels
         reach = 2 + _CONVOLUTIONS * _DENSE_BLOCKS * blocks + 2
         self.receptive_radius = factor * reach + factor - 1
-        self.floats_per_pixel = 6 * filters * scale**2
+        self.floats_per_pixel = 5 * filters * scale**2
         self.conv_first = conv3x3(channels * factor**2, filters)
         self.body = nn.SequentialCell([_RRDB(filters, growth) for _ in range(blocks)])
         self.conv_body = conv3x3(filters, filters)
