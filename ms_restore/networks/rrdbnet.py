@@ -60,9 +60,9 @@ class RRDBNet(nn.Cell):
         factor = _ENLARGED // scale
         self.size_multiple = factor
         # first and last convolution of the features, the blocks, and the four after them, which
-        # reach two of the features' pixels
+        # reach two of the features' pixels, but only from the side of a pixel that is nearer
         reach = 2 + _CONVOLUTIONS * _DENSE_BLOCKS * blocks + 2
-        self.receptive_radius = factor * reach + factor - 1
+        self.receptive_radius = factor * reach
         self.floats_per_pixel = 5 * filters * scale**2
         self.conv_first = conv3x3(channels * factor**2, filters)
         self.body = nn.SequentialCell([_RRDB(filters, growth) for _ in range(blocks)])

@@ -100,3 +100,30 @@ def test_the_untrained_compact_network_repeats_pixels():
     y = np.random.default_rng(0).random((1, 3, 4, 5), np.float32)
     x_hat = SRVGG(scale=3, convolutions=1, filters=4)(ms.Tensor(y)).asnumpy()
     np.testing.assert_allclose(x_hat, y.repeat(3, 2).repeat(3, 3), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: RRDBNet(scale=4, blocks=1, filters=3, growth=2),
+        lambda: RRDBNet(scale=2, blocks=1, filters=3, growth=2),
+        lambda: RRDBNet(scale=1, blocks=1, filters=3, growth=2),
+        lambda: SRVGG(scale=2, convolutions=2, filters=3),
+    ],
+)
+def test_a_pixel_reaches_as_far_as_the_radius_says_and_no_farther(network):
+    """With positive weights nothing cancels; each place within the cells of the features counts."""
+    made = network()
+    for parameter in made.trainable_params():
+        is_bias = parameter.name.endswith("bias")
+        value = np.zeros(parameter.shape) if is_bias else np.full(parameter.shape, 0.3)
+        parameter.set_data(ms.Tensor(value, ms.float32))
+    radius, reached = made.receptive_radius, 0
+    side = -(-(2 * radius + 6) // 4) * 4
+    for place in range(side // 2, side // 2 + made.size_multiple):
+        y = np.zeros((1, 3, side, side), np.float32)
+        y[:, :, place, side // 2] = 1
+        x_hat = made(ms.Tensor(y)).asnumpy()
+        rows = np.flatnonzero(x_hat.any(axis=(0, 1, 3))) // made.scale
+        reached = max(reached, place - rows.min(), rows.max() - place)
+    assert reached == radius
