@@ -39,6 +39,7 @@ _THRESHOLD = 10 / 255  # of a detail that is sharpened
 Share = Annotated[float, Field(ge=0, le=1)]
 _Positive = Annotated[float, Field(gt=0)]
 _Range = Annotated[list[_Positive], Field(min_length=2, max_length=2)]
+_Cutoffs = Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=2, max_length=2)]
 _Kernel = Annotated[list[Annotated[int, Field(ge=3, le=99)]], Field(min_length=2, max_length=2)]
 _Quality = Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(min_length=2, max_length=2)]
 _Directions = Annotated[list[Share], Field(min_length=3, max_length=3)]
@@ -52,7 +53,10 @@ class RealWorld(Degradation):
     enlarges, reduces or keeps, by the mean over areas, bilinearly or bicubically; the last, with
     the sinc, gives y its size. Each N is Gaussian or photon noise, of each channel or the same in
     all. y is 8 bit. A setting whose name ends in ``_2`` is of the second pass. Ranges are
-    [low, high], drawn uniformly.
+    [low, high], drawn uniformly; shares are of their sum.
+
+    One core of an AMD EPYC makes 63 patches of 256 pixels a second, at the default margin:
+    benchmarks/degradation.py.
 
     In evaluation the picture's name decides what is drawn, and x is not sharpened.
 
@@ -99,7 +103,7 @@ class RealWorld(Degradation):
         generalised_beta: _Range = [0.5, 4],  # noqa: B006
         plateau_beta: _Range = [1, 2],  # noqa: B006
         sinc_share: Share = 0.1,
-        sinc_cutoffs: _Range = [1 / 3, 1 / 5],  # noqa: B006
+        sinc_cutoffs: _Cutoffs = [1 / 3, 1 / 5],  # noqa: B006
         blur_sigma: _Range = [0.2, 3],  # noqa: B006
         blur_sigma_2: _Range = [0.2, 1.5],  # noqa: B006
         blur_share_2: Share = 0.8,
