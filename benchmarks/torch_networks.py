@@ -19,7 +19,8 @@ _LEVELS = 5  # of Noise2Noise
 
 
 def twin(network: Any) -> nn.Module:
-    """Of an EDSR, DnCNN (DMSP's denoiser too), Noise2Noise or SID of ms_restore.networks.
+    """Of an EDSR, DnCNN (DMSP's denoiser too), Noise2Noise, SID, RRDBNet or SRVGG of
+    ms_restore.networks.
 
     KeyError for another network, RuntimeError where the parameters are not alike.
     """
@@ -167,4 +168,66 @@ class _Pair(nn.Module):
         return functional.leaky_relu(self.conv2(x), self.slope, inplace=True)
 
 
-_TWINS = {kind.__name__: kind for kind in (EDSR, DnCNN, Noise2Noise, SID)}
+class RRDBNet(nn.Module):
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        filters = like.conv_first.out_channels
+        growth = like.body[0].rdb1.conv1.out_channels
+        self.conv_first = _conv(like.conv_first.in_channels, filters)
+        self.body = nn.Sequential(*(_RRDB(filters, growth) for _ in like.body))
+        self.conv_body = _conv(filters, filters)
+        self.conv_up1 = _conv(filters, filters)
+        self.conv_up2 = _conv(filters, filters)
+        self.conv_hr = _conv(filters, filters)
+        self.conv_last = _conv(filters, like.channels)
+        self.factor = like.size_multiple
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        x = self.conv_first(functional.pixel_unshuffle(y, self.factor))
+        x = x + self.conv_body(self.body(x))
+        for conv in (self.conv_up1, self.conv_up2):
+            x = conv(functional.interpolate(x, scale_factor=2, mode="nearest"))
+            x = functional.leaky_relu(x, 0.2, inplace=True)
+        return self.conv_last(functional.leaky_relu(self.conv_hr(x), 0.2, inplace=True))
+
+
+class _RRDB(nn.Module):
+    def __init__(self, filters: int, growth: int) -> None:
+        super().__init__()
+        self.rdb1, self.rdb2, self.rdb3 = (_Dense(filters, growth) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.rdb3(self.rdb2(self.rdb1(x))) * 0.2 + x
+
+
+class _Dense(nn.Module):
+    def __init__(self, filters: int, growth: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.conv3, self.conv4 = (
+            _conv(filters + n * growth, growth) for n in range(4)
+        )
+        self.conv5 = _conv(filters + 4 * growth, filters)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = [x]
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            parts.append(functional.leaky_relu(conv(torch.cat(parts, 1)), 0.2, inplace=True))
+        return self.conv5(torch.cat(parts, 1)) * 0.2 + x
+
+
+class SRVGG(nn.Module):
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        filters, layers = like.body[0].out_channels, len(like.body) // 2
+        cells: list[nn.Module] = []
+        for n in range(layers):
+            cells += [_conv(filters if n else like.channels, filters), nn.PReLU(filters)]
+        self.body = nn.Sequential(*cells, _conv(filters, like.channels * like.scale**2))
+        self.scale = like.scale
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        larger = functional.interpolate(y, scale_factor=self.scale, mode="nearest")
+        return functional.pixel_shuffle(self.body(y), self.scale) + larger
+
+
+_TWINS = {kind.__name__: kind for kind in (EDSR, DnCNN, Noise2Noise, SID, RRDBNet, SRVGG)}

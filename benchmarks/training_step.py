@@ -36,6 +36,8 @@ _CASES = {  # model, and its input
     "noise2noise_gaussian": (4, 3, 256, 256),
     "sid_sony": (1, 4, 256, 256),
     "dmsp_dae": (8, 3, 64, 64),
+    "real_x4_6": (2, 3, 32, 32),
+    "srvgg_x4": (4, 3, 32, 32),
 }
 _LAYOUTS = ("contiguous", "channels_last")
 
@@ -99,7 +101,8 @@ def network_and_batch(
 ) -> tuple[Recipe, Any, np.ndarray, np.ndarray]:
     """The case's recipe, its network, and a batch: y and as many random pixels as x_hat has."""
     shape = _CASES[model]
-    settings = {"train.amp_level": "O0", "train.cpu_convolutions": convolutions}
+    settings = {"train.amp_level": "O0", "train.accumulate": 1}
+    settings["train.cpu_convolutions"] = convolutions
     recipe = recipes.load(model, settings)
     runtime.start("CPU", seed=recipe.seed)
     network = registry.build("network", recipe.network)

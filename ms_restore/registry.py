@@ -38,6 +38,8 @@ REGISTRY: dict[Kind, dict[str, str]] = {
         "fdncnn": "ms_restore.networks.fdncnn:FDnCNN",
         "ircnn": "ms_restore.networks.ircnn:IRCNN",
         "drunet": "ms_restore.networks.drunet:DRUNet",
+        "rrdbnet": "ms_restore.networks.rrdbnet:RRDBNet",
+        "srvgg": "ms_restore.networks.srvgg:SRVGG",
     },
     "degradation": {
         "bicubic": "ms_restore.degradations.bicubic:BicubicDownsample",
@@ -50,6 +52,7 @@ REGISTRY: dict[Kind, dict[str, str]] = {
         "undersampled": "ms_restore.degradations.kspace:Undersampled",
         "jpeg": "ms_restore.degradations.jpeg:JPEG",
         "mixture": "ms_restore.degradations.mixture:Mixture",
+        "real_world": "ms_restore.degradations.real_world:RealWorld",
         "blur": "ms_restore.degradations.linear:Blurred",
         "blur_downsample": "ms_restore.degradations.linear:Downsampled",
         "bayer": "ms_restore.degradations.linear:Mosaic",

@@ -32,6 +32,7 @@ def small_recipe(model):
     multiple = np.lcm(geometry.size_multiple * geometry.scale, mosaic.period if mosaic else 1)
     side = geometry.side or (multiple if multiple >= 12 else 4 * multiple)
     small |= {"train.batch_size": 1, "data.patch_size": int(side), "data.valid_images": 1}
+    small |= {"train.accumulate": 1}
     return recipe.load(model, small)
 
 

@@ -84,6 +84,13 @@ class Degradation(abc.ABC):
         """Degrade a batch as a target of training; further channels are for the loss."""
         return self.patches(x, rngs)
 
+    def goal(self, x: np.ndarray) -> np.ndarray:
+        """Return what a network should learn to give for clean patches (N, C, H, W) with margin.
+
+        It is x by default, and of x's shape and range.
+        """
+        return x
+
     def baseline(self, y: np.ndarray) -> np.ndarray:
         """Return the customary restoration (H, W, C), which a network has to beat."""
         return y

@@ -19,8 +19,8 @@ class BatchAssembler:
 
     Args:
         degradation: makes y from the clean patch x.
-        target: what the network learns to give: "clean" is x, "degraded" is a second degradation
-            of x, independent of y.
+        target: what the network learns to give: "clean" is x, or what the degradation's ``goal``
+            makes of it, "degraded" is a second degradation of x, independent of y.
         translation: x is shifted at random by up to this many pixels in each direction; pixels
             that leave on one side come back on the opposite one.
         shuffle_channels: permute red, green and blue at random.
@@ -81,8 +81,9 @@ class BatchAssembler:
         return to_float(degradation.spectral_patches(x, rngs, spectra)), self._clean(x)
 
     def _clean(self, x: np.ndarray) -> np.ndarray:
-        """Return the patches as float32, without their margin."""
+        """Return what is to be learnt as float32, without the margin."""
         margin = self.degradation.margin
+        x = self.degradation.goal(x)
         return to_float(x[:, :, margin:-margin, margin:-margin] if margin else x)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Annotated, Optional, Union
 
@@ -147,13 +148,8 @@ def poisson_from_levels(
         means: the mean for each level.
         rng: the random generator.
     """
-    cumulative = _cumulative_distribution(means)
+    cumulative, table = _tables(means.astype(np.float64).tobytes())
     most = cumulative.shape[1]
-    edges = np.ceil(cumulative * _BINS).astype(np.intp)
-    edges += (_BINS + 1) * np.arange(len(means))[:, None]
-    counts = np.bincount(edges.ravel(), minlength=len(means) * (_BINS + 1))
-    first = counts.reshape(len(means), _BINS + 1).cumsum(axis=1)  # number at the start of a bin
-    table = np.where(first[:, :-1] == first[:, 1:], first[:, :-1], _UNDECIDED).astype(np.uint16)
     bins = rng.integers(0, _BINS, levels.shape, np.uint16)
     drawn = table.ravel().take(levels.astype(np.int32) * _BINS + bins)
     rest = np.flatnonzero(drawn == _UNDECIDED)
@@ -164,6 +160,19 @@ def poisson_from_levels(
     )
     drawn.ravel()[rest] = np.minimum(found - rows * most, most - 1)
     return drawn
+
+
+@functools.lru_cache(maxsize=4)
+def _tables(means: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return P(number <= k) for every mean, and the number that each interval of [0, 1) decides."""
+    cumulative = _cumulative_distribution(np.frombuffer(means))
+    count = len(cumulative)
+    edges = np.ceil(cumulative * _BINS).astype(np.intp)
+    edges += (_BINS + 1) * np.arange(count)[:, None]
+    counts = np.bincount(edges.ravel(), minlength=count * (_BINS + 1))
+    first = counts.reshape(count, _BINS + 1).cumsum(axis=1)  # number at the start of a bin
+    same = first[:, :-1] == first[:, 1:]
+    return cumulative, np.where(same, first[:, :-1], _UNDECIDED).astype(np.uint16)
 
 
 def _cumulative_distribution(means: np.ndarray) -> np.ndarray:

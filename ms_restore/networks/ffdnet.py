@@ -13,7 +13,7 @@ from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Orthogonal
 from pydantic import Field
 
-from ms_restore.networks.layers import conv3x3
+from ms_restore.networks.layers import conv3x3, split_into_channels
 
 _FACTOR = 2  # of the reduced images that the network computes with
 _GAIN = 2**0.5  # of the weights at the start, since a ReLU halves the power of what it is given
@@ -59,20 +59,9 @@ class FFDNet(nn.Cell):
 
     def construct(self, y: Tensor) -> Tensor:
         """Return x_hat (N, channels, H, W) for y (N, channels + noise_map, H, W)."""
-        x = _split(y[:, : self.channels])
+        x = split_into_channels(y[:, : self.channels], _FACTOR)
         if self.noise_map:
             x = ops.concat((x, self.reduce_map(y[:, self.channels :])), 1)
         for convolution in self.convolutions[:-1]:
             x = ops.relu(convolution(x))
         return self.join(self.convolutions[-1](x))
-
-
-def _split(y: Tensor) -> Tensor:
-    """Return the four images of half the size, (N, 4 C, H / 2, W / 2).
-
-    ``nn.PixelUnshuffle`` asks at run time whether the sizes are even, which no device does itself.
-    """
-    count, channels, height, width = y.shape
-    cells = y.reshape(count, channels, height // _FACTOR, _FACTOR, width // _FACTOR, _FACTOR)
-    planes = cells.transpose(0, 1, 3, 5, 2, 4)
-    return planes.reshape(count, channels * _FACTOR**2, height // _FACTOR, width // _FACTOR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 import mindspore as ms
-from mindspore import Tensor, mint, nn, ops
+from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore.common.initializer import HeNormal, Initializer
 
 
@@ -26,6 +26,46 @@ class LeakyReLU(nn.Cell):
         if self._one_kernel:
             return mint.nn.functional.leaky_relu(x, self.slope)
         return self.slope * x + (1 - self.slope) * ops.relu(x)
+
+
+class PReLU(nn.Cell):
+    """The parametric ReLU: x where it is positive, else a slope that each channel learns times x.
+
+    Args:
+        channels: of x.
+        slope: with which all channels start; 0.25 in He et al. (arXiv 1502.01852).
+    """
+
+    def __init__(self, channels: int, slope: float = 0.25) -> None:
+        super().__init__()
+        self.weight = Parameter(Tensor([slope] * channels, ms.float32), name="weight")
+        self.activate = ops.PReLU()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return the activation of x (N, channels, H, W), of its shape."""
+        return self.activate(x, self.weight.astype(x.dtype))
+
+
+def repeated(x: Tensor, factor: int) -> Tensor:
+    """Return x (N, C, H, W) with each pixel repeated, (N, C, factor * H, factor * W)."""
+    count, channels, height, width = x.shape
+    cells = ops.tile(x.reshape(count, channels, height, 1, width, 1), (1, 1, 1, factor, 1, factor))
+    return cells.reshape(count, channels, factor * height, factor * width)
+
+
+def split_into_channels(x: Tensor, factor: int) -> Tensor:
+    """Return the images that every ``factor``-th pixel makes, (N, C * factor^2, H / factor, ...).
+
+    The sides of x (N, C, H, W) are multiples of the factor. ``nn.PixelUnshuffle`` asks at run time
+    whether they are, which no device does itself.
+    """
+    if factor == 1:
+        return x
+    count, channels, height, width = x.shape
+    rows, columns = height // factor, width // factor
+    cells = x.reshape(count, channels, rows, factor, columns, factor)
+    planes = cells.transpose(0, 1, 3, 5, 2, 4)
+    return planes.reshape(count, channels * factor**2, rows, columns)
 
 
 def conv3x3(

@@ -27,6 +27,8 @@ _TORCH_LAYOUTS = {
     "ircnn": "IRCNN of KAIR",
     "drunet": "DRUNet of KAIR",
     "edsr": "EDSR of EDSR-PyTorch",
+    "rrdbnet": "RRDBNet of BasicSR",
+    "srvgg": "SRVGG of Real-ESRGAN",
     "sid": "SeeInDark of pytorch-Learning-to-See-in-the-Dark",
 }
 
@@ -109,6 +111,8 @@ def _choose(
     differing = _differences(match, recipe, own)
     if differing:
         fits = f"; {comma_list(fitting, 9)} would fit" if fitting else ""
+        if not fitting and {text.split(" ")[0] for text in differing} == {"scale"}:
+            fits = f"; add --network.scale {match.found['scale']}"
         raise InputError(f"{path}: {match}, not {model} ({comma_list(differing, 9)}){fits}")
     decided = {f"network.{key}": match.found[key] for key in own if key in match.found}
     clashes = [
@@ -212,7 +216,8 @@ def _set_parameters(network: nn.Cell, entries: list[Any], arrays: Arrays) -> lis
     faults = [f"{name} has no counterpart" for name in set(parameters) - {e.ours for e in entries}]
     for entry in entries:
         if entry.theirs not in arrays:
-            faults.append(f"{entry.theirs} is missing")
+            missing = f"{_absent(entry.theirs, arrays)} is missing"
+            faults += [missing] if missing not in faults else []
             continue
         array = arrays[entry.theirs]
         expected = entry.shape(tuple(parameters[entry.ours].shape))
@@ -223,13 +228,20 @@ def _set_parameters(network: nn.Cell, entries: list[Any], arrays: Arrays) -> lis
     return faults
 
 
+def _absent(name: str, arrays: Arrays) -> str:
+    """Return the whole part, such as a block, that the file lacks with this parameter."""
+    words = name.split(".")
+    starts = (".".join(words[:count]) for count in range(1, len(words)))
+    return next((s for s in starts if not any(n.startswith(f"{s}.") for n in arrays)), name)
+
+
 def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     """Write a network's parameters as .safetensors for PyTorch, and return the layout's name.
 
     The names are those of DnCNN-PyTorch (DnCNN with batch normalisation), KAIR (DnCNN without,
-    FDnCNN, FFDNet, IRCNN, DRUNet), EDSR-PyTorch or pytorch-Learning-to-See-in-the-Dark. Raises
-    InputError for a network without a known PyTorch layout, and where the package safetensors is
-    not installed.
+    FDnCNN, FFDNet, IRCNN, DRUNet), EDSR-PyTorch, BasicSR (RRDBNet), Real-ESRGAN (SRVGG) or
+    pytorch-Learning-to-See-in-the-Dark. Raises InputError for a network without a known PyTorch
+    layout, and where the package safetensors is not installed.
     """
     try:
         from safetensors.numpy import save

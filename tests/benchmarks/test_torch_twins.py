@@ -21,6 +21,8 @@ torch_networks = importlib.import_module("benchmarks.torch_networks")
         {"name": "noise2noise", "width": 6},
         {"name": "sid", "width": 4},
         {"name": "sid", "channels": 9, "width": 2},
+        {"name": "rrdbnet", "scale": 2, "blocks": 1, "filters": 6, "growth": 3},
+        {"name": "srvgg", "scale": 3, "convolutions": 2, "filters": 6},
     ],
 )
 @pytest.mark.parametrize("training", [False, True])

@@ -7,7 +7,7 @@ from mindspore import nn, ops
 
 from ms_restore import recipe, registry, runtime
 from ms_restore.contracts import Geometry
-from ms_restore.networks.layers import LeakyReLU
+from ms_restore.networks.layers import LeakyReLU, PReLU
 from ms_restore.training.cpu_operators import Unavailable, cells, library, replace_operators
 from ms_restore.training.step_builder import build_step
 
@@ -84,6 +84,7 @@ CELLS = {
     "pixel shuffle by 2": ((2, 12, 5, 7), lambda: nn.PixelShuffle(2)),
     "pixel shuffle by 3": ((1, 27, 4, 1), lambda: nn.PixelShuffle(3)),
     "leaky ReLU": ((3, 5, 150, 170), lambda: LeakyReLU(0.2)),
+    "parametric ReLU": ((3, 5, 15, 17), lambda: PReLU(5)),
     "2x2 max pooling": ((3, 5, 12, 14), lambda: nn.MaxPool2d(2, 2)),
     "2x2 max pooling, odd": ((2, 3, 7, 9), lambda: nn.MaxPool2d(2, 2)),
 }

@@ -140,3 +140,84 @@ def ffdnet(network):
         return torch.nn.functional.pixel_shuffle(network(torch.cat((halves, noise), 1)), 2)
 
     return forward
+
+
+class _DenseBlock(nn.Module):
+    """Five convolutions, each of all before it; of ESRGAN's paper, section 3.1."""
+
+    def __init__(self, filters, growth, wrapped):
+        super().__init__()
+        for number in range(1, 6):
+            conv = nn.Conv2d(
+                filters + (number - 1) * growth, filters if number == 5 else growth, 3, padding=1
+            )
+            setattr(self, f"conv{number}", nn.Sequential(conv) if wrapped else conv)
+
+    def forward(self, x):
+        known = [x]
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            known.append(nn.functional.leaky_relu(conv(torch.cat(known, 1)), 0.2))
+        return 0.2 * self.conv5(torch.cat(known, 1)) + x
+
+
+def _rrdb(filters, growth, wrapped):
+    names = [f"{'RDB' if wrapped else 'rdb'}{number}" for number in (1, 2, 3)]
+    return nn.ModuleDict({name: _DenseBlock(filters, growth, wrapped) for name in names})
+
+
+def rrdbnet(*, scale=4, blocks=2, filters=6, growth=4, old=False):
+    """(forward pass, module, its state dict) by BasicSR's names, or by ESRGAN's first ones."""
+    factor = 4 // scale
+    body = [_rrdb(filters, growth, old) for _ in range(blocks)]
+    first = nn.Conv2d(3 * factor**2, filters, 3, padding=1)
+    after, up1, up2, hr = (nn.Conv2d(filters, filters, 3, padding=1) for _ in range(4))
+    last = nn.Conv2d(filters, 3, 3, padding=1)
+    if old:
+        inner = nn.Module()
+        inner.sub = nn.Sequential(*body, after)
+        numbered = {"0": first, "1": inner, "3": up1, "6": up2, "8": hr, "10": last}
+        module = nn.ModuleDict({"model": nn.ModuleDict(numbered)})
+    else:
+        parts = {"conv_first": first, "body": nn.ModuleList(body), "conv_body": after}
+        parts |= {"conv_up1": up1, "conv_up2": up2, "conv_hr": hr, "conv_last": last}
+        module = nn.ModuleDict(parts)
+    for name, value in module.state_dict().items():
+        value.normal_(0, 0.1 if name.endswith("bias") else 0.15)
+
+    def larger(x):
+        return nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+
+    def leaky(x):
+        return nn.functional.leaky_relu(x, 0.2)
+
+    def forward(y):
+        features = first(nn.functional.pixel_unshuffle(y, factor))
+        inner = features
+        for block in body:
+            x = inner
+            for dense in block.values():
+                x = dense(x)
+            inner = inner + 0.2 * x
+        features = features + after(inner)
+        features = leaky(up2(larger(leaky(up1(larger(features))))))
+        return last(leaky(hr(features)))
+
+    return forward, module, module.state_dict()
+
+
+def srvgg(*, scale=4, convolutions=3, filters=6, channels=3):
+    """(forward pass, module, its state dict) of the compact network by Real-ESRGAN's names."""
+    cells = [nn.Conv2d(channels, filters, 3, padding=1), nn.PReLU(filters)]
+    for _ in range(convolutions):
+        cells += [nn.Conv2d(filters, filters, 3, padding=1), nn.PReLU(filters)]
+    cells.append(nn.Conv2d(filters, channels * scale**2, 3, padding=1))
+    body = nn.Sequential(*cells)
+    for value in body.state_dict().values():
+        value.normal_(0, 0.25)
+    module = nn.ModuleDict({"body": body})
+
+    def forward(y):
+        enlarged = nn.functional.interpolate(y, scale_factor=scale, mode="nearest")
+        return nn.functional.pixel_shuffle(body(y), scale) + enlarged
+
+    return forward, module, module.state_dict()

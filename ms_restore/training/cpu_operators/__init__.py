@@ -4,8 +4,8 @@ MindSpore fixes the layouts of a convolution's operands; oneDNN then makes matri
 takes its reference. The custom operators of ``convolution.cc`` leave the layouts to oneDNN. They
 call a second copy of the oneDNN that MindSpore brings, for MindSpore's own calls are limited to
 AVX2 (``ms_restore.runtime``). Those of ``images.cc`` pass over an image once, where MindSpore does
-several times (leaky ReLU), searches again (the gradient of pooling) or keeps a table of every
-number's place (pixel shuffle).
+several times (leaky and parametric ReLU), searches again (the gradient of pooling) or keeps a table
+of every number's place (pixel shuffle).
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
         return cells.PixelShuffle(operators, part.upscale_factor)
     if isinstance(part, LeakyReLU):
         return cells.LeakyReLU(operators, part.slope)
+    if isinstance(part, ops.PReLU):
+        return cells.PReLU(operators)
     if isinstance(part, ops.MaxPool):
         halves = part.kernel_size[-2:] == part.strides[-2:] == (2, 2) and part.pad_mode == "VALID"
         return cells.MaxPool(operators) if halves else None

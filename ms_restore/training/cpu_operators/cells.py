@@ -153,6 +153,32 @@ class LeakyReLU(nn.Cell):
         return (self.backward(dy, self.slope, y),)
 
 
+class PReLU(nn.Cell):
+    """Parametric ReLU of x (N, C, H, W): x where it is positive, else its channel's slope * x."""
+
+    def __init__(self, operators: Path) -> None:
+        super().__init__(auto_prefix=False)
+
+        def same(x: list[int], slopes: list[int]) -> list[int]:
+            return x
+
+        def both(dy: list[int], slopes: list[int], x: list[int]) -> Any:
+            return x, slopes
+
+        two = (ms.float32, ms.float32)
+        self.forward = ops.Custom(f"{operators}:Parametric", same, ms.float32, "aot")
+        self.backward = ops.Custom(f"{operators}:ParametricBackward", both, two, "aot")
+
+    def construct(self, x: Tensor, slopes: Tensor) -> Tensor:
+        """Compute the output."""
+        return self.forward(x, slopes)
+
+    def bprop(self, x: Tensor, slopes: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of the inputs."""
+        of_x, of_slopes = self.backward(dy, slopes, x)
+        return of_x, of_slopes
+
+
 class MaxPool(nn.Cell):
     """The largest of each 2x2 pixels, (N, C, H, W) to (N, C, H // 2, W // 2)."""
 

@@ -1,5 +1,6 @@
-// Operators on images as custom operators of MindSpore ("aot"): pixel shuffle, leaky ReLU, 2x2 max
-// pooling, and their gradients. They are bound by memory: each number is read and written once.
+// Operators on images as custom operators of MindSpore ("aot"): pixel shuffle, leaky and parametric
+// ReLU, 2x2 max pooling, and their gradients. They are bound by memory: each number is read and
+// written once.
 
 #include <algorithm>
 #include <cstdint>
@@ -48,6 +49,20 @@ void Leak(const float *from, const float *of, const float *slope, float *to, int
   });
 }
 
+// The sum of products of numbers that are not positive, in lanes that a compiler takes at once.
+float SumOfLeaked(const float *__restrict of, const float *__restrict with, int64_t count) {
+  constexpr int64_t kLanes = 16;
+  float lanes[kLanes] = {}, rest = 0.0f;
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] += std::min(of[i + lane], 0.0f) * with[i + lane];
+    }
+  }
+  for (; i < count; ++i) rest += std::min(of[i], 0.0f) * with[i];
+  return std::accumulate(lanes, lanes + kLanes, rest);
+}
+
 // The gradient of the largest of each 2x2 pixels goes to the first that is as large.
 void SpreadRow(const float *__restrict above, const float *__restrict below,
                const float *__restrict largest, const float *__restrict gradient,
@@ -83,7 +98,8 @@ void ByRows(const int64_t *large, const int64_t *small,
 
 }  // namespace
 
-extern "C" Operator ToWide, ToDeep, Leaky, LeakyBackward, Pool, PoolBackward;
+extern "C" Operator ToWide, ToDeep, Leaky, LeakyBackward, Parametric, ParametricBackward;
+extern "C" Operator Pool, PoolBackward;
 
 // (deep) to wide
 int ToWide(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
@@ -109,6 +125,37 @@ int LeakyBackward(int, void **tensors, int *dims, int64_t **shapes, const char *
   auto **images = reinterpret_cast<float **>(tensors);
   const int64_t count = Size(shapes[0], dims[0]);
   return Guarded([=] { Leak(images[0], images[2], images[1], images[3], count); });
+}
+
+// (x, a slope for each channel) to y
+int Parametric(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t channels = shapes[0][1], pixels = shapes[0][2] * shapes[0][3];
+  return Guarded([=] {
+    Together(shapes[0][0] * channels, [=](size_t, size_t plane) {
+      const float *from = images[0] + plane * pixels;
+      LeakPiece(from, from, images[1][plane % channels], images[2] + plane * pixels, pixels);
+    });
+  });
+}
+
+// (gradient of y, slopes, x) to the gradients of x and of the slopes
+int ParametricBackward(int, void **tensors, int *, int64_t **shapes, const char **, void *,
+                       void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t count = shapes[0][0], channels = shapes[0][1], pixels = shapes[0][2] * shapes[0][3];
+  return Guarded([=] {
+    Together(channels, [=](size_t, size_t channel) {
+      double sum = 0.0;
+      for (int64_t image = 0; image < count; ++image) {
+        const int64_t at = (image * channels + channel) * pixels;
+        const float *gradient = images[0] + at, *of = images[2] + at;
+        LeakPiece(gradient, of, images[1][channel], images[3] + at, pixels);
+        sum += SumOfLeaked(of, gradient, pixels);
+      }
+      images[4][channel] = static_cast<float>(sum);
+    });
+  });
 }
 
 // (x) to y

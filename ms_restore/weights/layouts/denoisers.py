@@ -7,6 +7,7 @@ with the noise (FDnCNN), 4 C + 1 (FFDNet).
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, NamedTuple, Optional
 
 from ms_restore.weights.foreign import Arrays
@@ -41,7 +42,8 @@ class _Chain(NamedTuple):
 def _chain(arrays: Arrays, prefix: str) -> Optional[_Chain]:
     """Return the chain whose convolutions are named ``prefix.N``; None where there is none."""
     numbers = layer_numbers(rf"{prefix}\.(\d+)\.weight", arrays, dimensions=4)
-    if len(numbers) < 2:
+    own = [name for name in arrays if name.startswith(f"{prefix}.")]
+    if len(numbers) < 2 or not all(re.fullmatch(rf"{prefix}\.\d+\.\w+", name) for name in own):
         return None
     first, last = (arrays[f"{prefix}.{number}.weight"] for number in (numbers[0], numbers[-1]))
     return _Chain(
