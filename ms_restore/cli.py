@@ -272,6 +272,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         added.add_argument(
             "--self_ensemble", action="store_true", help="mean over 8 flips and rotations"
         )
+        added.add_argument(
+            "--luma", action="store_true", help="gray model: brightness of colour pictures"
+        )
     for added in (train, evaluate, infer, restore):
         added.add_argument("--mode", choices=("graph", "pynative"), default="graph")
 

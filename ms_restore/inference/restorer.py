@@ -14,7 +14,9 @@ from ms_restore.errors import InputError
 from ms_restore.images.arrays import from_float, is_gray, to_channels, to_float
 from ms_restore.images.encoding import to_pillow
 from ms_restore.images.picture import Picture
+from ms_restore.images.resize import imresize
 from ms_restore.images.transparency import bleed_colours
+from ms_restore.images.ycbcr import to_rgb, to_ycbcr
 from ms_restore.inference.image_like import (
     ImageLike,
     from_pillow,
@@ -51,14 +53,16 @@ class Restorer:
         self_ensemble: average over the eight symmetries of the square.
         noise: what a network that is told the noise is told, unless an array has the map as one
             more channel.
+        luma: a gray network restores the brightness of colour images (Y of BT.601, limited range,
+            as papers do), and their colours are kept, or enlarged bicubically.
 
     Attributes:
         busy: seconds that the engine has computed.
         engine: name of the engine.
 
     Raises:
-        InputError: the tile or the self-ensemble does not suit the network or the engine, or the
-            network is not told the noise.
+        InputError: the tile or the self-ensemble does not suit the network or the engine, the
+            network is not told the noise, or ``luma`` is asked of one that takes colours.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Restorer:
         tile: Optional[int] = None,
         self_ensemble: bool = False,
         noise: Optional[NoiseLevel] = None,
+        luma: bool = False,
     ) -> None:
         geometry = loaded.geometry
         self.recipe = loaded.recipe
@@ -77,7 +82,10 @@ class Restorer:
         self.noise_map = geometry.noise_map
         if noise is not None:
             told(noise, self.recipe.model, self.noise_map)
+        if luma and (self.channels, self.output_channels) != (1, 1):
+            raise InputError(f"{self.recipe.model} is no model for gray images: it has no luma")
         self._noise = noise
+        self._luma = luma
         self.engine = loaded.engine.name
         self.busy = 0.0
         self._engine = SelfEnsemble(loaded.engine) if self_ensemble else loaded.engine
@@ -120,12 +128,19 @@ class Restorer:
         array = to_pixels(image)
         restored = [
             self._image(y, dtype or (y.dtype if y.dtype.kind == "u" else _FLOAT32))
-            for y in to_images(array, self.channels, self.noise_map)
+            for y in to_images(array, self.picture_channels, self.noise_map)
         ]
         return like_given(restored, array)
 
+    @property
+    def picture_channels(self) -> int:
+        """Channels of the images that are restored: 3 where a gray network takes colours' luma."""
+        return 3 if self._luma else self.output_channels
+
     def _image(self, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Return y (H, W, C) restored, with the network's channels, or gray if y is."""
+        if self._luma and y.shape[2] == 3:
+            return self._by_luma(y, dtype)
         if self.noise_map and y.shape[2] == self.channels + 1:
             return self._restore(y[:, :, :-1], dtype, self.output_channels, y[:, :, -1])
         if self.output_channels == self.channels and y.shape[2] == 1:
@@ -136,6 +151,14 @@ class Restorer:
                 f"this one is {y.shape}"
             )
         return self._restore(y, dtype, self.output_channels)
+
+    def _by_luma(self, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Return colours (H, W, 3) with their brightness restored, as ``dtype``."""
+        planes = to_ycbcr(to_float(y))
+        restored = self._restore(planes[:, :, :1], _FLOAT32, 1)
+        colours = imresize(planes[:, :, 1:], *restored.shape[:2])
+        x_hat = to_rgb(np.concatenate((restored, colours), axis=2))
+        return from_float(x_hat, dtype) if dtype.kind == "u" else np.clip(x_hat, 0, 1)
 
     def _restore(
         self, y: np.ndarray, dtype: np.dtype, channels: int, sigma: Optional[np.ndarray] = None
@@ -198,15 +221,20 @@ class Restorer:
             )
         channels = pixels.shape[2]
         if channels > self.channels:
-            if not is_gray(pixels):
+            if is_gray(pixels):
+                pixels = pixels[:, :, :1]
+            elif not self._luma:
                 raise InputError(
                     f"{self.recipe.model} is a model for gray images, this picture has colours; "
-                    f"use {coloured(self.recipe)}, or convert the picture to gray"
+                    f"use {coloured(self.recipe)}, convert the picture to gray, or restore its "
+                    "brightness alone by --luma"
                 )
-            pixels = pixels[:, :, :1]
         if alpha is not None:
             pixels = bleed_colours(pixels, alpha)
-        x_hat = self._restore(pixels, pixels.dtype, channels)
+        if pixels.shape[2] > self.channels:
+            x_hat = self._by_luma(pixels, pixels.dtype)
+        else:
+            x_hat = self._restore(pixels, pixels.dtype, channels)
         if alpha is not None:
             alpha = cv2.resize(alpha, x_hat.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         return Picture(x_hat, alpha, picture.embedded)
