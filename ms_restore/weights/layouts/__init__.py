@@ -7,7 +7,13 @@ siavashBigdeli/DMSP, cchen156/Learning-to-See-in-the-Dark and
 lavi135246/pytorch-Learning-to-See-in-the-Dark.
 """
 
-from ms_restore.weights.layouts import denoisers, see_in_the_dark, super_resolution, u_nets
+from ms_restore.weights.layouts import (
+    denoisers,
+    see_in_the_dark,
+    super_resolution,
+    transformers,
+    u_nets,
+)
 from ms_restore.weights.layouts.layout import Layout
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -15,4 +21,5 @@ LAYOUTS: tuple[Layout, ...] = (
     *super_resolution.LAYOUTS,
     *see_in_the_dark.LAYOUTS,
     *u_nets.LAYOUTS,
+    *transformers.LAYOUTS,
 )
