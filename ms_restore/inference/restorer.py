@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import PIL.Image
 
+from ms_restore.contracts import Padding
 from ms_restore.errors import InputError
 from ms_restore.images.arrays import from_float, is_gray, to_channels, to_float
 from ms_restore.images.encoding import to_pillow
@@ -41,7 +42,7 @@ class Restorer:
     as high and wide.
 
     Large images are computed in tiles, with the same result as in one piece. Images whose sides are
-    no multiples of what the network needs are reflected at the lower and right border, and the
+    no multiples of what the network needs are continued at the lower and right border, and the
     result is cropped. A network that sees the whole picture (``receptive_radius`` None) is always
     computed in one piece.
 
@@ -91,6 +92,7 @@ class Restorer:
         self._engine = SelfEnsemble(loaded.engine) if self_ensemble else loaded.engine
         self._side = geometry.side
         self._multiple = geometry.size_multiple
+        self._padding = geometry.padding
         shape = loaded.engine.shape
         if shape is not None and (tile is not None or (self_ensemble and shape[0] != shape[1])):
             raise InputError(
@@ -179,13 +181,15 @@ class Restorer:
         padded = [-(-side // self._multiple) * self._multiple for side in (height, width)]
         jobs = self._windows.cut(*padded)
         for rows, columns in progress(jobs, "restoring"):
-            cut = _window(y, rows, columns)
+            cut = _window(y, rows, columns, self._padding)
             if cut.shape[2] != self.channels:
                 cut = to_channels(cut, self.channels)
             planes = np.ascontiguousarray(cut.transpose(2, 0, 1))  # faster before conversion
             batch = to_float(planes)[None]
             if sigma is not None:
-                level = to_float(_window(sigma[:, :, None], rows, columns)).transpose(2, 0, 1)
+                level = to_float(
+                    _window(sigma[:, :, None], rows, columns, self._padding)
+                ).transpose(2, 0, 1)
                 batch = np.concatenate((batch, level[None]), axis=1)
             began = time.perf_counter()
             values = self._engine(batch)[0]
@@ -240,11 +244,11 @@ class Restorer:
         return Picture(x_hat, alpha, picture.embedded)
 
 
-def _window(y: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
-    """Return a window of the image, reflected beyond its lower and right border."""
+def _window(y: np.ndarray, rows: Span, columns: Span, padding: Padding) -> np.ndarray:
+    """Return a window of the image, which is continued beyond its lower and right border."""
     cut = y[rows.start : rows.stop, columns.start : columns.stop]
     below = rows.stop - rows.start - cut.shape[0]
     beside = columns.stop - columns.start - cut.shape[1]
     if not below and not beside:
         return cut
-    return np.pad(cut, ((0, below), (0, beside), (0, 0)), mode="reflect")
+    return np.pad(cut, ((0, below), (0, beside), (0, 0)), mode=padding)
