@@ -42,7 +42,7 @@ _MODULES += ["ops.operations._sequence_ops", "ops.functional"]
 _BY_WAY_OF = {  # primitives without a docstring of their own, and the function that calls them
     **{"EqScalar": "ops.equal", "LessScalar": "ops.less", "Muls": "ops.mul", "Divs": "ops.div"},
     **{"MatMulExt": "mint.matmul", "SumExt": "mint.sum", "SplitWithSize": "mint.split"},
-    "RemainderTensorScalar": "mint.remainder",
+    **{"RemainderTensorScalar": "mint.remainder", "SubScalar": "ops.sub"},
 }
 _FORWARD = {"ReluGrad": "ReLU"}  # of a gradient, where its name is not the forward's and Grad
 _BEGIN, _END = "<!-- operators -->", "<!-- /operators -->"
@@ -58,9 +58,13 @@ def main() -> None:
         os.environ["MS_DEV_SAVE_GRAPHS_PATH"] = str(dumps)
         os.environ["MS_DEV_DUMP_IR_PASSES"] = "validate"
         runtime.start("CPU")
-        used = {
-            name: (forward(name), training(name, dumps)) for name in registry.REGISTRY["network"]
+        used: dict[str, tuple[set[str], set[str]]] = {
+            name: (set(), set()) for name in registry.REGISTRY["network"]
         }
+        for model, sizes in _reduced().items():
+            inference, trained = used[recipes.load(model).network["name"]]
+            inference |= forward(model, sizes)
+            trained |= training(model, sizes, dumps)
     lines, unknown = table(used)
     if options.write is None:
         print("\n".join(lines))
@@ -73,28 +77,28 @@ def main() -> None:
         raise SystemExit(f"not documented for Ascend: {', '.join(unknown)}")
 
 
-def forward(network: str) -> set[str]:
+def forward(model: str, sizes: dict[str, Any]) -> set[str]:
     """The primitives of the exported network."""
     from mindspore.train.mind_ir_pb2 import ModelProto
 
-    cell = _built(network)[0].set_train(False)
+    cell = _built(model, sizes)[0].set_train(False)
     cell = cell.folded() if isinstance(cell, Foldable) else cell
     example = placeholder(Geometry.of(cell).input_channels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.mindir"
         ms.export(AnySize(cell), example, file_name=str(path), file_format="MINDIR")
-        model = ModelProto()
-        model.ParseFromString(path.read_bytes())
-    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    kinds = {primitive.name: primitive.op_type for primitive in model.primitives}
+        written = ModelProto()
+        written.ParseFromString(path.read_bytes())
+    nodes = [*written.graph.node, *(node for part in written.functions for node in part.node)]
+    kinds = {primitive.name: primitive.op_type for primitive in written.primitives}
     return {
         kinds.get(node.op_type.removeprefix("REF::"), node.op_type) for node in nodes
     } - _STRUCTURE
 
 
-def training(network: str, dumps: Path) -> set[str]:
+def training(model: str, sizes: dict[str, Any], dumps: Path) -> set[str]:
     """The primitives of its training step, forward and backward, which is dumped there."""
-    cell, recipe = _built(network)
+    cell, recipe = _built(model, sizes)
     step = build_step(cell, recipe).set_train()
     geometry = Geometry.of(cell)
     side = geometry.side or 2 * geometry.size_multiple
@@ -108,17 +112,20 @@ def training(network: str, dumps: Path) -> set[str]:
         text = dump.read_text(encoding="utf-8", errors="replace")
         found |= set(re.findall(r"^ +%\d+\([^=]*\) = (\w+)\(", text, re.MULTILINE))
     if not found:
-        raise SystemExit(f"{network}: MindSpore dumped no training graph")
+        raise SystemExit(f"{model}: MindSpore dumped no training graph")
     return {name.removeprefix("PrimFunc_").removeprefix("S_Prim_") for name in found} - _STRUCTURE
 
 
-def _built(network: str) -> tuple[Any, recipes.Recipe]:
-    model, sizes = next(
-        (model, sizes)
+def _reduced() -> dict[str, dict[str, Any]]:
+    """The models that stand for the networks' forms, and their smallest settings."""
+    return {
+        model: sizes
         for path in sorted(_TOP.glob("models/*/reduced.yml"))
         for model, sizes in yaml.safe_load(path.read_text(encoding="utf-8")).items()
-        if recipes.load(model).network["name"] == network
-    )
+    }
+
+
+def _built(model: str, sizes: dict[str, Any]) -> tuple[Any, recipes.Recipe]:
     settings = {f"network.{key}": value for key, value in sizes.items()}
     settings |= {f"train.{key}": value for key, value in _TRAINING.items()}
     if "side" in sizes:
@@ -137,7 +144,7 @@ def _pages(name: str) -> Iterator[tuple[str, str]]:
     yield from _own(name, "")
     if name in _BY_WAY_OF:
         yield _doc_of(_BY_WAY_OF[name]), f"called by `{_BY_WAY_OF[name]}`"
-    for ending in ("Grad", "BackpropInput", "BackpropFilter"):
+    for ending in ("Grad", "Backward", "BackpropInput", "BackpropFilter"):
         if name.endswith(ending):
             forward = _FORWARD.get(name, name[: -len(ending)])
             yield from _own(forward, "gradient of ")

@@ -16,7 +16,7 @@ def test_every_shipped_recipe_is_whole(model):
     loaded = recipe.load(model)
     assert loaded.model == model
     if loaded.solver is None:
-        assert loaded.degradation.get("scale") == loaded.network.get("scale")
+        assert loaded.degradation.get("scale", 1) == loaded.network.get("scale", 1)
     assert recipe.parse(loaded.to_yaml()) == loaded
     assert len(recipe.files()[model].read_text().splitlines()) <= 40
 
