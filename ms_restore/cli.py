@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Optional, Union
 
 from ms_restore import cli_verbs
-from ms_restore.cli_help import RecipeHelp, epilog
+from ms_restore.cli_help import WITHOUT_RECIPE, RecipeHelp, completion, epilog
 from ms_restore.cli_options import for_train, recipe_settings, split_at_dashes
 from ms_restore.errors import InputError, did_you_mean
 from ms_restore.inference.engine_selection import ENGINES
@@ -96,7 +96,7 @@ def _run(arguments: Optional[Sequence[str]]) -> None:
     try:
         named = {key: value for key, value in vars(options).items() if key not in ("verb", "run")}
         _refuse_empty(named)
-        if options.verb not in _WITHOUT_RECIPE:
+        if options.verb not in WITHOUT_RECIPE:
             named["settings"] = recipe_settings(rest, verb)
         elif options.verb == "launch":
             named["passed_on"] = for_train(rest, verb, verbs["train"]) + (passed_on or [])
@@ -154,7 +154,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
             name,
             help=help,
             description=f"{help}.",
-            epilog=epilog(name, *(notes or ([] if name in _WITHOUT_RECIPE else [recipe_keys]))),
+            epilog=epilog(name, *(notes or ([] if name in WITHOUT_RECIPE else [recipe_keys]))),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -275,6 +275,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         added.add_argument(
             "--self_ensemble", action="store_true", help="mean over 8 flips and rotations"
         )
+        added.add_argument(
+            "--luma", action="store_true", help="gray model: brightness of colour pictures"
+        )
     for added in (train, evaluate, infer, restore):
         added.add_argument("--mode", choices=("graph", "pynative"), default="graph")
 
@@ -315,20 +318,21 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     )
     weights.add_argument("--yes", action="store_true", help="do not ask whether to download")
 
-    completion = verb("completion", "print a script that completes by Tab", cli_verbs.completion)
-    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="whose Tab key")
+    doctor = verb("doctor", "say what is wrong here, and what mends it", cli_verbs.doctor)
+    doctor.add_argument("--data_dir", help="also examine this folder of pictures or prepared set")
+    doctor.add_argument("--checkpoint", help="also this checkpoint, run folder or model's name")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+
+    tab = verb("completion", "print a script that completes by Tab", _print_completion)
+    tab.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="whose Tab key")
     return parser, dict(subparsers.choices)
 
 
-_WITHOUT_RECIPE = (
-    "report",
-    "models",
-    "weights",
-    "launch",
-    "rank-table",
-    "completion",
-)  # verbs that take no recipe's keys
 _BROKEN_PIPE = 128 + 13  # the shell's exit code of SIGPIPE
+
+
+def _print_completion(shell: str) -> None:
+    print(completion(shell, *_parser()))
 
 
 def _tile(text: str) -> Optional[int]:

@@ -9,6 +9,9 @@ from typing import Any
 
 from ms_restore.errors import InputError
 
+WITHOUT_RECIPE = (*("models", "weights", "launch", "rank-table", "completion", "doctor", "report"),)
+"""Verbs that take no keys of a recipe."""
+
 EXAMPLES = {
     "train": (
         "ms-restore train --model edsr_quickstart --device_target CPU",
@@ -53,6 +56,10 @@ EXAMPLES = {
     ),
     "models": ("ms-restore models", "ms-restore models --model edsr_x4"),
     "weights": ("ms-restore weights", "ms-restore weights --download edsr_baseline_x2"),
+    "doctor": (
+        "ms-restore doctor",
+        "ms-restore doctor --data_dir photos --checkpoint runs/mine",
+    ),
     "completion": (
         "ms-restore completion bash > ~/.local/share/bash-completion/completions/ms-restore",
         "ms-restore completion zsh > ~/.zfunc/_ms-restore",
@@ -115,8 +122,12 @@ def _shown(default: Any) -> str:
     return "none" if default is None else str(default).lower()
 
 
-def completion(shell: str) -> str:
+def completion(
+    shell: str, parser: argparse.ArgumentParser, verbs: dict[str, argparse.ArgumentParser]
+) -> str:
     """Return the script by which a shell completes verbs, options, recipe keys and models.
+
+    The parser is changed for it.
 
     Raises InputError where the package shtab, which writes it, is not installed.
     """
@@ -125,9 +136,7 @@ def completion(shell: str) -> str:
     except ImportError:
         raise InputError("completion needs the package shtab: pip install shtab") from None
     from ms_restore import recipe
-    from ms_restore.cli import _WITHOUT_RECIPE, _parser
 
-    parser, verbs = _parser()
     for name, verb in verbs.items():
         for action in verb._actions:
             if action.dest == "model":
@@ -142,7 +151,7 @@ def completion(shell: str) -> str:
                 "folder",
             ):
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-        if name not in _WITHOUT_RECIPE or name == "launch":
+        if name not in WITHOUT_RECIPE or name == "launch":
             for key in recipe.all_keys():
                 verb.add_argument(f"--{key}", help="key of the recipe")
     return str(shtab.complete(parser, shell))

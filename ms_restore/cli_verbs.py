@@ -183,8 +183,10 @@ def weights(download: Optional[str], yes: bool) -> None:
     print(f"kept in {catalogue.downloads_folder()}; ms-restore weights --download MODEL")
 
 
-def completion(shell: str) -> None:
-    """Print the script by which a shell completes the command line."""
-    from ms_restore import cli_help
+def doctor(data_dir: Optional[str], checkpoint: Optional[str], json: bool) -> None:
+    """Examine, and end with exit code 1 where there is a problem."""
+    from ms_restore.verbs import doctor
 
-    print(cli_help.completion(shell))
+    found = doctor.doctor(data_dir, checkpoint, json)
+    if any(finding.level == "problem" for findings in found.values() for finding in findings):
+        raise SystemExit(1)

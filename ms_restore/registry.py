@@ -37,6 +37,8 @@ REGISTRY: dict[Kind, dict[str, str]] = {
         "ffdnet": "ms_restore.networks.ffdnet:FFDNet",
         "fdncnn": "ms_restore.networks.fdncnn:FDnCNN",
         "ircnn": "ms_restore.networks.ircnn:IRCNN",
+        "swinir": "ms_restore.networks.swinir:SwinIR",
+        "nafnet": "ms_restore.networks.nafnet:NAFNet",
         "drunet": "ms_restore.networks.drunet:DRUNet",
         "rrdbnet": "ms_restore.networks.rrdbnet:RRDBNet",
         "srvgg": "ms_restore.networks.srvgg:SRVGG",

@@ -35,8 +35,13 @@ def prepare_environment() -> None:
     at its first operation, so this must run before any computation, in every process.
     """
     os.environ.setdefault("GLOG_v", "3")  # errors only
-    if platform.machine().lower() in ("x86_64", "amd64") and "avx512f" in _cpu_flags():
+    if has_avx512():
         os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+
+def has_avx512() -> bool:
+    """Tell whether this is an x86-64 processor with AVX-512."""
+    return platform.machine().lower() in ("x86_64", "amd64") and "avx512f" in _cpu_flags()
 
 
 def _cpu_flags() -> set[str]:

@@ -69,9 +69,9 @@ class TrainSettings:
     accumulate: pydantic.PositiveInt = 1
     """Batches in a step, their gradients averaged: a larger batch in the memory of a small one."""
     loss: PartSettings = dataclasses.field(default_factory=lambda: {"name": "l1"})
-    """l1, mse, sum_squared, masked_mse or annealed_l0."""
+    """l1, mse, charbonnier, psnr, sum_squared, masked_mse or annealed_l0."""
     optimizer: PartSettings = dataclasses.field(default_factory=lambda: {"name": "adam"})
-    """adam or sgd, with its arguments."""
+    """adam, adam_w or sgd, with its arguments."""
     lr: pydantic.PositiveFloat = 1e-4
     """Learning rate at the start of the schedule."""
     schedule: PartSettings = dataclasses.field(default_factory=lambda: {"name": "constant"})

@@ -60,7 +60,7 @@ def test_bash_completes(typed, offered, tmp_path):
     if bash is None:
         pytest.skip("no bash")
     script = tmp_path / "completion"
-    script.write_text(cli_help.completion("bash"), encoding="utf-8")
+    script.write_text(cli_help.completion("bash", *cli._parser()), encoding="utf-8")
     words = typed.split()
     asked = f"""
         complete() {{ :; }}; source {script}; unset -f complete

@@ -23,6 +23,7 @@ from ms_restore.contracts.network import (
     Geometry,
     Loss,
     Network,
+    Padding,
     PartlyFloat16,
     Size,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "LinearOperator",
     "Loss",
     "Network",
+    "Padding",
     "PartlyFloat16",
     "PatchLocation",
     "PatchRequest",

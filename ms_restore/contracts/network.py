@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import (
     TYPE_CHECKING,
+    Literal,
     Optional,
     Protocol,
     runtime_checkable,
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Size = tuple[int, int]
 """Height and width in pixels."""
+Padding = Literal["reflect", "edge", "constant"]
+"""A mode of ``numpy.pad``."""
 
 
 class Network(Protocol):
@@ -40,6 +43,9 @@ class Network(Protocol):
     noise at each pixel, in the range of the image; False."""
     size_multiple: int
     """The input's height and width must be multiples of this; 1."""
+    padding: Padding
+    """How an image of other sides is continued below and to the right, in NumPy's words: "reflect",
+    the value where nothing is said, "edge" (its last pixels) or "constant" (zeros)."""
     side: Optional[int]
     """The only height and width that the network takes, in pixels; None, which means any."""
     receptive_radius: Optional[int]
@@ -117,6 +123,7 @@ class Geometry:
     output_channels: int
     side: Optional[int]
     noise_map: bool = False
+    padding: Padding = "reflect"
 
     @property
     def input_channels(self) -> int:
@@ -139,6 +146,7 @@ class Geometry:
             output_channels=getattr(network, "output_channels", channels),
             side=getattr(network, "side", None),
             noise_map=getattr(network, "noise_map", False),
+            padding=getattr(network, "padding", "reflect"),
         )
 
     def example_sizes(self) -> list[Size]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Optional
+from typing import Any, Optional, get_args
 
 from ms_restore import recipe as recipes
-from ms_restore.contracts import Geometry
-from ms_restore.errors import InputError
+from ms_restore.contracts import Geometry, Padding
+from ms_restore.errors import InputError, comma_list
 from ms_restore.files import to_json
 from ms_restore.settings import Recipe
 from ms_restore.version import __version__
@@ -97,6 +97,9 @@ def _geometry(fields: dict[str, Any]) -> Geometry:
         if value is None and key in ("receptive_radius", "side"):
             continue
         _check_number(key, value, 0 if key == "receptive_radius" else 1, most)
+    padding = fields.get("padding", "reflect")  # none: by an older version
+    if padding not in get_args(Padding):
+        raise _Unfit(f"padding {padding!r}, expected {comma_list(get_args(Padding))}")
     return Geometry(**fields)
 
 

@@ -10,11 +10,14 @@ import cv2
 import numpy as np
 import PIL.Image
 
+from ms_restore.contracts import Padding
 from ms_restore.errors import InputError
 from ms_restore.images.arrays import from_float, is_gray, to_channels, to_float
 from ms_restore.images.encoding import to_pillow
 from ms_restore.images.picture import Picture
+from ms_restore.images.resize import imresize
 from ms_restore.images.transparency import bleed_colours
+from ms_restore.images.ycbcr import to_rgb, to_ycbcr
 from ms_restore.inference.image_like import (
     ImageLike,
     from_pillow,
@@ -39,7 +42,7 @@ class Restorer:
     as high and wide.
 
     Large images are computed in tiles, with the same result as in one piece. Images whose sides are
-    no multiples of what the network needs are reflected at the lower and right border, and the
+    no multiples of what the network needs are continued at the lower and right border, and the
     result is cropped. A network that sees the whole picture (``receptive_radius`` None) is always
     computed in one piece.
 
@@ -51,14 +54,16 @@ class Restorer:
         self_ensemble: average over the eight symmetries of the square.
         noise: what a network that is told the noise is told, unless an array has the map as one
             more channel.
+        luma: a gray network restores the brightness of colour images (Y of BT.601, limited range,
+            as papers do), and their colours are kept, or enlarged bicubically.
 
     Attributes:
         busy: seconds that the engine has computed.
         engine: name of the engine.
 
     Raises:
-        InputError: the tile or the self-ensemble does not suit the network or the engine, or the
-            network is not told the noise.
+        InputError: the tile or the self-ensemble does not suit the network or the engine, the
+            network is not told the noise, or ``luma`` is asked of one that takes colours.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Restorer:
         tile: Optional[int] = None,
         self_ensemble: bool = False,
         noise: Optional[NoiseLevel] = None,
+        luma: bool = False,
     ) -> None:
         geometry = loaded.geometry
         self.recipe = loaded.recipe
@@ -77,12 +83,16 @@ class Restorer:
         self.noise_map = geometry.noise_map
         if noise is not None:
             told(noise, self.recipe.model, self.noise_map)
+        if luma and (self.channels, self.output_channels) != (1, 1):
+            raise InputError(f"{self.recipe.model} is no model for gray images: it has no luma")
         self._noise = noise
+        self._luma = luma
         self.engine = loaded.engine.name
         self.busy = 0.0
         self._engine = SelfEnsemble(loaded.engine) if self_ensemble else loaded.engine
         self._side = geometry.side
         self._multiple = geometry.size_multiple
+        self._padding = geometry.padding
         shape = loaded.engine.shape
         if shape is not None and (tile is not None or (self_ensemble and shape[0] != shape[1])):
             raise InputError(
@@ -120,12 +130,19 @@ class Restorer:
         array = to_pixels(image)
         restored = [
             self._image(y, dtype or (y.dtype if y.dtype.kind == "u" else _FLOAT32))
-            for y in to_images(array, self.channels, self.noise_map)
+            for y in to_images(array, self.picture_channels, self.noise_map)
         ]
         return like_given(restored, array)
 
+    @property
+    def picture_channels(self) -> int:
+        """Channels of the images that are restored: 3 where a gray network takes colours' luma."""
+        return 3 if self._luma else self.output_channels
+
     def _image(self, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Return y (H, W, C) restored, with the network's channels, or gray if y is."""
+        if self._luma and y.shape[2] == 3:
+            return self._by_luma(y, dtype)
         if self.noise_map and y.shape[2] == self.channels + 1:
             return self._restore(y[:, :, :-1], dtype, self.output_channels, y[:, :, -1])
         if self.output_channels == self.channels and y.shape[2] == 1:
@@ -136,6 +153,14 @@ class Restorer:
                 f"this one is {y.shape}"
             )
         return self._restore(y, dtype, self.output_channels)
+
+    def _by_luma(self, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Return colours (H, W, 3) with their brightness restored, as ``dtype``."""
+        planes = to_ycbcr(to_float(y))
+        restored = self._restore(planes[:, :, :1], _FLOAT32, 1)
+        colours = imresize(planes[:, :, 1:], *restored.shape[:2])
+        x_hat = to_rgb(np.concatenate((restored, colours), axis=2))
+        return from_float(x_hat, dtype) if dtype.kind == "u" else np.clip(x_hat, 0, 1)
 
     def _restore(
         self, y: np.ndarray, dtype: np.dtype, channels: int, sigma: Optional[np.ndarray] = None
@@ -156,13 +181,15 @@ class Restorer:
         padded = [-(-side // self._multiple) * self._multiple for side in (height, width)]
         jobs = self._windows.cut(*padded)
         for rows, columns in progress(jobs, "restoring"):
-            cut = _window(y, rows, columns)
+            cut = _window(y, rows, columns, self._padding)
             if cut.shape[2] != self.channels:
                 cut = to_channels(cut, self.channels)
             planes = np.ascontiguousarray(cut.transpose(2, 0, 1))  # faster before conversion
             batch = to_float(planes)[None]
             if sigma is not None:
-                level = to_float(_window(sigma[:, :, None], rows, columns)).transpose(2, 0, 1)
+                level = to_float(
+                    _window(sigma[:, :, None], rows, columns, self._padding)
+                ).transpose(2, 0, 1)
                 batch = np.concatenate((batch, level[None]), axis=1)
             began = time.perf_counter()
             values = self._engine(batch)[0]
@@ -198,25 +225,30 @@ class Restorer:
             )
         channels = pixels.shape[2]
         if channels > self.channels:
-            if not is_gray(pixels):
+            if is_gray(pixels):
+                pixels = pixels[:, :, :1]
+            elif not self._luma:
                 raise InputError(
                     f"{self.recipe.model} is a model for gray images, this picture has colours; "
-                    f"use {coloured(self.recipe)}, or convert the picture to gray"
+                    f"use {coloured(self.recipe)}, convert the picture to gray, or restore its "
+                    "brightness alone by --luma"
                 )
-            pixels = pixels[:, :, :1]
         if alpha is not None:
             pixels = bleed_colours(pixels, alpha)
-        x_hat = self._restore(pixels, pixels.dtype, channels)
+        if pixels.shape[2] > self.channels:
+            x_hat = self._by_luma(pixels, pixels.dtype)
+        else:
+            x_hat = self._restore(pixels, pixels.dtype, channels)
         if alpha is not None:
             alpha = cv2.resize(alpha, x_hat.shape[1::-1], interpolation=cv2.INTER_CUBIC)
         return Picture(x_hat, alpha, picture.embedded)
 
 
-def _window(y: np.ndarray, rows: Span, columns: Span) -> np.ndarray:
-    """Return a window of the image, reflected beyond its lower and right border."""
+def _window(y: np.ndarray, rows: Span, columns: Span, padding: Padding) -> np.ndarray:
+    """Return a window of the image, which is continued beyond its lower and right border."""
     cut = y[rows.start : rows.stop, columns.start : columns.stop]
     below = rows.stop - rows.start - cut.shape[0]
     beside = columns.stop - columns.start - cut.shape[1]
     if not below and not beside:
         return cut
-    return np.pad(cut, ((0, below), (0, beside), (0, 0)), mode="reflect")
+    return np.pad(cut, ((0, below), (0, beside), (0, 0)), mode=padding)

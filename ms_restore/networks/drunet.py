@@ -3,9 +3,8 @@
 Zhang, Li, Zuo, Zhang, Van Gool, Timofte, "Plug-and-Play Image Restoration with Deep Denoiser
 Prior", IEEE TPAMI 2021, arXiv 2008.13751.
 
-Differs from the authors' program: images are reflected, not continued, to sides that are multiples
-of 8. The first weights are normal instead of orthogonal, with their gain of 0.2 in the residual
-blocks alone.
+Differs from the authors' program: the first weights are normal instead of orthogonal, with their
+gain of 0.2 in the residual blocks alone.
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ class DRUNet(nn.Cell):
 
     scale = 1
     size_multiple = 2 ** (_SCALES - 1)
+    padding = "edge"
 
     def __init__(
         self,

@@ -95,7 +95,7 @@ def score_sections(folder: Path, scores: dict[str, Any]) -> Iterator[str]:
     yield _table(scores, set(found))
     yield '<h2 id="pictures">Pictures</h2>\n<p class="note">'
     yield "Drag across a picture, or move its slider by the arrow keys. Below or beside it: the "
-    yield "detail (framed) in which restored and baseline differ most, and the errors, both against"
+    yield "detail (framed) in which restored and baseline differ most, and the errors of both against"
     yield " the original. Pictures are reduced for this page; those of <code>comparisons</code> "
     yield "are as they were written.</p>\n"
     if len(shown) < len(rows):

@@ -49,6 +49,7 @@ class DenoiserPrior:
         self.engine = None if loaded.cell is not None else loaded.engine
         self.takes_any_level = loaded.geometry.noise_map
         self._multiple = loaded.geometry.size_multiple
+        self._padding = loaded.geometry.padding
         if self.takes_any_level:
             self.sigma_255 = _TOLD_SIGMA_255 if sigma_255 is None else sigma_255
         else:
@@ -78,7 +79,7 @@ class DenoiserPrior:
         level = self.sigma_255 / 255 if self.takes_any_level else None
         from ms_restore.solvers.prior_cell import PriorCell
 
-        return PriorCell(self.loaded.cell, self.channels, self._multiple, level)
+        return PriorCell(self.loaded.cell, self.channels, self._multiple, self._padding, level)
 
     def denoise(self, y: np.ndarray, sigma_255: Optional[float] = None) -> np.ndarray:
         """Denoise a batch (N, C, H, W) float32 by the engine; C is any number of channels.
@@ -89,7 +90,7 @@ class DenoiserPrior:
         planes = y.reshape(-1, self.channels, height, width)
         below, beside = -height % self._multiple, -width % self._multiple
         if below or beside:
-            planes = np.pad(planes, ((0, 0), (0, 0), (0, below), (0, beside)), mode="reflect")
+            planes = np.pad(planes, ((0, 0), (0, 0), (0, below), (0, beside)), mode=self._padding)
         if self.takes_any_level:
             level = (self.sigma_255 if sigma_255 is None else sigma_255) / 255
             noise = np.full((len(planes), 1, *planes.shape[2:]), level, np.float32)

@@ -34,6 +34,7 @@ def evaluate(
     engine: str = "auto",
     tile: Optional[int] = None,
     self_ensemble: bool = False,
+    luma: bool = False,
     device_target: Optional[str] = None,
     device_id: Optional[int] = None,
     mode: str = "graph",
@@ -50,6 +51,9 @@ def evaluate(
     ``{"degradation.sigma_255": 15}`` is what is scored, also where the recipe has another
     ``eval_sigma_255``.
 
+    With ``luma`` a gray network restores the brightness of colour images, which are degraded in
+    colour; protocol "sr-y" scores brightness alone.
+
     Where ``model`` is a solver's, such as dmsp_deblur, the checkpoint is its prior, and each image
     is blurred by each of the ``kernels`` (a file, or a name such as gaussian:1.6).
     """
@@ -61,8 +65,8 @@ def evaluate(
     folder = str(data_dir) if data_dir else None
     solving = recipes.load(model, changed) if model is not None else None
     if solving is not None and solving.solver is not None:
-        if tile is not None or self_ensemble:
-            raise InputError(f"{model} is a solver: it has no --tile and no --self_ensemble")
+        if tile is not None or self_ensemble or luma:
+            raise InputError(f"{model} is a solver: it has no --tile, --self_ensemble, --luma")
         return evaluate_solver.evaluate(
             solving,
             found,
@@ -74,7 +78,7 @@ def evaluate(
         )
     if kernels is not None:
         raise InputError("--kernels is for solvers: name one, such as --model dmsp_deblur")
-    restorer = restorer_of(found, model, changed, options, tile, self_ensemble)
+    restorer = restorer_of(found, model, changed, options, tile, self_ensemble, luma=luma)
     recipe = restorer.recipe
     recipe.degradation = scored_degradation.with_given(recipe.degradation, changed)
     output = _beside(found) / recipe.model if catalogue.is_kept_for_all(found) else _beside(found)
@@ -92,12 +96,13 @@ def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path
     recipe, protocol = restorer.recipe, protocol_named(name)
     degradation: Degradation = registry.build("degradation", recipe.degradation)
     smallest = protocol.smallest(degradation.factor)
-    source = open_evaluation(data_dir, recipe.data, restorer.output_channels, smallest)
+    source = open_evaluation(data_dir, recipe.data, restorer.picture_channels, smallest)
     if data_dir and source.coloured:
         raise InputError(
             f"{recipe.model} is a model for gray images, but {len(source.coloured)} of "
             f"{len(source)} in {data_dir} have colours ({comma_list(source.coloured, 3)}); use "
-            f"{recipes.coloured(recipe)}, or convert the images to gray"
+            f"{recipes.coloured(recipe)}, convert the images to gray, or restore their brightness "
+            "alone by --luma"
         )
     note = "" if data_dir else " (no --data_dir)"
     made = scored_degradation.described(recipe.degradation)

@@ -46,6 +46,7 @@ def infer(
     self_ensemble: bool = False,
     sigma_255: Union[float, Literal["auto"], None] = None,
     sigma_map: Optional[PathLike] = None,
+    luma: bool = False,
     overwrite: bool = False,
     device_target: Optional[str] = None,
     device_id: Optional[int] = None,
@@ -82,6 +83,7 @@ def infer(
             255, or "auto", which estimates it for each picture.
         sigma_map: the same for each pixel: a .npy file (height, width), or a gray picture whose
             levels are the standard deviation.
+        luma: a gray network restores the brightness of colour pictures; colours are kept.
         overwrite: of a folder: restore all of it again.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
         device_id: which device; none: that of the variable DEVICE_ID, else the first.
@@ -96,7 +98,7 @@ def infer(
     found = catalogue.resolve(checkpoint)
     options = EngineOptions(engine, device_target, device_id, mode)
     noise = noise_level(sigma_255, None if sigma_map is None else Path(sigma_map))
-    restorer = restorer_of(found, model, settings, options, tile, self_ensemble, noise)
+    restorer = restorer_of(found, model, settings, options, tile, self_ensemble, noise, luma)
     develop = RawDeveloper(restorer, ratio, bits) if takes_raw(restorer.recipe) else None
     if develop is None and (ratio is not None or bits != 8):
         raise InputError(
@@ -112,6 +114,7 @@ def infer(
         made = [sha256(path), model, settings or {}, self_ensemble, ratio, bits]
         if noise is not None:
             made += [sigma_255, None if sigma_map is None else sha256(Path(sigma_map))]
+        made += ["luma"] if luma else []
         key = json.dumps(made, sort_keys=True)
         record = picture_folder.ResumeRecord(Path(output), key)
         left = [pair for pair in pairs if overwrite or not record.done(pair)]

@@ -38,6 +38,7 @@ def load_model(
     tile: Optional[int] = None,
     self_ensemble: bool = False,
     sigma_255: Union[float, Literal["auto"], None] = None,
+    luma: bool = False,
     device_target: Optional[str] = None,
     device_id: Optional[int] = None,
     mode: str = "graph",
@@ -60,6 +61,7 @@ def load_model(
         self_ensemble: average over the eight flips and rotations.
         sigma_255: for a network that is told the noise: its standard deviation on a scale of 0 to
             255, or "auto", which estimates it for each image.
+        luma: a gray network restores the brightness of colour images, see Restorer.
         device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
         device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
@@ -67,7 +69,7 @@ def load_model(
     options = EngineOptions(engine, device_target, device_id, mode)
     noise = noise_level(sigma_255, None)
     return restorer_of(
-        catalogue.resolve(checkpoint), model, None, options, tile, self_ensemble, noise
+        catalogue.resolve(checkpoint), model, None, options, tile, self_ensemble, noise, luma
     )
 
 
@@ -89,10 +91,11 @@ def restorer_of(
     tile: Optional[int],
     self_ensemble: bool,
     noise: Optional[NoiseLevel] = None,
+    luma: bool = False,
 ) -> Restorer:
     """Return the restorer of a checkpoint or an exported file; its ``recipe`` has the settings."""
     loaded = load_network(checkpoint, model, settings, options)
-    return Restorer(loaded, tile=tile, self_ensemble=self_ensemble, noise=noise)
+    return Restorer(loaded, tile=tile, self_ensemble=self_ensemble, noise=noise, luma=luma)
 
 
 def load_network(

@@ -26,6 +26,8 @@ _TORCH_LAYOUTS = {
     "ffdnet": "FFDNet of KAIR",
     "ircnn": "IRCNN of KAIR",
     "drunet": "DRUNet of KAIR",
+    "nafnet": "NAFNet",
+    "swinir": "SwinIR",
     "edsr": "EDSR of EDSR-PyTorch",
     "rrdbnet": "RRDBNet of BasicSR",
     "srvgg": "SRVGG of Real-ESRGAN",
@@ -192,7 +194,8 @@ def _network(path: Path, match: _Match, settings: dict[str, Any]) -> nn.Cell:
     entries, constants = layout.entries(settings), layout.constants(found)
     _check_constants(path, constants, arrays)
     faults = _set_parameters(network, entries, arrays)
-    left = set(arrays) - {entry.theirs for entry in entries} - set(constants)
+    derived = {name for name in arrays if name.rpartition(".")[2] in layout.derived}
+    left = set(arrays) - {entry.theirs for entry in entries} - set(constants) - derived
     faults += [f"{name} {arrays[name].shape} is left over" for name in sorted(left)]
     if faults:
         raise InputError(
@@ -239,9 +242,9 @@ def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     """Write a network's parameters as .safetensors for PyTorch, and return the layout's name.
 
     The names are those of DnCNN-PyTorch (DnCNN with batch normalisation), KAIR (DnCNN without,
-    FDnCNN, FFDNet, IRCNN, DRUNet), EDSR-PyTorch, BasicSR (RRDBNet), Real-ESRGAN (SRVGG) or
-    pytorch-Learning-to-See-in-the-Dark. Raises InputError for a network without a known PyTorch
-    layout, and where the package safetensors is not installed.
+    FDnCNN, FFDNet, IRCNN, DRUNet), EDSR-PyTorch, BasicSR (RRDBNet), Real-ESRGAN (SRVGG), the
+    authors of NAFNet and SwinIR, or pytorch-Learning-to-See-in-the-Dark. Raises InputError for a
+    network without a known PyTorch layout, and where the package safetensors is not installed.
     """
     try:
         from safetensors.numpy import save
@@ -261,6 +264,7 @@ def to_torch(network: nn.Cell, recipe: Recipe, path: Path) -> str:
     parameters = {name: p.asnumpy() for name, p in network.parameters_and_names()}
     arrays = {e.theirs: e.to_theirs(parameters[e.ours]) for e in layout.entries(settings)}
     arrays.update(layout.constants(settings))
+    arrays.update(layout.derive(settings, recipe.data.patch_size // network.scale))
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     for name in [name for name in arrays if name.endswith(".running_var")]:  # PyTorch requires it
         arrays[name.replace("running_var", _COUNTERS)] = np.array(0, np.int64)

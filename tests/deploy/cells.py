@@ -119,6 +119,12 @@ class Reductions(Cell):
         return ops.cat((*a, *b, *c, *d), axis=1)
 
 
+class RunningSums(Cell):
+    def construct(self, x):
+        from_the_end = ops.CumSum(exclusive=True, reverse=True)(x, 3)
+        return ops.cat((ops.cumsum(x, 2), ops.cumsum(x, -1), ops.cumsum(x, 1), from_the_end), 1)
+
+
 class Products(Cell):
     def __init__(self):
         super().__init__()
@@ -262,6 +268,7 @@ CELLS = [
     Transposed,
     Normalisations,
     Reductions,
+    RunningSums,
     Products,
     Joining,
     Slicing,

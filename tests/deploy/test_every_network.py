@@ -13,6 +13,7 @@ from ms_restore.contracts import Geometry
 from ms_restore.deploy import mindir, onnx
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.deploy.translation import onnx_graph
+from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.mindspore_engine import MindSporeEngine
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
@@ -119,6 +120,10 @@ def test_tiled_equals_untiled_at_the_default_overlap(name):
             mean_of = 0 if "up." in parameter.name else (1, 2, 3)  # transposed convolutions
             parameter.set_data(ms.Tensor(value / value.sum(axis=mean_of, keepdims=True)))
     radius, multiple = network.receptive_radius, network.size_multiple
+    if radius is None:
+        with pytest.raises(InputError, match="sees the whole picture .* leave --tile out"):
+            Restorer(LoadedNetwork.of(network, loaded), tile=64)
+        return
     engine = OnnxRuntimeEngine(onnx_graph.model_of(network).SerializeToString())
     tile = -(-(2 * radius + 2 * multiple) // multiple) * multiple
     y = rng.random((tile + 35, tile + 21, Geometry.of(network).input_channels), np.float32)

@@ -8,7 +8,7 @@ import pytest
 
 from ms_restore import api
 from ms_restore.errors import InputError
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 
 torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")
 torch_networks = importlib.import_module("tests.weights.torch_networks")

@@ -12,6 +12,7 @@ from ms_restore.weights.layouts import (
     real_esrgan,
     see_in_the_dark,
     super_resolution,
+    transformers,
     u_nets,
 )
 from ms_restore.weights.layouts.layout import Layout
@@ -22,4 +23,5 @@ LAYOUTS: tuple[Layout, ...] = (
     *real_esrgan.LAYOUTS,
     *see_in_the_dark.LAYOUTS,
     *u_nets.LAYOUTS,
+    *transformers.LAYOUTS,
 )

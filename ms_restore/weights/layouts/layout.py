@@ -78,6 +78,10 @@ class Layout:
         decided_if_new: settings of which this holds only where no shipped recipe has the file's,
             as others that the file does not tell go with them.
         model: the only model with weights of this layout; None if there are several.
+        derived: last words of the names of arrays that are no weights, which follow from the
+            settings: they are left out when a file is read.
+        derive: returns them, given the network's settings and the side of a training patch in
+            input pixels.
     """
 
     name: str
@@ -88,6 +92,8 @@ class Layout:
     decided_by_file: tuple[str, ...] = ()
     decided_if_new: tuple[str, ...] = ()
     model: Optional[str] = None
+    derived: tuple[str, ...] = ()
+    derive: Callable[[dict[str, Any], int], Arrays] = lambda settings, side: {}
 
 
 def layer_numbers(pattern: str, arrays: Arrays, dimensions: int) -> list[int]:

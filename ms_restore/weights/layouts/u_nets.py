@@ -1,4 +1,4 @@
-"""Layouts of networks with several scales: DRUNet."""
+"""Layouts of networks with several scales: DRUNet and NAFNet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,53 @@ def _drunet_entries(settings: dict[str, Any]) -> list[ParameterMapping]:
     return [ParameterMapping(f"{ours}.weight", f"{theirs}.weight") for ours, theirs in names]
 
 
+def _nafnet_settings(arrays: Arrays) -> Optional[dict[str, Any]]:
+    scales = len(layer_numbers(r"downs\.(\d+)\.weight", arrays, dimensions=4))
+    intro = arrays.get("intro.weight")
+    if not scales or intro is None or "ending.weight" not in arrays:
+        return None
+
+    def count(prefix: str) -> int:
+        return len(layer_numbers(rf"{prefix}\.(\d+)\.conv3\.weight", arrays, dimensions=4))
+
+    return {
+        "width": intro.shape[0],
+        "encoder": tuple(count(rf"encoders\.{scale}") for scale in range(scales)),
+        "middle": count("middle_blks"),
+        "decoder": tuple(count(rf"decoders\.{scale}") for scale in range(scales)),
+    }
+
+
+def _nafnet_entries(settings: dict[str, Any]) -> list[ParameterMapping]:
+    """Return the conversion, in which the names are ours but for that of the attention."""
+    layers = [f"norm{k}" for k in (1, 2)] + [f"conv{k}" for k in range(1, 6)]
+    made = [("intro", "intro"), ("ending", "ending")]
+    places = [f"middle_blks.{number}" for number in range(settings["middle"])]
+    for side in ("encoder", "decoder"):
+        for scale, count in enumerate(settings[side]):
+            places += [f"{side}s.{scale}.{number}" for number in range(count)]
+    made += [(f"downs.{scale}",) * 2 for scale in range(len(settings["encoder"]))]
+    for place in places:
+        made += [(f"{place}.{layer}",) * 2 for layer in layers]
+        made.append((f"{place}.sca", f"{place}.sca.1"))
+    entries = [
+        ParameterMapping(f"{ours}.{kind}", f"{theirs}.{kind}")
+        for ours, theirs in made
+        for kind in ("weight", "bias")
+    ]
+    alike = [f"{place}.{factor}" for place in places for factor in ("beta", "gamma")]
+    alike += [f"ups.{scale}.0.weight" for scale in range(len(settings["decoder"]))]
+    return entries + [ParameterMapping(name, name) for name in alike]
+
+
 LAYOUTS = (
+    Layout(
+        "NAFNet",
+        "nafnet",
+        _nafnet_settings,
+        _nafnet_entries,
+        decided_if_new=("width", "encoder", "middle", "decoder"),
+    ),
     Layout(
         "DRUNet of KAIR",
         "drunet",

@@ -6,7 +6,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from ms_restore.deploy.translation.onnx_nodes import Graph, Tensor
+from ms_restore.deploy.translation.onnx_nodes import Graph, Tensor, constant
 from ms_restore.deploy.translation.operators.table import (
     Unsupported,
     integers,
@@ -108,6 +108,24 @@ def _reduction(kind: str) -> None:
 
 for _kind in _REDUCTIONS:
     _reduction(_kind)
+
+
+@operator("CumSum")
+def _cumulative(
+    graph: Graph, x: Tensor, axis: Axes = 0, exclusive: bool = False, reverse: bool = False
+) -> Tensor:
+    (along,) = axes_of(axis, len(sizes_of(x)))
+    made = graph.node(
+        "CumSum", x, constant(along, np.int64), exclusive=int(exclusive), reverse=int(reverse)
+    )
+    return graph.described(made, x.sizes, x.dtype)
+
+
+@operator("CumsumExt")
+def _cumulative_of_mint(graph: Graph, x: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    if dtype is not None:
+        raise Unsupported("with a type")
+    return _cumulative(graph, x, dim)
 
 
 @operator("Max")

@@ -1,0 +1,1 @@
+"""What ``doctor`` examines: the environment, a folder of data, a checkpoint."""
