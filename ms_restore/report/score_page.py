@@ -20,6 +20,12 @@ from ms_restore.report.terminal import gain
 COMPARISONS = "comparisons"
 _MOST_SHOWN = 100  # pictures; the table has all
 _MOST_GENEROUS = 4.0  # times the bytes that a picture has where there are 100
+_EXPLAINED = (
+    "Drag across a picture, or move its slider by the arrow keys. Below or beside it: the detail "
+    "(framed) in which restored and baseline differ most, and the errors of both against the "
+    "original. Pictures are reduced for this page; those of <code>comparisons</code> are as they "
+    "were written."
+)
 _FIGURES = ("baseline_psnr", "psnr", "baseline_ssim", "ssim")
 
 
@@ -93,11 +99,7 @@ def score_sections(folder: Path, scores: dict[str, Any]) -> Iterator[str]:
     found = {index: path for index in shown if (path := _comparison(folder, scores, index))}
     yield _histogram(scores)
     yield _table(scores, set(found))
-    yield '<h2 id="pictures">Pictures</h2>\n<p class="note">'
-    yield "Drag across a picture, or move its slider by the arrow keys. Below or beside it: the "
-    yield "detail (framed) in which restored and baseline differ most, and the errors of both against"
-    yield " the original. Pictures are reduced for this page; those of <code>comparisons</code> "
-    yield "are as they were written.</p>\n"
+    yield f'<h2 id="pictures">Pictures</h2>\n<p class="note">{_EXPLAINED}</p>\n'
     if len(shown) < len(rows):
         yield f'<p class="note">{len(shown)} of {len(rows)} pictures: those with the smallest and '
         yield "the largest gains.</p>\n"
