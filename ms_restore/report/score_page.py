@@ -149,7 +149,7 @@ def _about(scores: dict[str, Any]) -> str:
             ("baseline", scores["baseline"]),
             ("protocol", protocol),
             ("engine", scores.get("engine")),
-            ("an iteration", f"{seconds} s" if seconds else None),
+            ("an iteration", f"{seconds:.3g} s" if isinstance(seconds, float) else seconds),
             ("versions", ", ".join(f"{name} {version}" for name, version in named)),
         ]
     )
