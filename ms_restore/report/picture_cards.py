@@ -13,7 +13,7 @@ from ms_restore.report.markup import decimals, escaped
 from ms_restore.report.pictures import Panels
 from ms_restore.report.terminal import gain
 
-_WHOLE, _DETAIL, _ERRORS = 28_000, 10_000, 8_000  # bytes of one picture of each kind
+_WHOLE, _DETAIL, _ERRORS = 27_000, 10_000, 10_000  # bytes of one picture of each kind
 BYTES_PER_PICTURE = 145_000
 """What a card has at most in a report of 100 pictures: the pictures in base64, and the text."""
 _QUALITIES = (95, 90, 84, 77, 68, 58, 47, 36, 25, 15)  # of JPEG, the first that fits

@@ -3,8 +3,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ms_restore.report.page import write_page
+from ms_restore.report.picture_cards import picture_card
+from ms_restore.report.pictures import Panels
 from ms_restore.verbs.reporting import write_report
 from tests.fixtures import browser
 from tests.fixtures.reports import HOSTILE, evaluation, training_run
@@ -126,3 +130,26 @@ def test_every_picture_is_decoded(page, folder):
         "return i.decode().then(() => '', e => i.alt); })).then(found => found.filter(Boolean))"
     )
     assert broken == []
+
+
+def test_a_hundred_pictures_open_at_once(page, tmp_path):
+    """Noise, which compresses worst: below 20 MB, and 2 s of the browser's work."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((360, 480), (96, 96))]
+    panels = Panels([noise[0]] * 3, [noise[1]] * 3)
+    row = {"name": "noise", "psnr": 30.0, "baseline_psnr": 20.0}
+    card = picture_card(12345, row, ["noisy", "net"], panels, 1.0)
+    path = tmp_path / "report.html"
+    cards = (card.replace("picture-12345", f"picture-{number}") for number in range(100))
+    write_page(path, "noise", cards)
+    assert 10e6 < path.stat().st_size < 20e6
+    page.look(*SIZES["desktop"])
+    page.call("Performance.enable", timeDomain="threadTicks")
+    page.open(path)
+    metrics = page.call("Performance.getMetrics")["metrics"]
+    spent = {metric["name"]: metric["value"] for metric in metrics}["TaskDuration"]
+    page.call("Performance.disable")
+    print(f"{path.stat().st_size / 1e6:.1f} MB, {spent:.2f} s of the processor")
+    assert spent < 2
+    assert page.run("document.querySelectorAll('.card').length") == 100
+    assert page.problems == []
