@@ -311,6 +311,8 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
 
     models = verb("models", "list the models, or print one's recipe", cli_verbs.models)
     models.add_argument("--model", help="print this model's whole recipe")
+    models.add_argument("--network", help="list models of this network or solver alone")
+    models.add_argument("--weights", choices=("here", "download", "yours"), help="alone these")
 
     weights = verb("weights", "list published weights, or download a model's", cli_verbs.weights)
     weights.add_argument(

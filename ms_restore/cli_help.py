@@ -54,7 +54,7 @@ EXAMPLES = {
         "ms-restore rank-table --devices 0-7",
         "ms-restore rank-table --devices 0,2 --output table.json --server_id 10.0.0.2",
     ),
-    "models": ("ms-restore models", "ms-restore models --model edsr_x4"),
+    "models": ("ms-restore models --weights here", "ms-restore models --model edsr_x4"),
     "weights": ("ms-restore weights", "ms-restore weights --download edsr_baseline_x2"),
     "doctor": (
         "ms-restore doctor",

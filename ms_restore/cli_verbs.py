@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any, Optional
 
@@ -144,25 +143,16 @@ def rank_table(devices: str, output: str, server_id: Optional[str]) -> None:
     print(rank_table.write(Path(output), devices, server_id))
 
 
-def models(model: Optional[str]) -> None:
-    """List the models and where their weights are, or print a recipe."""
+def models(model: Optional[str], network: Optional[str], weights: Optional[str]) -> None:
+    """Print the table of the models, or a recipe."""
     from ms_restore import recipe
 
     if model is not None:
         print(recipe.load(model).to_yaml(), end="")
         return
-    from ms_restore.verbs.weights import list_weights
+    from ms_restore.verbs.models import models_table
 
-    where, listed = list_weights(), recipe.raw_recipes()
-    width = max(map(len, listed))
-    for name, data in listed.items():
-        undone = data["degradation"]
-        undone = undone["name"] if isinstance(undone, dict) else undone
-        origin = "by download" if where.get(name) == "by download" else "here"
-        if name not in where:
-            origin = "a prior's" if data.get("solver") else "yours"
-        print(f"{name:{width}}  {undone:15}  weights: {origin}")
-        print(textwrap.fill(data["description"], 80, initial_indent=_IN, subsequent_indent=_IN))
+    models_table(network, weights)
 
 
 def weights(download: Optional[str], yes: bool) -> None:

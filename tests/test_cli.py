@@ -40,8 +40,14 @@ def test_root_scripts_are_the_verbs():
 
 def test_models_are_listed_and_printed(command_line, in_process):
     shown = command_line("models").stdout
-    line = r"^edsr_baseline_x4 +bicubic +weights: \w.*\n    EDSR x4 baseline"
-    assert re.search(line, shown, re.MULTILINE)
+    line = r"^edsr_baseline_x4 +edsr +bicubic +4 +1\.52 +\d+ +download$"
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert any(re.match(line, other) for other in lines), shown
+    assert max(map(len, lines)) <= 80
+    shown = in_process("models", "--network", "edsr", "--weights", "here").stdout
+    assert "edsr_small_x2" in shown and "edsr_quickstart" not in shown and "dncnn" not in shown
+    slip = in_process("models", "--network", "edsrr")
+    assert slip.returncode == 2 and "networks: dmsp, dncnn" in slip.stderr
     assert "filters: 256" in in_process("models", "--model", "edsr").stdout
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Optional, TypeVar
+from typing import Any, Literal, NamedTuple, Optional, TypeVar
 
 from rich import box
 from rich.console import Console
@@ -101,6 +101,31 @@ def say_without_error(names: Sequence[str]) -> None:
             f"note: left out of the mean PSNR, as theirs or their baseline's is infinite (no "
             f"error at all): {comma_list(names)}"
         )
+
+
+class Column(NamedTuple):
+    """A column of a table: its heading, the width at which it is broken, and whether of numbers."""
+
+    heading: str
+    most: Optional[int] = None
+    right: bool = False
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of texts below the headings; what is too long for its column is broken there."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(
+            column.heading,
+            justify=justify,
+            max_width=column.most,
+            no_wrap=column.most is None,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*map(printable, row))
+    console.print(table, soft_wrap=False)
 
 
 def score_table(

@@ -92,7 +92,7 @@ def test_downloaded_weights_are_found_by_the_models_name(publish, run, home, cap
     assert _left(home) == [path.name]
     assert [kept.name for kept in (home / "exports").iterdir()] == [f"{path.stem}.cached.onnx"]
     cli.main(["models"])
-    assert re.search("^tiny +bicubic +weights: here$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search("^tiny +edsr +bicubic .*here *$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_what_is_here_is_not_fetched_again(publish, server, capsys):

@@ -163,10 +163,10 @@ def test_a_solver_has_no_weights_of_its_own(models):
 
 def test_the_list_says_where_weights_are(models, in_process):
     lines = [" ".join(line.split()) for line in in_process("models").stdout.splitlines()]
-    assert "tiny bicubic weights: here" in lines
-    assert "edsr_x4 bicubic weights: by download" in lines
-    assert "edsr_quickstart bicubic weights: yours" in lines
-    assert "dmsp_deblur blur weights: a prior's" in lines
+    assert "tiny edsr bicubic 2 here" in lines
+    assert "edsr_x4 edsr bicubic 4 download" in lines
+    assert "edsr_quickstart edsr bicubic 2 yours" in lines
+    assert "dmsp_deblur dmsp blur prior's" in lines
     assert max(map(len, lines)) <= 80
     assert "\ntiny " in in_process("weights").stdout
 

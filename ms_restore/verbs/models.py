@@ -1,0 +1,86 @@
+"""models: the table of the models, and where their weights are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Optional
+
+from ms_restore import recipe as recipes
+from ms_restore import texts
+from ms_restore.errors import InputError
+from ms_restore.report.terminal import Column, print_table, say
+from ms_restore.verbs.weights import list_weights
+
+WEIGHTS = ("here", "download", "yours")
+"""Where weights are: come along or were fetched; by download; trained by you, or a prior's."""
+
+
+class ModelRow(NamedTuple):
+    """A line of the table; texts are empty where nothing is known."""
+
+    name: str
+    network: str
+    task: str
+    scale: str
+    parameters: str
+    gigaflops: str
+    weights: str
+
+
+def models_table(network: Optional[str] = None, weights: Optional[str] = None) -> list[ModelRow]:
+    """Print the models, and return what was printed.
+
+    Args:
+        network: of this network alone, or of this solver.
+        weights: whose weights are "here", come by "download", or are "yours" to train.
+
+    Raises:
+        InputError: no model is left.
+    """
+    path = recipes.folder() / "facts.yaml"
+    facts = texts.parse_yaml(texts.read_text(path), str(path)) if path.is_file() else {}
+    where = list_weights()
+    rows = [
+        _row(name, data, facts.get(name, {}), where.get(name))
+        for name, data in recipes.raw_recipes().items()
+    ]
+    known = sorted({row.network for row in rows})
+    rows = [row for row in rows if network in (None, row.network)]
+    rows = [row for row in rows if weights is None or row.weights.split(":")[0] == weights]
+    if not rows:
+        raise InputError(f"no such model; networks: {', '.join(known)}")
+    columns = [
+        Column("model"),
+        Column("network", most=11),
+        Column("undoes", most=11),
+        Column("x", right=True),
+        Column("million", right=True),
+        Column("GFLOP", right=True),
+        Column("weights"),
+    ]
+    print_table(columns, rows)
+    say("million: parameters; GFLOP: for an input of 256x256; yours: to train or convert")
+    return rows
+
+
+def _row(name: str, data: dict[str, Any], facts: dict[str, Any], where: Optional[str]) -> ModelRow:
+    network, undone = _part(data["network"]), _part(data["degradation"])
+    part = _part(data["solver"]) if data.get("solver") else network
+    scale = network.get("scale", undone.get("scale"))
+    place = {"comes along": "here", "in the cache": "here", "by download": "download"}.get(
+        where or "", "prior's" if data.get("solver") else "yours"
+    )
+    parameters, flops = facts.get("parameters"), facts.get("gigaflops")
+    return ModelRow(
+        name,
+        part["name"],
+        undone["name"],
+        "" if scale in (None, 1) else str(scale),
+        "" if parameters is None else f"{parameters / 1e6:.2f}",
+        "" if flops is None else f"{flops:.3g}",
+        f"{place}: {facts['figure']}" if place == "here" and "figure" in facts else place,
+    )
+
+
+def _part(part: Any) -> dict[str, Any]:
+    """A part as a mapping, where it is written by its name alone too."""
+    return part if isinstance(part, dict) else {"name": part}
