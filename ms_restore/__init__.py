@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         prepare,
         restore,
         train,
+        write_report,
     )
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "prepare",
     "restore",
     "train",
+    "write_report",
 ]
 
 prepare_environment()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ms_restore.verbs.infer import infer
     from ms_restore.verbs.loading import load_model
     from ms_restore.verbs.prepare import prepare
+    from ms_restore.verbs.reporting import write_report
     from ms_restore.verbs.restore import restore
     from ms_restore.verbs.train import performance, train
     from ms_restore.verbs.weights import download_weights, list_weights
@@ -37,6 +38,7 @@ __all__ = [
     "prepare",
     "restore",
     "train",
+    "write_report",
 ]
 
 _ELSEWHERE = {  # modules of those that are no verb of this name
@@ -46,6 +48,7 @@ _ELSEWHERE = {  # modules of those that are no verb of this name
     "list_weights": "verbs.weights",
     "load_model": "verbs.loading",
     "performance": "verbs.train",
+    "write_report": "verbs.reporting",
 }
 
 

@@ -245,6 +245,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     export.add_argument("--height", type=int, help="the only height it takes (none: any)")
     export.add_argument("--width", type=int, help="the only width it takes")
 
+    report = verb("report", "write a page of a training run or of an eval", cli_verbs.report)
+    report.add_argument("folder", help="run folder, or the folder of an eval")
+
     convert = verb(
         "convert", "turn published weights into a checkpoint, or back", cli_verbs.convert
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ms_restore.errors import InputError
 
-WITHOUT_RECIPE = ("models", "weights", "launch", "rank-table", "completion", "doctor")
+WITHOUT_RECIPE = (*("models", "weights", "launch", "rank-table", "completion", "doctor", "report"),)
 """Verbs that take no keys of a recipe."""
 
 EXAMPLES = {
@@ -37,6 +37,7 @@ EXAMPLES = {
         "ms-restore export --checkpoint runs/mine --file_name mine.mindir",
         "ms-restore export --checkpoint runs/mine --file_name mine.onnx",
     ),
+    "report": ("ms-restore report runs/mine", "ms-restore report runs/mine/eval"),
     "convert": (
         "ms-restore convert --source dncnn.pth --model dncnn_s25 --output dncnn.ckpt",
         "ms-restore convert --source runs/mine/best.ckpt --to torch --output mine.safetensors",
@@ -140,7 +141,15 @@ def completion(
         for action in verb._actions:
             if action.dest == "model":
                 action.choices = list(recipe.files())
-            elif action.dest in ("checkpoint", "input", "output", "data_dir", "source", "resume"):
+            elif action.dest in (
+                "checkpoint",
+                "input",
+                "output",
+                "data_dir",
+                "source",
+                "resume",
+                "folder",
+            ):
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
         if name not in WITHOUT_RECIPE or name == "launch":
             for key in recipe.all_keys():

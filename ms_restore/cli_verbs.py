@@ -102,6 +102,13 @@ def export(**options: Any) -> None:
     api.export(**options)
 
 
+def report(folder: str) -> None:
+    """Write the report of a run or an evaluation."""
+    from ms_restore import api
+
+    api.write_report(folder)
+
+
 def convert(**options: Any) -> None:
     """Convert weights."""
     from ms_restore import api

@@ -68,6 +68,7 @@ def test_both_carry_recipes_cards_and_operators(built):
         for name in ("convolution.cc", "images.cc", "workers.cc", "workers.h")
     ]
     assert names.issuperset(operators)
+    assert names.issuperset(f"ms_restore/report/page.{kind}" for kind in ("html", "css", "js"))
     assert {name.split("/")[0] for name in names} <= {
         "ms_restore",
         next(n for n in names if n.endswith("/WHEEL")).split("/")[0],

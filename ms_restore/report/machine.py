@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ def machine() -> dict[str, Any]:
         "free_disk_gb": round(shutil.disk_usage(tempfile.gettempdir()).free / 1e9, 1),
         "platform": platform.platform(),
     }
+
+
+def loaded_versions() -> dict[str, str]:
+    """Return the versions of this package, of Python, and of the libraries that compute here."""
+    loaded = {name: sys.modules.get(name) for name in ("mindspore", "onnxruntime", "numpy")}
+    found = {name: str(vars(module)["__version__"]) for name, module in loaded.items() if module}
+    return {"ms_restore": __version__, "python": platform.python_version(), **found}
 
 
 def versions() -> dict[str, str]:

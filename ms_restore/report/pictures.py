@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -10,8 +11,10 @@ import PIL.ImageDraw
 import PIL.ImageFont
 from scipy.ndimage import uniform_filter
 
+from ms_restore.errors import InputError
 from ms_restore.images.arrays import from_float, to_channels
 from ms_restore.images.picture import Picture
+from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import write_picture
 
 _PANEL = 480  # width of a panel in pixels
@@ -19,6 +22,19 @@ _DETAIL = 96  # side of the enlarged square in pixels of the image
 _CAPTION = 30  # height of a caption in pixels
 _GAP = 8  # between panels, in pixels
 _FRAME = (255, 200, 0)
+
+
+class Panels(NamedTuple):
+    """What a comparison picture shows, in uint8.
+
+    Attributes:
+        wholes: the images (h, 480, 3), in their order, with a frame around the detail.
+        details: the square of each in which the first two differ most (side, side, 3), pixel for
+            pixel.
+    """
+
+    wholes: list[np.ndarray]
+    details: list[np.ndarray]
 
 
 def comparison(path: Path, panels: list[tuple[str, np.ndarray]]) -> None:
@@ -55,6 +71,43 @@ def comparison(path: Path, panels: list[tuple[str, np.ndarray]]) -> None:
         enlarged = detail.resize((_PANEL, _PANEL), PIL.Image.Resampling.NEAREST)
         sheet.paste(enlarged, (x, _CAPTION + panel_height + _GAP))
     write_picture(path, Picture(np.asarray(sheet)))
+
+
+def read_comparison(path: Path) -> Panels:
+    """Read the images of a comparison picture back.
+
+    Raises InputError where the file cannot be read or is no such picture.
+    """
+    sheet = read_picture(path).pixels
+    below = sheet.shape[0] - _PANEL
+    top = below - _GAP
+    count, rest = divmod(sheet.shape[1] + _GAP, _PANEL + _GAP)
+    if sheet.dtype != np.uint8 or sheet.shape[2:] != (3,) or rest or count < 2 or top <= _CAPTION:
+        raise InputError(f"{path}: not a comparison picture of eval; run eval again")
+    starts = [index * (_PANEL + _GAP) for index in range(count)]
+    enlarged = np.stack([sheet[below:, x : x + _PANEL] for x in starts])
+    places = _detail_places(enlarged)
+    return Panels(
+        [sheet[_CAPTION:top, x : x + _PANEL] for x in starts],
+        [detail[places][:, places] for detail in enlarged],
+    )
+
+
+def _detail_places(enlarged: np.ndarray) -> np.ndarray:
+    """Return a row of enlarged squares for each row of pixels that they were made from.
+
+    A detail smaller than usual may be found in a multiple of its size, which shows the same.
+    """
+    for side in range(_DETAIL, 0, -1):
+        numbers = PIL.Image.fromarray(np.arange(side, dtype=np.uint8)[None])
+        spread = numbers.resize((_PANEL, 1), PIL.Image.Resampling.NEAREST)
+        source = np.asarray(spread)[0]  # the pixel that each row was made from
+        places = np.searchsorted(source, np.arange(side))
+        if np.array_equal(enlarged[:, places[source]], enlarged) and np.array_equal(
+            enlarged[:, :, places[source]], enlarged
+        ):
+            return places
+    return np.arange(_PANEL)
 
 
 def _most_different_square(a: np.ndarray, b: np.ndarray, side: int) -> tuple[int, int]:

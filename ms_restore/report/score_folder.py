@@ -1,4 +1,4 @@
-"""The folder that eval writes: metrics.json, and a comparison picture of each image."""
+"""The folder that eval writes: metrics.json, a comparison picture of each image, report.html."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from ms_restore.files import write_json
 from ms_restore.report.pictures import comparison
+from ms_restore.report.score_page import COMPARISONS, comparison_names, write_score_page
 
-_METRICS, _COMPARISONS = "metrics.json", "comparisons"
+METRICS = "metrics.json"
 
 
 class ScoreFolder:
@@ -26,30 +27,29 @@ class ScoreFolder:
 
     def compare(self, name: str, panels: list[tuple[str, np.ndarray]]) -> None:
         """Write the comparison picture of an image; ``panels`` are explained at ``comparison``."""
-        plain, joined = _file_names(name)
-        comparison(self._folder / _COMPARISONS / (joined if self._joined else plain), panels)
+        plain, joined = comparison_names(name)
+        comparison(self._folder / COMPARISONS / (joined if self._joined else plain), panels)
 
     def finish(self, metrics: dict[str, Any]) -> None:
-        """Write metrics.json, and remove the pictures of an earlier one that are not of this one.
+        """Write metrics.json and remove the pictures of an earlier one that are not of this one.
 
         Other files stay as they are.
         """
-        present = {_file_names(row["name"])[self._joined] for row in metrics["images"]}
+        present = {comparison_names(row["name"])[self._joined] for row in metrics["images"]}
         for name in self._earlier_names():
-            for file in {*_file_names(name)} - present:
-                (self._folder / _COMPARISONS / file).unlink(missing_ok=True)
-        write_json(self._folder / _METRICS, metrics)
+            for file in {*comparison_names(name)} - present:
+                (self._folder / COMPARISONS / file).unlink(missing_ok=True)
+        write_json(self._folder / METRICS, metrics)
+
+    def show(self, metrics: dict[str, Any]) -> str:
+        """Write report.html once all else is written; return a line that says what is where."""
+        page = write_score_page(self._folder, metrics)
+        return f"metrics.json and comparisons/ in {self._folder}; to look at: {page}"
 
     def _earlier_names(self) -> list[str]:
         """Return the names of the images in the metrics.json that is there, if it is whole."""
         try:
-            found = json.loads((self._folder / _METRICS).read_text(encoding="utf-8"))
+            found = json.loads((self._folder / METRICS).read_text(encoding="utf-8"))
             return [str(row["name"]) for row in found["images"]]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return []
-
-
-def _file_names(name: str) -> tuple[str, str]:
-    """Return how the picture of an image is called, plain and without spaces and colons."""
-    plain = name.replace("/", "_")
-    return f"{plain}.png", f"{plain.replace(':', '_').replace(' ', '_')}.png"

@@ -12,7 +12,7 @@ RECIPE, LOG, ENVIRONMENT, DATA = "recipe.yaml", "log.jsonl", "environment.jsonl"
 PROFILE = "profile"
 WARM_UP = 5  # steps of a performance run that are not measured
 _OWN = {  # what a run writes before its first checkpoint
-    *(LOCK, RECIPE, LOG, ENVIRONMENT, DATA, PROFILE, "best.ckpt", "checkpoints"),
+    *(LOCK, RECIPE, LOG, ENVIRONMENT, DATA, PROFILE, "best.ckpt", "checkpoints", "report.html"),
     *("tensorboard", "mindinsight"),
 }
 

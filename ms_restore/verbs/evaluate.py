@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, Optional
 
@@ -15,6 +16,7 @@ from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics import scoring
 from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
+from ms_restore.report.machine import loaded_versions
 from ms_restore.report.score_folder import ScoreFolder
 from ms_restore.report.terminal import say, say_without_error, score_line, score_table
 from ms_restore.verbs import evaluate_solver, scored_degradation
@@ -114,8 +116,13 @@ def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path
     metrics = {
         "model": recipe.model,
         "protocol": name,
+        "protocol_description": protocol.description,
         "engine": restorer.engine,
         "baseline": degradation.baseline_name,
+        "data": source.description,
+        "degradation": made,
+        "versions": loaded_versions(),
+        "recipe": dataclasses.asdict(recipe),
         "mean": mean,
         **({"groups": groups} if groups else {}),
         "images": scores,
@@ -125,7 +132,8 @@ def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path
     score_table(scores, mean, degradation.baseline_name, groups)
     say_without_error(scoring.without_error(scores))
     say(score_line(name, degradation.baseline_name, recipe.model, mean))
-    say(f"metrics.json and comparisons/ in {output}")
+    if parallel.ranks().first:
+        say(folder.show(metrics))
     return metrics
 
 

@@ -19,6 +19,7 @@ from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics import scoring
 from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
+from ms_restore.report.machine import loaded_versions
 from ms_restore.report.score_folder import ScoreFolder
 from ms_restore.report.terminal import (
     SolverProgress,
@@ -73,7 +74,11 @@ def evaluate(
         "model": recipe.model,
         "prior": solver.prior.recipe.model,
         "protocol": name,
+        "protocol_description": f"{protocol_named(name).description}, half the kernel cut",
         "baseline": baseline,
+        "degradation": scored_degradation.described(recipe.degradation),
+        "versions": loaded_versions(),
+        "recipe": dataclasses.asdict(recipe),
         "seconds_per_iteration": float(np.median(times)),
         "engine": solver.engine,
         "mean": mean,
@@ -86,7 +91,7 @@ def evaluate(
         f"{score_line(name, baseline, recipe.model, mean)}, "
         f"{metrics['seconds_per_iteration']:.2f} s for each iteration by {solver.engine}"
     )
-    say(f"metrics.json and comparisons/ in {folder}")
+    say(written.show(metrics))
     return metrics
 
 
