@@ -142,6 +142,13 @@ def _curve(line: Curve, across: _Axis, up: _Axis) -> str:
     return f'{band}<polyline class="line {line.style}" points="{_points(x, mean)}"/>{dots}'
 
 
+def _short(mark: float) -> str:
+    """Return a value beside an axis, 5e-4 in place of 0.0005."""
+    if 0 < abs(mark) < 1e-3 or abs(mark) >= 1e5:
+        return f"{mark:.3e}".replace(".000", "").replace("e-0", "e-").replace("e+0", "e")
+    return f"{mark:.6g}"
+
+
 def _points(x: ArrayLike, y: ArrayLike) -> str:
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(np.asarray(x), np.asarray(y)))
 
@@ -152,7 +159,7 @@ def _grid(across: _Axis, columns: list[float], up: _Axis, rows: list[float]) -> 
     for mark in rows:
         y = float(up(mark))
         drawn.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
-        drawn.append(f'<text x="{_LEFT - 8}" y="{y + 5:.1f}" class="end">{mark:.6g}</text>')
+        drawn.append(f'<text x="{_LEFT - 8}" y="{y + 5:.1f}" class="end">{_short(mark)}</text>')
     for mark in columns:
         x = float(across(mark))
         drawn.append(f'<path class="axis" d="M{x:.1f} {floor}v5"/>')

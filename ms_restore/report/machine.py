@@ -31,11 +31,16 @@ def machine() -> dict[str, Any]:
     }
 
 
-def loaded_versions() -> dict[str, str]:
-    """Return the versions of this package, of Python, and of the libraries that compute here."""
-    loaded = {name: sys.modules.get(name) for name in ("mindspore", "onnxruntime", "numpy")}
-    found = {name: str(vars(module)["__version__"]) for name, module in loaded.items() if module}
-    return {"ms_restore": __version__, "python": platform.python_version(), **found}
+def engine_versions(engine: str) -> dict[str, str]:
+    """Return the versions of this package, of Python, NumPy and the library that an engine is of.
+
+    MindSpore is not loaded for it.
+    """
+    library = next((name for name in ("mindspore", "onnxruntime") if name in engine), "")
+    loaded = sys.modules.get(library)
+    computing = {library: str(vars(loaded)["__version__"])} if loaded is not None else {}
+    python = platform.python_version()
+    return {"ms_restore": __version__, **computing, "python": python, "numpy": np.__version__}
 
 
 def versions() -> dict[str, str]:

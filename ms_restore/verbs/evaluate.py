@@ -16,7 +16,7 @@ from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics import scoring
 from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
-from ms_restore.report.machine import loaded_versions
+from ms_restore.report.machine import engine_versions
 from ms_restore.report.score_folder import ScoreFolder
 from ms_restore.report.terminal import say, say_without_error, score_line, score_table
 from ms_restore.verbs import evaluate_solver, scored_degradation
@@ -121,7 +121,7 @@ def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path
         "baseline": degradation.baseline_name,
         "data": source.description,
         "degradation": made,
-        "versions": loaded_versions(),
+        "versions": engine_versions(restorer.engine),
         "recipe": dataclasses.asdict(recipe),
         "mean": mean,
         **({"groups": groups} if groups else {}),

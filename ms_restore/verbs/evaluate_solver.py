@@ -19,7 +19,7 @@ from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics import scoring
 from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
-from ms_restore.report.machine import loaded_versions
+from ms_restore.report.machine import engine_versions
 from ms_restore.report.score_folder import ScoreFolder
 from ms_restore.report.terminal import (
     SolverProgress,
@@ -77,7 +77,7 @@ def evaluate(
         "protocol_description": f"{protocol_named(name).description}, half the kernel cut",
         "baseline": baseline,
         "degradation": scored_degradation.described(recipe.degradation),
-        "versions": loaded_versions(),
+        "versions": engine_versions(solver.engine),
         "recipe": dataclasses.asdict(recipe),
         "seconds_per_iteration": float(np.median(times)),
         "engine": solver.engine,

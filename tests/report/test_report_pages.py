@@ -199,6 +199,7 @@ def test_the_page_of_a_run_has_its_curves(tmp_path):
     page = _Page(tmp_path / "report.html")
     for word in ("Loss", "Validation PSNR", "Learning rate", "26.00 dB", "at step 600"):
         assert word in page.text
+    assert "5e-4" in page.text  # beside the axis of the learning rate
     assert "$ ms-restore train --model 'a b'" in page.text
     assert "a <b>net</b>" in page.text and "gaussian, sigma_255 25" in page.text
     lines = [a["points"].split() for a in page.named("polyline")]
