@@ -174,7 +174,7 @@ def test_slips_in_eval_and_train(smoother, run, tmp_path):
         api.evaluate(smoother, model="dmsp_demosaic", kernels="disk:2", output_dir=tmp_path)
     with pytest.raises(InputError, match="--kernels is for solvers"):
         api.evaluate(run.folder, kernels="disk:2", output_dir=tmp_path)
-    with pytest.raises(InputError, match="no --tile and no --self_ensemble"):
+    with pytest.raises(InputError, match="no --tile, --self_ensemble, --luma"):
         api.evaluate(smoother, model="dmsp_deblur", self_ensemble=True, output_dir=tmp_path)
     with pytest.raises(InputError, match="train its prior, such as dmsp_dae"):
         api.train("dmsp_deblur", output_dir=tmp_path / "run")

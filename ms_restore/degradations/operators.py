@@ -358,7 +358,8 @@ class BayerMosaic(Blur):
         Otherwise, and where y has fewer than 8 rows or columns, it is the mean of known neighbours,
         as for other operators.
         """
-        if not demosaicing.is_installed() or min(y.shape[-2:]) < _LEAST_OF_MENON:
+        fits = y.shape[-3] == 1 and min(y.shape[-2:]) >= _LEAST_OF_MENON
+        if not fits or not demosaicing.is_installed():
             return super().start(y)
         rows, columns = self.half
         edges = [(0, 0), (0, 0), (rows, rows), (columns, columns)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, mint, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import TruncatedNormal, initializer
 
 _FAR = -100.0  # added where two pixels of a window are none of each other's business
@@ -142,7 +142,9 @@ class BoundaryMask(nn.Cell):
 def _is_last(line: Tensor) -> Tensor:
     """Return zeros (length,) float32 with a one at the end."""
     line = line.astype(ms.float32)
-    return ops.concat((mint.zeros_like(line[1:]), mint.ones_like(line[:1])), 0)
+    # zeros, of NaN too; MindSpore's own have no kernel on an Ascend, or none on a CPU
+    zeros = (line > float("inf")).astype(ms.float32)
+    return ops.concat((zeros[1:], 1 - zeros[:1]), 0)
 
 
 def _rolled(x: Tensor, shift: int) -> Tensor:

@@ -124,7 +124,8 @@ def load_network(
     automatic = options.checked().engine == "auto"
     if automatic:
         options = options._replace(engine=_fastest(options))
-    if options.engine != "onnxruntime" or parallel.launched():
+    early = options.engine != "onnxruntime" or parallel.launched()
+    if early:
         _start_mindspore(options, settings)
     else:
         limits.set_max_megapixels(recipes.runtime_of(settings).max_megapixels)
@@ -135,7 +136,8 @@ def load_network(
     kept = None if options.engine == "mindspore" else _kept(path, model, settings, options, read)
     if kept is not None:
         return kept
-    _start_mindspore(options, settings)
+    if not early:
+        _start_mindspore(options, settings)
     from ms_restore.verbs import network_loading
 
     if options.engine == "mindspore":

@@ -17,7 +17,7 @@ from ms_restore.inference.restorer import Restorer
 from ms_restore.networks.nafnet import NAFNet, WindowMean
 from ms_restore.training.losses import MSE
 from ms_restore.training.step import NetworkWithLoss
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 from tests.fixtures import torch_twins
 
 SMALL = {"width": 4, "encoder": (1, 2), "middle": 1, "decoder": (2, 1)}

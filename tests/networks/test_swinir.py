@@ -15,7 +15,7 @@ from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
 from ms_restore.networks.swinir import SwinIR
 from ms_restore.networks.window_attention import BoundaryMask
-from ms_restore.verbs.loading import network_of
+from ms_restore.verbs.network_loading import network_of
 from tests.fixtures import torch_twins
 
 SMALL = {"width": 12, "groups": (2, 3), "heads": 3}
