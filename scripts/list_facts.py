@@ -9,7 +9,6 @@ Operations are the multiplications and additions of convolutions and dense layer
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Any
 
 import mindspore as ms
@@ -32,7 +31,8 @@ def facts(model: str) -> dict[str, Any]:
     network = registry.build("network", recipes.load(model).network).set_train(False)
     geometry = Geometry.of(network)
     parameters = sum(parameter.size for parameter in network.trainable_params())
-    side = geometry.side or math.lcm(_TRIED, geometry.size_multiple)
+    multiple = geometry.size_multiple
+    side = geometry.side or -(-_TRIED // multiple) * multiple
     total = 0
 
     def count(cell: nn.Cell, inputs: Any, output: Any) -> None:
