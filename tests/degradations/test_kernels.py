@@ -5,6 +5,7 @@ from scipy.io import savemat
 
 from ms_restore.degradations import kernels
 from ms_restore.errors import InputError
+from ms_restore.report import terminal  # noqa: F401 - prints what is logged
 
 
 @pytest.mark.parametrize("name", ["gaussian:1.6", "gaussian:0.4", "motion:15:30", "disk:3"])
