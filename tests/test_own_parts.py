@@ -313,7 +313,7 @@ def test_every_name_is_a_function_twice(name):
     import importlib
     import pkgutil
 
-    first = vars(importlib.import_module("ms_restore.api"))[name]
+    first = getattr(importlib.import_module("ms_restore.api"), name)
     for module in pkgutil.walk_packages(ms_restore.__path__, "ms_restore."):
         if not module.name.endswith(("__main__", "rank_main")):
             importlib.import_module(module.name)
