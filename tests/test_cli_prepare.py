@@ -34,6 +34,7 @@ def test_prepare_train_and_score(command_line, in_process, tiny, pictures, run, 
     assert trained.psnr == run.psnr
     ours, its = (ms_restore.evaluate(run.folder, data_dir=data, output_dir=tmp_path / "eval")
                  for data in (output, pictures))  # fmt: skip
+    assert ours.pop("data") != its.pop("data")  # where the images are
     assert ours == its
 
 
