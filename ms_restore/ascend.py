@@ -111,9 +111,7 @@ def automatic_target(
 
     MindSpore, which takes seconds to load, is not asked where there is neither a device nor CANN.
     """
-    if not devices(folder) and not _may_have_cann(environment):
-        return "CPU"
-    if devices(folder) or is_loaded():
+    if devices(folder) or (_may_have_cann(environment) and is_loaded()):
         check(folder, environment)
         return "Ascend"
     return "CPU"

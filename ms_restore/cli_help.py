@@ -9,7 +9,9 @@ from typing import Any
 
 from ms_restore.errors import InputError
 
-WITHOUT_RECIPE = (*("models", "weights", "launch", "rank-table", "completion", "doctor", "report"),)
+WITHOUT_RECIPE = (
+    "models", "weights", "launch", "rank-table", "completion", "doctor", "report",
+)  # fmt: skip
 """Verbs that take no keys of a recipe."""
 
 EXAMPLES = {
