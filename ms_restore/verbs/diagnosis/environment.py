@@ -22,7 +22,7 @@ _MINDSPORE = ((2, 9), (2, 10))
 _INSTALL = "pip install 'mindspore>=2.9,<2.11'"
 _COMPILERS = ("g++", "clang++", "c++")
 _EXTRAS = {  # a package, which extra brings it, and what for
-    "onnxruntime": ("onnx", "pictures are restored 2 to 3 times faster on CPUs"),
+    "onnxruntime": ("onnx", "pictures are restored faster on CPUs, and without MindSpore"),
     "onnx": ("onnx", "export to ONNX"),
     "rawpy": ("raw", "raw files"),
     "h5py": ("convert", "weights and sets in HDF5 and MATLAB 7.3"),
