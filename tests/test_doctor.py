@@ -76,6 +76,11 @@ def test_weights(run, tmp_path, in_process):
     assert not _of(found, "problem")
     said = " ".join(finding.text for finding in found)
     assert "it computes, by" in said and "dB in validation" in said
+    shutil.copy(run.folder / "best.ckpt", tmp_path / "best.ckpt")
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "metrics.json").write_text('{"mean": {}')
+    (damaged,) = _of(weights_file.examine(str(tmp_path / "best.ckpt")), "problem")
+    assert "metrics.json" in damaged.text and "not valid JSON" in damaged.text
     shutil.copy(run.folder / "best.ckpt", tmp_path / "cut.ckpt")
     (tmp_path / "cut.ckpt").write_bytes((tmp_path / "cut.ckpt").read_bytes()[:1000])
     done = in_process("doctor", "--checkpoint", tmp_path / "cut.ckpt", "--json")

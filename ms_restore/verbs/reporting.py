@@ -34,7 +34,7 @@ def write_report(folder: PathLike) -> Path:
         page = folder / REPORT
         write_page(page, f"{history.model}: training run", _sections(folder, history))
     elif (folder / METRICS).is_file():
-        page = write_score_page(folder, _metrics(folder))
+        page = write_score_page(folder, read_metrics(folder))
     else:
         what = f"has neither {RECIPE} nor {METRICS}" if folder.is_dir() else "no such folder"
         raise InputError(f"{folder}: {what}; name the folder of a training run or of an eval")
@@ -46,11 +46,12 @@ def _sections(folder: Path, history: RunHistory) -> Iterator[str]:
     yield from run_sections(history)
     scored = folder / _EVAL
     if (scored / METRICS).is_file():
-        scores = checked_scores(_metrics(scored), str(scored / METRICS))
+        scores = checked_scores(read_metrics(scored), str(scored / METRICS))
         yield '<h2 class="part">Evaluation</h2>\n'
         yield from score_sections(scored, scores)
 
 
-def _metrics(folder: Path) -> Any:
+def read_metrics(folder: Path) -> Any:
+    """Return what an evaluation's metrics.json holds; raise InputError where it is no JSON."""
     path = folder / METRICS
     return parse_json(read_text(path, _MOST_BYTES), str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,11 @@ import numpy as np
 
 from ms_restore.errors import InputError
 from ms_restore.inference.engine_selection import EngineOptions
+from ms_restore.report.score_folder import METRICS
+from ms_restore.report.score_page import checked_scores
 from ms_restore.verbs.diagnosis.finding import Finding
 from ms_restore.verbs.loading import load_network
+from ms_restore.verbs.reporting import read_metrics
 from ms_restore.weights import catalogue, run_checkpoints
 
 
@@ -53,7 +55,12 @@ def _figures(path: Path) -> Iterator[Finding]:
         yield Finding(
             "ok", f"at step {facts.get('step')}: {facts['valid_psnr']:.2f} dB in validation"
         )
-    scored = path.parent / "eval" / "metrics.json"
-    if scored.is_file():
-        metrics = json.loads(scored.read_text(encoding="utf-8"))
-        yield Finding("ok", f"{scored}: {metrics['mean']['psnr']} dB, {metrics['protocol']}")
+    scored = path.parent / "eval" / METRICS
+    if not scored.is_file():
+        return
+    try:
+        metrics = checked_scores(read_metrics(scored.parent), str(scored))
+    except InputError as error:
+        yield Finding("problem", str(error))
+    else:
+        yield Finding("ok", f"{scored}: {metrics['mean']['psnr']:.2f} dB, {metrics['protocol']}")
