@@ -41,10 +41,13 @@ def test_brightness_is_restored_and_colours_are_kept(gray):
     by_luma = api.load_model(gray, luma=True, **options)
     plain = api.load_model(gray, **options)
     y = to_float(RGB)
-    found = to_ycbcr(by_luma(y))
-    np.testing.assert_allclose(found[:, :, 1:], to_ycbcr(y)[:, :, 1:], atol=2e-3)  # but for clips
+    restored = by_luma(y)
+    inside = ((restored > 0) & (restored < 1)).all(axis=2)  # a clipped colour keeps neither
+    assert inside.mean() > 0.5
+    found = to_ycbcr(restored)
+    np.testing.assert_allclose(found[inside, 1:], to_ycbcr(y)[inside, 1:], atol=1e-4)
     brightness = plain(np.ascontiguousarray(to_ycbcr(y)[:, :, :1]))
-    np.testing.assert_allclose(found[:, :, :1], brightness, atol=2e-3)
+    np.testing.assert_allclose(found[inside, :1], brightness[inside], atol=1e-4)
     assert np.abs(brightness - to_ycbcr(y)[:, :, :1]).max() > 0.01
     assert by_luma(RGB).dtype == np.uint8
     np.testing.assert_array_equal(by_luma(RGB[:, :, :1]), plain(RGB[:, :, :1]))  # gray stays gray
