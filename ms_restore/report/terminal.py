@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Optional, TypeVar
 
 from rich import box
@@ -192,10 +192,22 @@ class TrainingProgress:
             figures = f"loss {loss:.5f}  {self._psnr}{images_per_second:.0f} images/s"
             self._bar.update(self._task, completed=step, figures=figures)
 
-    def validation(self, step: int, loss: float, psnr: float, images_per_second: float) -> None:
-        """Print the line of a validation; ``psnr`` is in dB."""
+    def validation(
+        self,
+        step: int,
+        loss: float,
+        psnr: float,
+        each: Mapping[str, float],
+        images_per_second: float,
+    ) -> None:
+        """Print the line of a validation; PSNR is in dB, ``each`` that of each kind of weights."""
         self._psnr = f"PSNR {psnr:.2f} dB  "
-        say(f"step {step}: loss {loss:.5f}, PSNR {psnr:.2f} dB, {images_per_second:.0f} images/s")
+        several = ", ".join(f"{name} {value:.2f}" for name, value in each.items())
+        note = f" ({several})" if len(each) > 1 else ""
+        say(
+            f"step {step}: loss {loss:.5f}, PSNR {psnr:.2f} dB{note}, "
+            f"{images_per_second:.0f} images/s"
+        )
 
     def close(self) -> None:
         """Stop the bar."""

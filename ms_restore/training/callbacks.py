@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Callable, Optional
 
@@ -112,10 +112,13 @@ class Figures(Callback):
         self.divergence.check(step, self.loss, rate, skipped > self._skipped, scale)
         self._step, self._ended, self._skipped = step, now, skipped
 
-    def validated(self, step: int, psnr: float, best: float) -> None:
-        """Report the PSNR of a validation, in dB."""
-        self.reporter.scalars(step, {"valid_psnr": psnr, "best_psnr": best})
-        self.reporter.progress.validation(step, self.loss, psnr, self.images_per_second)
+    def validated(self, step: int, psnr: float, best: float, each: Mapping[str, float]) -> None:
+        """Report the PSNR of a validation, in dB; ``each`` is that of every kind of weights."""
+        figures = {"valid_psnr": psnr, "best_psnr": best}
+        if len(each) > 1:
+            figures |= {f"valid_psnr_{name}": value for name, value in each.items()}
+        self.reporter.scalars(step, figures)
+        self.reporter.progress.validation(step, self.loss, psnr, each, self.images_per_second)
 
     def resume_clock(self) -> None:
         """Start measuring time again after a validation or a checkpoint, which count to no step."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Optional
 
@@ -24,8 +24,8 @@ class RunState:
     Args:
         network: is trained.
         step_cell: trains it.
-        validated: a second network of the same kind: float32 whatever the training's precision, it
-            takes the averaged weights where there are any.
+        validated: a second network of the same kind, which takes the weights that are scored:
+            float32 whatever the training's precision.
         recipe: of the run, written into every checkpoint.
     """
 
@@ -37,12 +37,20 @@ class RunState:
         self.validated = validated
         self._recipe = recipe
 
-    def refresh_validated(self) -> None:
-        """Copy the present weights, or their averages, to the network that is validated."""
+    def validations(self) -> dict[str, Callable[[], None]]:
+        """Return what copies weights to the network that is validated, by the weights' name.
+
+        "average" are the averages where the run keeps them, "raw" the weights themselves.
+        """
         averages = {p.name[len("ema.") :]: p for p in self._step_cell.averages}
+        found = {"average": lambda: self._copy(averages)} if averages else {}
+        return found | {"raw": lambda: self._copy({})}
+
+    def _copy(self, averages: Mapping[str, ms.Parameter]) -> None:
+        """Copy the averages, and the weights that have none, to the validated network."""
+        weights = self._network.parameters_dict()
         for name, parameter in self.validated.parameters_and_names():
-            source = averages.get(name, self._network.parameters_dict()[name])
-            parameter.set_data(ms.Tensor(source.asnumpy()))
+            parameter.set_data(ms.Tensor(averages.get(name, weights[name]).asnumpy()))
 
     def save_best(self, path: Path, facts: Mapping[str, object]) -> None:
         """Write the weights that were validated last."""

@@ -142,7 +142,7 @@ class Trainer:
                 self._prepare_folder(images, back)
             began = time.perf_counter()
             restorer = Restorer(LoadedNetwork.of(validated, recipe))
-            scorer = Scorer(restorer, self._degradation, valid, state.refresh_validated)
+            scorer = Scorer(restorer, self._degradation, valid, state.validations())
             stop = self._fit(step_cell, state, scorer, batches, names, sink)
             seconds = time.perf_counter() - began
         if stop is not None:

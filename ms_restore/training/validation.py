@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Callable, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from mindspore.train import Callback, RunContext
@@ -21,22 +22,25 @@ _PERFECT = 100.0  # dB, what an image counts that is restored without any error
 class Score(NamedTuple):
     """The mean PSNR in dB over all images and ranks, and the first restored image (H, W, C).
 
-    An image counts 100 dB at most, as one without any error would make every mean infinite.
+    An image counts 100 dB at most, as one without any error would make every mean infinite. Where
+    several weights were scored, these are the figures of the best, and ``each`` has the PSNR of all
+    by the weights' names.
     """
 
     psnr: float
     name: str
     picture: np.ndarray
+    each: dict[str, float] = {}  # noqa: RUF012 - never changed
 
 
 class Scorer:
-    """Scores the weights of a run under its recipe's protocol.
+    """Scores the weights of a run, raw and averaged, under its recipe's protocol.
 
     Args:
         restorer: of the network that is validated.
         degradation: makes the degraded images.
         source: the clean ones; each rank takes its share of them.
-        refresh: puts the present weights into that network.
+        weights: for each kind of weights by its name, what puts the present ones into that network.
     """
 
     def __init__(
@@ -44,16 +48,26 @@ class Scorer:
         restorer: Restorer,
         degradation: Degradation,
         source: ImageSource,
-        refresh: Callable[[], None],
+        weights: Mapping[str, Callable[[], None]],
     ) -> None:
         self._restorer = restorer
         self._degradation = degradation
         self._source = source
-        self._refresh = refresh
+        self._weights = weights
 
     def __call__(self) -> Score:
-        """Score the present weights."""
-        self._refresh()
+        """Score the present weights of every kind, and leave the best in the network."""
+        scores: dict[str, Score] = {}
+        for name, put in self._weights.items():
+            put()
+            scores[name] = self._score()
+        each = {name: score.psnr for name, score in scores.items()}
+        best = max(each, key=lambda name: -np.inf if np.isnan(each[name]) else each[name])
+        if best != name:
+            self._weights[best]()
+        return scores[best]._replace(each=each)
+
+    def _score(self) -> Score:
         recipe, ranks = self._restorer.recipe, parallel.ranks()
         shown = restored_images(self._restorer, self._degradation, self._source, recipe.seed)
         most = recipe.data.valid_images
@@ -121,5 +135,5 @@ class Validation(Callback):
         if score.psnr > self.best:
             self.best = score.psnr
             self._keep(step, score.psnr)
-        self._figures.validated(step, score.psnr, self.best)
+        self._figures.validated(step, score.psnr, self.best, score.each)
         self._figures.resume_clock()

@@ -185,12 +185,18 @@ def test_validation_on_some_of_the_images(tiny, tmp_path):
     assert abs(run.psnr - metrics["mean"]["psnr"]) > 1e-3
 
 
-def test_the_averaged_weights_are_what_is_kept_as_best(tiny, pictures, tmp_path):
+def test_the_better_of_averaged_and_raw_weights_are_kept_as_best(tiny, pictures, tmp_path, capsys):
     settings = {"train.ema_decay": 0.9, "train.steps": 3, "train.lr": 1e-2}
     run = api.train(
         tiny, data_dir=pictures, output_dir=tmp_path, device_target="CPU", settings=settings
     )
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    average, raw = (log[-1][f"valid_psnr_{name}"] for name in ("average", "raw"))
+    assert average != raw and log[-1]["valid_psnr"] == run.psnr == max(average, raw)
+    assert f"(average {average:.2f}, raw {raw:.2f})" in capsys.readouterr().out
     best, last = _weights(run.checkpoint), checkpoint.read(_last(run))
-    for name, average in best.items():
-        assert (average == last.training[f"ema.{name}"].asnumpy()).all()
-        assert (average != last.parameters[name].asnumpy()).any()
+    for name, kept in best.items():
+        averaged, present = last.training[f"ema.{name}"], last.parameters[name]
+        better, other = (averaged, present) if average > raw else (present, averaged)
+        assert (kept == better.asnumpy()).all()
+        assert (kept != other.asnumpy()).any()

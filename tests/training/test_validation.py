@@ -1,5 +1,7 @@
 """Which weights validation takes for the best."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -40,9 +42,22 @@ def test_a_picture_without_any_error_counts_100_db():
     degradation = registry.build("degradation", {"name": "gaussian", "sigma_255": 0.0})
 
     def score(*errors):
-        return Scorer(_Restorer(*errors), degradation, _Pictures(), lambda: None)().psnr
+        return Scorer(_Restorer(*errors), degradation, _Pictures(), {"raw": lambda: None})().psnr
 
     noise = 20 * np.log10(255 / 4)
     assert score(0, 4) == pytest.approx((100 + noise) / 2)
     assert score(2, 4) < score(1, 4) < score(0, 4) < score(0, 3) < score(0, 0) == 100
     assert np.isnan(score(float("nan"), 4))
+
+
+@pytest.mark.parametrize("average, raw, better", [(4, 2, "raw"), (2, 4, "average")])
+def test_the_better_of_raw_and_averaged_weights_counts_and_is_left(average, raw, better):
+    degradation = registry.build("degradation", {"name": "gaussian", "sigma_255": 0.0})
+    put = []
+    weights = {name: functools.partial(put.append, name) for name in ("average", "raw")}
+    score = Scorer(_Restorer(average, average, raw, raw), degradation, _Pictures(), weights)()
+    assert score.psnr == score.each[better] == pytest.approx(20 * np.log10(255 / 2))
+    assert score.each == pytest.approx(
+        {"average": 20 * np.log10(255 / average), "raw": 20 * np.log10(255 / raw)}
+    )
+    assert put[-1] == better
