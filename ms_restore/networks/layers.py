@@ -46,6 +46,42 @@ class PReLU(nn.Cell):
         return self.activate(x, self.weight.astype(x.dtype))
 
 
+class SimpleGate(nn.Cell):
+    """The product of the first and the second half of the channels.
+
+    Args:
+        width: channels of the product.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return the product (N, width, H, W) for x (N, 2 * width, H, W)."""
+        return x[:, : self.width] * x[:, self.width :]
+
+
+class ChannelNormalization(nn.Cell):
+    """Layer normalisation over the channels of each pixel, with a weight and a bias for each.
+
+    Args:
+        epsilon: is added to the variance.
+    """
+
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the normalised x (N, C, H, W); weight and bias are (C,), and all float32."""
+        difference = x - x.mean(1, keep_dims=True)
+        variance = ops.square(difference).mean(1, keep_dims=True)
+        # the gradient of a root is for an Ascend's slow processors, that of a power is not
+        normal = difference * ops.pow(variance + self.epsilon, -0.5)
+        return normal * weight.reshape(1, -1, 1, 1) + bias.reshape(1, -1, 1, 1)
+
+
 def repeated(x: Tensor, factor: int) -> Tensor:
     """Return x (N, C, H, W) with each pixel repeated, (N, C, factor * H, factor * W)."""
     count, channels, height, width = x.shape

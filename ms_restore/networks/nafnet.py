@@ -13,6 +13,8 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, mint, nn, ops
 from pydantic import Field
 
+from ms_restore.networks.layers import ChannelNormalization, SimpleGate
+
 if TYPE_CHECKING:
     from ms_restore.settings import Recipe
 
@@ -119,7 +121,8 @@ class _GatedBlock(nn.Cell):
 
     def __init__(self, width: int, window: int) -> None:
         super().__init__()
-        self.width = width
+        self.gate1 = SimpleGate(width)
+        self.gate2 = SimpleGate(width)
         self.norm1 = ChannelNorm(width)
         self.conv1 = _conv(width, 2 * width, 1)
         self.conv2 = _conv(2 * width, 2 * width, 3, group=2 * width)
@@ -134,15 +137,11 @@ class _GatedBlock(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """Return the block's output (N, width, H, W) for x (N, width, H, W)."""
-        branch = self.gate(self.conv2(self.conv1(self.norm1(x))))
+        branch = self.gate1(self.conv2(self.conv1(self.norm1(x))))
         branch = self.conv3(branch * self.sca(self.mean(branch)))
         x = x + branch * self.beta.astype(branch.dtype)
-        branch = self.conv5(self.gate(self.conv4(self.norm2(x))))
+        branch = self.conv5(self.gate2(self.conv4(self.norm2(x))))
         return x + branch * self.gamma.astype(branch.dtype)
-
-    def gate(self, x: Tensor) -> Tensor:
-        """Return the product of the first and the second half of the channels."""
-        return x[:, : self.width] * x[:, self.width :]
 
 
 class ChannelNorm(nn.Cell):
@@ -152,16 +151,12 @@ class ChannelNorm(nn.Cell):
         super().__init__()
         self.weight = Parameter(ops.ones(width, ms.float32))
         self.bias = Parameter(ops.zeros(width, ms.float32))
+        self.normalize = ChannelNormalization(_EPS)
 
     def construct(self, x: Tensor) -> Tensor:
         """Return the normalised x, of its shape and dtype."""
-        wide = x.astype(ms.float32)
-        difference = wide - wide.mean(1, keep_dims=True)
-        variance = ops.square(difference).mean(1, keep_dims=True)
-        # the gradient of a root is for an Ascend's slow processors, that of a power is not
-        normal = difference * ops.pow(variance + _EPS, -0.5)
-        weight, bias = (p.astype(ms.float32).reshape(1, -1, 1, 1) for p in (self.weight, self.bias))
-        return (normal * weight + bias).astype(x.dtype)
+        weight, bias = (p.astype(ms.float32) for p in (self.weight, self.bias))
+        return self.normalize(x.astype(ms.float32), weight, bias).astype(x.dtype)
 
 
 class WindowMean(nn.Cell):

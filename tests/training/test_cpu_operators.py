@@ -7,7 +7,8 @@ from mindspore import nn, ops
 
 from ms_restore import recipe, registry, runtime
 from ms_restore.contracts import Geometry
-from ms_restore.networks.layers import LeakyReLU, PReLU
+from ms_restore.networks.layers import LeakyReLU, PReLU, SimpleGate
+from ms_restore.networks.nafnet import ChannelNorm
 from ms_restore.training.cpu_operators import Unavailable, cells, library, replace_operators
 from ms_restore.training.step_builder import build_step
 
@@ -81,6 +82,18 @@ CELLS = {
         (1, 64, 9, 7),
         lambda: nn.Conv2dTranspose(64, 32, 2, stride=2, has_bias=True),
     ),
+    "depthwise": (
+        (3, 5, 13, 18),
+        lambda: nn.Conv2d(5, 5, 3, pad_mode="pad", padding=1, group=5, has_bias=True),
+    ),
+    "depthwise, other windows": (
+        (2, 4, 11, 12),
+        lambda: nn.Conv2d(4, 4, (5, 2), pad_mode="pad", padding=(0, 1, 2, 0), group=4),
+    ),
+    "depthwise, valid": ((2, 4, 40, 50), lambda: nn.Conv2d(4, 4, 7, pad_mode="valid", group=4)),
+    "normalisation over channels": ((2, 24, 33, 21), lambda: ChannelNorm(24)),
+    "normalisation over many channels": ((2, 1500, 3, 7), lambda: ChannelNorm(1500)),
+    "gate": ((2, 10, 7, 9), lambda: SimpleGate(5)),
     "pixel shuffle by 2": ((2, 12, 5, 7), lambda: nn.PixelShuffle(2)),
     "pixel shuffle by 3": ((1, 27, 4, 1), lambda: nn.PixelShuffle(3)),
     "leaky ReLU": ((3, 5, 150, 170), lambda: LeakyReLU(0.2)),
@@ -137,19 +150,28 @@ def test_any_number_of_threads(threads, monkeypatch, fresh):
     "cell",
     [
         lambda: nn.Conv2d(8, 8, 3, group=2),
+        lambda: nn.Conv2d(8, 16, 3, group=8),
         lambda: nn.Conv2d(8, 8, 3, dilation=2),
         lambda: nn.Conv2d(8, 8, 3, stride=2),
         lambda: nn.Conv2dTranspose(8, 8, 1, stride=2),
         lambda: nn.MaxPool2d(3, 2),
         lambda: nn.MaxPool2d(2, 2, pad_mode="same"),
     ],
-    ids=["groups", "dilation", "stride", "transposed with gaps", "large pools", "padded pools"],
+    ids=[
+        "groups",
+        "two of each",
+        "dilation",
+        "stride",
+        "transposed with gaps",
+        "large pools",
+        "padded pools",
+    ],
 )
 def test_others_stay(cell):
     assert replace_operators(nn.SequentialCell(cell())) == 0
 
 
-@pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae"])
+@pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae", "nafnet"])
 def test_every_network_keeps_its_weights(model):
     network = registry.build("network", recipe.load(f"{model}_quickstart").network)
     before = [(p.name, p.shape) for p in network.trainable_params()]
@@ -158,7 +180,7 @@ def test_every_network_keeps_its_weights(model):
     assert [(p.name, p.shape) for p in network.trainable_params()] == before
 
 
-@pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae"])
+@pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae", "nafnet"])
 def test_every_network_is_the_same(model):
     network = registry.build("network", recipe.load(f"{model}_quickstart").network)
     side = network.size_multiple

@@ -5,7 +5,8 @@ takes its reference. The custom operators of ``convolution.cc`` leave the layout
 call a second copy of the oneDNN that MindSpore brings, for MindSpore's own calls are limited to
 AVX2 (``ms_restore.runtime``). Those of ``images.cc`` pass over an image once, where MindSpore does
 several times (leaky and parametric ReLU), searches again (the gradient of pooling) or keeps a table
-of every number's place (pixel shuffle).
+of every number's place (pixel shuffle). Those of ``channels.cc`` are the depthwise convolution, the
+normalisation over channels and the gate of NAFNet.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Optional
 
 from mindspore import nn, ops
 
-from ms_restore.networks.layers import LeakyReLU
+from ms_restore.networks.layers import ChannelNormalization, LeakyReLU, SimpleGate
 from ms_restore.training.cpu_operators import cells, library
 from ms_restore.training.cpu_operators.library import Unavailable
 
@@ -25,9 +26,9 @@ __all__ = ["Unavailable", "replace_operators"]
 def replace_operators(network: nn.Cell) -> int:
     """Let the compiled operators compute the network, in place; how many are replaced.
 
-    Weights, their names and order stay. Convolutions in groups, dilated or with a stride, and
-    other pooling than of 2x2 pixels, stay MindSpore's. Unavailable without a compiler, or on other
-    machines.
+    Weights, their names and order stay. Convolutions in groups of several channels, dilated or with
+    a stride, and other pooling than of 2x2 pixels, stay MindSpore's. Unavailable without a
+    compiler, or on other machines.
     """
     operators = library.operators()
     count = 0
@@ -55,24 +56,35 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
         return cells.LeakyReLU(operators, part.slope)
     if isinstance(part, ops.PReLU):
         return cells.PReLU(operators)
+    if isinstance(part, SimpleGate):
+        return cells.SimpleGate(operators)
+    if isinstance(part, ChannelNormalization):
+        return cells.ChannelNormalization(operators, part.epsilon)
     if isinstance(part, ops.MaxPool):
         halves = part.kernel_size[-2:] == part.strides[-2:] == (2, 2) and part.pad_mode == "VALID"
         return cells.MaxPool(operators) if halves else None
     windows = _windows(part)
     if windows is None:
         return None
+    depthwise = part.group > 1
+    if depthwise and not (isinstance(cell, nn.Conv2d) and _is_depthwise(cell)):
+        return None
     if isinstance(part, ops.Conv2DTranspose):
         return cells.Transposed(operators, *windows)
     if isinstance(cell, nn.Conv2d) and cell.has_bias:
-        return cells.WithBias(cells.Biased(operators, *windows))
-    return cells.Convolution(operators, *windows)
+        return cells.WithBias(cells.Biased(operators, *windows, depthwise))
+    return cells.Convolution(operators, *windows, depthwise)
+
+
+def _is_depthwise(cell: nn.Conv2d) -> bool:
+    return cell.in_channels == cell.out_channels == cell.group
 
 
 def _windows(primitive: object) -> Optional[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Stride (rows, columns) and padding (top, bottom, left, right) of a convolution."""
     if not isinstance(primitive, (ops.Conv2D, ops.Conv2DTranspose)):
         return None
-    if primitive.group != 1 or set(primitive.dilation) != {1} or primitive.data_format != "NCHW":
+    if set(primitive.dilation) != {1} or primitive.data_format != "NCHW":
         return None
     stride, mode = tuple(primitive.stride[-2:]), primitive.pad_mode.lower()
     rows, columns = (k - s for k, s in zip(primitive.kernel_size, stride))

@@ -14,12 +14,19 @@ from mindspore import Parameter, Tensor, nn, ops
 class _ConvolutionOperators(nn.Cell):
     """A convolution from (N, C, H, W) to (N, O, h, w) by weights (O, C, k, l), and its gradients.
 
-    All are float32. Stride is (rows, columns), padding (top, bottom, left, right).
+    All are float32. Stride is (rows, columns), padding (top, bottom, left, right). With
+    ``depthwise`` each channel has a kernel of its own, weights are (C, 1, k, l), and the stride 1.
     """
 
     has_bias = False
 
-    def __init__(self, operators: Path, stride: Sequence[int], padding: Sequence[int]) -> None:
+    def __init__(
+        self,
+        operators: Path,
+        stride: Sequence[int],
+        padding: Sequence[int],
+        depthwise: bool = False,
+    ) -> None:
         super().__init__(auto_prefix=False)
         top, bottom, left, right = padding
         down, across = stride
@@ -31,16 +38,18 @@ class _ConvolutionOperators(nn.Cell):
 
         def source(dy: list[int], w: list[int], _: list[int]) -> list[int]:
             height = (dy[2] - 1) * down + w[2] - top - bottom
-            return [dy[0], w[1], height, (dy[3] - 1) * across + w[3] - left - right]
+            channels = dy[1] if depthwise else w[1]
+            return [dy[0], channels, height, (dy[3] - 1) * across + w[3] - left - right]
 
         def weights(x: list[int], dy: list[int], _: list[int], w: list[int]) -> Any:
             return (w, w[:1]) if has_bias else w
 
         kind = (ms.float32, ms.float32) if has_bias else ms.float32
         self.windows = Tensor(np.array([*stride, *padding], np.int64))
-        self.forward = ops.Custom(f"{operators}:Forward", result, ms.float32, "aot")
-        self.backward_data = ops.Custom(f"{operators}:BackwardData", source, ms.float32, "aot")
-        self.backward_weights = ops.Custom(f"{operators}:BackwardWeights", weights, kind, "aot")
+        name = f"{operators}:{'Depthwise' if depthwise else ''}"
+        self.forward = ops.Custom(f"{name}Forward", result, ms.float32, "aot")
+        self.backward_data = ops.Custom(f"{name}BackwardData", source, ms.float32, "aot")
+        self.backward_weights = ops.Custom(f"{name}BackwardWeights", weights, kind, "aot")
 
 
 class Convolution(_ConvolutionOperators):
@@ -105,6 +114,59 @@ class Transposed(_ConvolutionOperators):
             self.backward_weights(dx, y, self.windows, w),
             shape,
         )
+
+
+class ChannelNormalization(nn.Cell):
+    """Layer normalisation over the channels of each pixel of x (N, C, H, W)."""
+
+    def __init__(self, operators: Path, epsilon: float) -> None:
+        super().__init__(auto_prefix=False)
+
+        def same(x: list[int], *_: list[int]) -> list[int]:
+            return x
+
+        def all_three(dy: list[int], x: list[int], weight: list[int], _: list[int]) -> Any:
+            return x, weight, weight
+
+        three = (ms.float32,) * 3
+        name = f"{operators}:ChannelNorm"
+        self.epsilon = Tensor(np.array([epsilon], np.float32))
+        self.forward = ops.Custom(name, same, ms.float32, "aot")
+        self.backward = ops.Custom(f"{name}Backward", all_three, three, "aot")
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Compute the output."""
+        return self.forward(x, weight, bias, self.epsilon)
+
+    def bprop(
+        self, x: Tensor, weight: Tensor, bias: Tensor, y: Tensor, dy: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of the inputs."""
+        return self.backward(dy, x, weight, self.epsilon)
+
+
+class SimpleGate(nn.Cell):
+    """The product of the first and the second half of the channels of x (N, 2 * C, H, W)."""
+
+    def __init__(self, operators: Path) -> None:
+        super().__init__(auto_prefix=False)
+
+        def half(x: list[int]) -> list[int]:
+            return [x[0], x[1] // 2, *x[2:]]
+
+        def whole(dy: list[int], x: list[int]) -> list[int]:
+            return x
+
+        self.forward = ops.Custom(f"{operators}:Gate", half, ms.float32, "aot")
+        self.backward = ops.Custom(f"{operators}:GateBackward", whole, ms.float32, "aot")
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Compute the output."""
+        return self.forward(x)
+
+    def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
+        """Return the gradients of the inputs."""
+        return (self.backward(dy, x),)
 
 
 class PixelShuffle(nn.Cell):

@@ -1,0 +1,347 @@
+// Operators on the channels of images as custom operators of MindSpore ("aot"): normalisation over
+// the channels of each pixel, convolution of each channel by itself, the product of two halves, and
+// their gradients. Images are cut into pieces that a core's cache holds. What is summed over pieces
+// is summed in their order, so that the number of threads changes no digit.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "workers.h"
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define FOR_EACH_PROCESSOR \
+  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define FOR_EACH_PROCESSOR
+#endif
+
+namespace {
+
+constexpr int64_t kLanes = 16;       // floats that a compiler may take at once
+constexpr int64_t kCached = 1 << 14;  // floats of a piece
+constexpr int64_t kMostPixels = 256;
+
+int64_t PixelsOfPiece(int64_t channels) {
+  return std::clamp(kCached / channels / kLanes * kLanes, kLanes, kMostPixels);
+}
+
+float Sum(const float *lanes) {
+  double sum = 0.0;
+  for (int64_t lane = 0; lane < kLanes; ++lane) sum += lanes[lane];
+  return static_cast<float>(sum);
+}
+
+// The mean over the channels of each pixel, and one over the standard deviation.
+FOR_EACH_PROCESSOR void Moments(const float *__restrict x, int64_t channels, int64_t stride,
+                                int64_t count, float epsilon, float *__restrict mean,
+                                float *__restrict inverse) {
+  std::fill_n(mean, count, 0.0f);
+  std::fill_n(inverse, count, 0.0f);
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t i = 0; i < count; ++i) mean[i] += x[c * stride + i];
+  }
+  for (int64_t i = 0; i < count; ++i) mean[i] /= channels;
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t i = 0; i < count; ++i) {
+      const float difference = x[c * stride + i] - mean[i];
+      inverse[i] += difference * difference;
+    }
+  }
+  for (int64_t i = 0; i < count; ++i) inverse[i] = 1.0f / std::sqrt(inverse[i] / channels + epsilon);
+}
+
+FOR_EACH_PROCESSOR void Normalise(const float *__restrict x, const float *__restrict weight,
+                                  const float *__restrict bias, int64_t channels, int64_t stride,
+                                  int64_t count, const float *__restrict mean,
+                                  const float *__restrict inverse, float *__restrict y) {
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t at = c * stride + i;
+      y[at] = (x[at] - mean[i]) * inverse[i] * weight[c] + bias[c];
+    }
+  }
+}
+
+// Sums over the pixels of dy and of dy times the normalised x, for each channel, and over the
+// channels of dy times the weight and of that times the normalised x, for each pixel.
+FOR_EACH_PROCESSOR void SumGradients(const float *__restrict dy, const float *__restrict x,
+                                     const float *__restrict weight, int64_t channels,
+                                     int64_t stride, int64_t count, const float *__restrict mean,
+                                     const float *__restrict inverse, float *__restrict plain,
+                                     float *__restrict scaled, float *__restrict of_weight,
+                                     float *__restrict of_bias) {
+  std::fill_n(plain, count, 0.0f);
+  std::fill_n(scaled, count, 0.0f);
+  for (int64_t c = 0; c < channels; ++c) {
+    const float *__restrict from = x + c * stride, *__restrict gradient = dy + c * stride;
+    float products[kLanes] = {}, sums[kLanes] = {};
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        const int64_t at = i + lane;
+        const float product = gradient[at] * (from[at] - mean[at]) * inverse[at];
+        sums[lane] += gradient[at];
+        products[lane] += product;
+        plain[at] += gradient[at] * weight[c];
+        scaled[at] += product * weight[c];
+      }
+    }
+    for (; i < count; ++i) {
+      const float product = gradient[i] * (from[i] - mean[i]) * inverse[i];
+      sums[0] += gradient[i];
+      products[0] += product;
+      plain[i] += gradient[i] * weight[c];
+      scaled[i] += product * weight[c];
+    }
+    of_weight[c] = Sum(products);
+    of_bias[c] = Sum(sums);
+  }
+}
+
+FOR_EACH_PROCESSOR void NormaliseGradient(const float *__restrict dy, const float *__restrict x,
+                                          const float *__restrict weight, int64_t channels,
+                                          int64_t stride, int64_t count,
+                                          const float *__restrict mean,
+                                          const float *__restrict inverse,
+                                          const float *__restrict plain,
+                                          const float *__restrict scaled, float *__restrict dx) {
+  const float share = 1.0f / channels;
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t at = c * stride + i;
+      const float normal = (x[at] - mean[i]) * inverse[i];
+      dx[at] = inverse[i] * (dy[at] * weight[c] - share * (plain[i] + normal * scaled[i]));
+    }
+  }
+}
+
+// The pieces of images (N, C, H, W), each some pixels with all their channels.
+struct Pieces {
+  Pieces(const int64_t *shape)
+      : channels(shape[1]),
+        pixels(shape[2] * shape[3]),
+        size(PixelsOfPiece(channels)),
+        of_image((pixels + size - 1) / size),
+        count(shape[0] * of_image) {}
+  int64_t At(size_t piece) const {
+    return piece / of_image * channels * pixels + piece % of_image * size;
+  }
+  int64_t Length(size_t piece) const {
+    return std::min<int64_t>(size, pixels - piece % of_image * size);
+  }
+  int64_t channels, pixels, size, of_image, count;
+};
+
+// A plane with a border of zeros, or cut where the border is negative.
+void Pad(const float *plane, int64_t rows, int64_t columns, int64_t top, int64_t left,
+         int64_t padded_rows, int64_t padded_columns, float *padded) {
+  std::fill_n(padded, padded_rows * padded_columns, 0.0f);
+  for (int64_t row = 0; row < rows; ++row) {
+    if (row + top < 0 || row + top >= padded_rows) continue;
+    const int64_t first = std::max<int64_t>(0, -left);
+    const int64_t last = std::min(columns, padded_columns - left);
+    if (first < last) {
+      std::copy(plane + row * columns + first, plane + row * columns + last,
+                padded + (row + top) * padded_columns + left + first);
+    }
+  }
+}
+
+// y plus a padded x convolved by a kernel.
+FOR_EACH_PROCESSOR void Convolve(const float *__restrict x, const float *__restrict kernel,
+                                 int64_t kernel_rows, int64_t kernel_columns, int64_t rows,
+                                 int64_t columns, float *__restrict y) {
+  const int64_t width = columns + kernel_columns - 1;
+  for (int64_t row = 0; row < rows; ++row) {
+    float *__restrict to = y + row * columns;
+    for (int64_t k = 0; k < kernel_rows; ++k) {
+      const float *__restrict from = x + (row + k) * width, *w = kernel + k * kernel_columns;
+      int64_t l = 0;
+      for (; l + 3 <= kernel_columns; l += 3) {
+        for (int64_t i = 0; i < columns; ++i) {
+          to[i] += w[l] * from[i + l] + w[l + 1] * from[i + l + 1] + w[l + 2] * from[i + l + 2];
+        }
+      }
+      for (; l < kernel_columns; ++l) {
+        for (int64_t i = 0; i < columns; ++i) to[i] += w[l] * from[i + l];
+      }
+    }
+  }
+}
+
+FOR_EACH_PROCESSOR float Dot(const float *__restrict a, const float *__restrict b, int64_t count) {
+  float lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
+  }
+  for (; i < count; ++i) lanes[0] += a[i] * b[i];
+  return Sum(lanes);
+}
+
+FOR_EACH_PROCESSOR void Multiply(const float *__restrict a, const float *__restrict b,
+                                 float *__restrict product, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) product[i] = a[i] * b[i];
+}
+
+}  // namespace
+
+extern "C" Operator ChannelNorm, ChannelNormBackward, DepthwiseForward, DepthwiseBackwardData;
+extern "C" Operator DepthwiseBackwardWeights, Gate, GateBackward;
+
+// (x, weight, bias, epsilon) to y
+int ChannelNorm(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const Pieces pieces(shapes[0]);
+  return Guarded([&] {
+    Together(pieces.count, [&](size_t, size_t piece) {
+      float mean[kMostPixels], inverse[kMostPixels];
+      const float *x = images[0] + pieces.At(piece);
+      const int64_t count = pieces.Length(piece);
+      Moments(x, pieces.channels, pieces.pixels, count, *images[3], mean, inverse);
+      Normalise(x, images[1], images[2], pieces.channels, pieces.pixels, count, mean, inverse,
+                images[4] + pieces.At(piece));
+    });
+  });
+}
+
+// (gradient of y, x, weight, epsilon) to the gradients of x, of the weight and of the bias
+int ChannelNormBackward(int, void **tensors, int *, int64_t **shapes, const char **, void *,
+                        void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const Pieces pieces(shapes[0]);
+  const int64_t channels = pieces.channels;
+  return Guarded([&] {
+    std::vector<float> sums(pieces.count * 2 * channels);
+    Together(pieces.count, [&](size_t, size_t piece) {
+      float mean[kMostPixels], inverse[kMostPixels], plain[kMostPixels], scaled[kMostPixels];
+      const int64_t at = pieces.At(piece), count = pieces.Length(piece);
+      const float *dy = images[0] + at, *x = images[1] + at;
+      float *of_weight = &sums[piece * 2 * channels];
+      Moments(x, channels, pieces.pixels, count, *images[3], mean, inverse);
+      SumGradients(dy, x, images[2], channels, pieces.pixels, count, mean, inverse, plain, scaled,
+                   of_weight, of_weight + channels);
+      NormaliseGradient(dy, x, images[2], channels, pieces.pixels, count, mean, inverse, plain,
+                        scaled, images[4] + at);
+    });
+    for (int64_t c = 0; c < 2 * channels; ++c) {
+      double sum = 0.0;
+      for (int64_t piece = 0; piece < pieces.count; ++piece) sum += sums[piece * 2 * channels + c];
+      images[c < channels ? 5 : 6][c % channels] = static_cast<float>(sum);
+    }
+  });
+}
+
+// (x, kernels, stride and padding, bias) to y, or without a bias
+int DepthwiseForward(int tensor_count, void **tensors, int *, int64_t **shapes, const char **, void *,
+              void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const bool has_bias = tensor_count == 5;
+  const int64_t *x = shapes[0], *w = shapes[1], *y = shapes[has_bias ? 4 : 3];
+  const auto *windows = reinterpret_cast<int64_t *>(tensors[2]);
+  const int64_t top = windows[2], left = windows[4];
+  return Guarded([&] {
+    const int64_t padded_rows = y[2] + w[2] - 1, padded_columns = y[3] + w[3] - 1;
+    std::vector<std::vector<float>> padded(Workers());
+    Together(y[0] * y[1], [&](size_t worker, size_t plane) {
+      auto &own = padded[worker];
+      own.resize(padded_rows * padded_columns);
+      const size_t channel = plane % y[1];
+      float *to = images[has_bias ? 4 : 3] + plane * y[2] * y[3];
+      Pad(images[0] + plane * x[2] * x[3], x[2], x[3], top, left, padded_rows,
+          padded_columns, own.data());
+      std::fill_n(to, y[2] * y[3], has_bias ? images[3][channel] : 0.0f);
+      Convolve(own.data(), images[1] + channel * w[2] * w[3], w[2], w[3], y[2], y[3], to);
+    });
+  });
+}
+
+// (gradient of y, kernels, stride and padding) to the gradient of x
+int DepthwiseBackwardData(int, void **tensors, int *, int64_t **shapes, const char **, void *,
+                          void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t *y = shapes[0], *w = shapes[1], *x = shapes[3];
+  const auto *windows = reinterpret_cast<int64_t *>(tensors[2]);
+  const int64_t top = windows[2], left = windows[4];
+  return Guarded([&] {
+    const int64_t taps = w[2] * w[3];
+    const int64_t padded_rows = x[2] + w[2] - 1, padded_columns = x[3] + w[3] - 1;
+    std::vector<std::vector<float>> buffers(Workers());
+    Together(x[0] * x[1], [&](size_t worker, size_t plane) {
+      auto &own = buffers[worker];
+      own.resize(padded_rows * padded_columns + taps);
+      float *turned = own.data() + padded_rows * padded_columns;
+      const float *kernel = images[1] + plane % x[1] * taps;
+      std::reverse_copy(kernel, kernel + taps, turned);
+      float *to = images[3] + plane * x[2] * x[3];
+      Pad(images[0] + plane * y[2] * y[3], y[2], y[3], w[2] - 1 - top,
+          w[3] - 1 - left, padded_rows, padded_columns, own.data());
+      std::fill_n(to, x[2] * x[3], 0.0f);
+      Convolve(own.data(), turned, w[2], w[3], x[2], x[3], to);
+    });
+  });
+}
+
+// (x, gradient of y, stride and padding, kernels) to the gradients of the kernels and of the bias, if one is
+int DepthwiseBackwardWeights(int tensor_count, void **tensors, int *, int64_t **shapes,
+                             const char **, void *, void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t *x = shapes[0], *y = shapes[1], *w = shapes[3];
+  const auto *windows = reinterpret_cast<int64_t *>(tensors[2]);
+  const int64_t top = windows[2], left = windows[4];
+  return Guarded([&] {
+    const int64_t padded_rows = y[2] + w[2] - 1, padded_columns = y[3] + w[3] - 1;
+    std::vector<std::vector<float>> buffers(Workers());
+    const std::vector<float> ones(y[3], 1.0f);
+    Together(y[1], [&](size_t worker, size_t channel) {
+      auto &own = buffers[worker];
+      own.resize(padded_rows * padded_columns);
+      std::vector<double> sums(w[2] * w[3] + 1);
+      for (int64_t image = 0; image < y[0]; ++image) {
+        const int64_t plane = image * y[1] + channel;
+        Pad(images[0] + plane * x[2] * x[3], x[2], x[3], top, left, padded_rows,
+            padded_columns, own.data());
+        for (int64_t row = 0; row < y[2]; ++row) {
+          const float *gradient = images[1] + (plane * y[2] + row) * y[3];
+          for (int64_t k = 0; k < w[2]; ++k) {
+            const float *from = own.data() + (row + k) * padded_columns;
+            for (int64_t l = 0; l < w[3]; ++l) {
+              sums[k * w[3] + l] += Dot(gradient, from + l, y[3]);
+            }
+          }
+          sums.back() += Dot(gradient, ones.data(), y[3]);
+        }
+      }
+      std::copy(sums.begin(), sums.end() - 1, images[4] + channel * w[2] * w[3]);
+      if (tensor_count == 6) images[5][channel] = static_cast<float>(sums.back());
+    });
+  });
+}
+
+// (x) to the product of the first and the second half of its channels
+int Gate(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t channels = shapes[1][1], pixels = shapes[1][2] * shapes[1][3];
+  return Guarded([=] {
+    Together(shapes[1][0] * channels, [=](size_t, size_t plane) {
+      const float *first = images[0] + (plane / channels * channels + plane) * pixels;
+      Multiply(first, first + channels * pixels, images[1] + plane * pixels, pixels);
+    });
+  });
+}
+
+// (gradient of the product, x) to the gradient of x
+int GateBackward(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t channels = shapes[0][1], pixels = shapes[0][2] * shapes[0][3];
+  return Guarded([=] {
+    Together(shapes[0][0] * channels, [=](size_t, size_t plane) {
+      const int64_t at = (plane / channels * channels + plane) * pixels, half = channels * pixels;
+      const float *gradient = images[0] + plane * pixels, *x = images[1] + at;
+      Multiply(gradient, x + half, images[2] + at, pixels);
+      Multiply(gradient, x, images[2] + at + half, pixels);
+    });
+  });
+}
