@@ -38,6 +38,9 @@ _CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {  # recipe, se
     "dmsp_dae": ("dmsp_dae", {}, (1024, 1024)),
     "real_x4_6": ("real_x4_6", {}, (256, 256)),
     "srvgg_x4": ("srvgg_x4", {}, (256, 256)),
+    "nafnet_sidd_32": ("nafnet_sidd_32", {}, (256, 256)),
+    "swinir_light_x2": ("swinir_light_x2", {}, (128, 128)),
+    "drunet_gray": ("drunet_gray", {}, (256, 256)),
 }
 _LAYOUTS = ("contiguous", "channels_last")
 
@@ -163,10 +166,11 @@ def _pytorch(model: str, checkpoint: Path, layout: str) -> Callable[[], Any]:
     from torch_networks import twin
 
     runtime.start("CPU")
-    network = registry.build("network", _recipe(model).network)
+    loaded = _recipe(model)
+    network = registry.build("network", loaded.network)
     undo_environment()  # before PyTorch's first convolution
     memory_format = getattr(torch, f"{layout}_format", None) or getattr(torch, layout)
-    theirs = twin(network).eval().to(memory_format=memory_format)
+    theirs = twin(network, loaded).eval().to(memory_format=memory_format)
     y = torch.from_numpy(_array(model, network.channels)).to(memory_format=memory_format)
 
     def step() -> None:

@@ -1,29 +1,35 @@
 """The networks of this package in PyTorch, with the same weights: what they are measured against.
 
-``twin(network)`` gives a torch.nn.Module that computes what a MindSpore network of the same
+``twin(network, recipe)`` gives a torch.nn.Module that computes what a MindSpore network of the same
 settings computes, from NCHW float32 in [0, 1], with copies of its weights. Written as PyTorch's
 users write them, so that a comparison is with what people would use instead.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from ms_restore.settings import Recipe
 
 _NORM = {"gamma": "weight", "beta": "bias"}
 _NORM |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
 _LEVELS = 5  # of Noise2Noise
 
 
-def twin(network: Any) -> nn.Module:
-    """Of an EDSR, DnCNN (DMSP's denoiser too), Noise2Noise, SID, RRDBNet or SRVGG of
-    ms_restore.networks.
+def twin(network: Any, recipe: Recipe) -> nn.Module:
+    """Of any network of ms_restore.networks but FFDNet and the MRI's Noise2Noise, and its recipe.
 
     KeyError for another network, RuntimeError where the parameters are not alike.
     """
+    if type(network).__name__ in _OF_TESTS:
+        return _twin_of_tests(network, recipe)
     made: nn.Module = _TWINS[type(network).__name__](network)
     weights = {
         _torch_name(name): torch.from_numpy(parameter.asnumpy().copy())
@@ -33,6 +39,31 @@ def twin(network: Any) -> nn.Module:
     missing, unexpected = made.load_state_dict(weights, strict=False)
     if set(missing) - counters or unexpected:
         raise RuntimeError(f"missing {missing}, unexpected {unexpected}")
+    return made
+
+
+def _twin_of_tests(network: Any, recipe: Recipe) -> nn.Module:
+    """Of networks that the tests write with published names, from weights converted to those."""
+    # here, for a process that only computes has PyTorch alone
+    from safetensors.torch import load_file
+
+    from ms_restore.weights.conversion import to_torch
+    from tests.weights import torch_swinir, torch_u_nets
+
+    settings = dict(recipe.network)
+    kind = settings.pop("name")
+    if kind == "drunet":
+        made = torch_u_nets.DRUNet(*(settings[key] for key in ("channels", "width", "blocks")))
+    elif kind == "nafnet":
+        whole = settings.pop("local") == "none"
+        made = torch_u_nets.NAFNet(**settings, local=0 if whole else recipe.network["local"])
+    else:
+        side = recipe.data.patch_size // network.scale
+        made = torch_swinir.SwinIR(**settings, trained=side)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        to_torch(network, recipe, path)
+        made.load_state_dict(load_file(path))
     return made
 
 
@@ -230,4 +261,5 @@ class SRVGG(nn.Module):
         return functional.pixel_shuffle(self.body(y), self.scale) + larger
 
 
+_OF_TESTS = {"DRUNet", "NAFNet", "SwinIR"}
 _TWINS = {kind.__name__: kind for kind in (EDSR, DnCNN, Noise2Noise, SID, RRDBNet, SRVGG)}

@@ -38,6 +38,9 @@ _CASES = {  # model, and its input
     "dmsp_dae": (8, 3, 64, 64),
     "real_x4_6": (2, 3, 32, 32),
     "srvgg_x4": (4, 3, 32, 32),
+    "nafnet_sidd_32": (2, 3, 128, 128),
+    "swinir_light_x2": (4, 3, 64, 64),
+    "drunet_gray": (2, 2, 64, 64),
 }
 _LAYOUTS = ("contiguous", "channels_last")
 
@@ -132,7 +135,7 @@ def _write_twin(model: str, path: Path) -> None:
 
     recipe, network, y, x = network_and_batch(model)
     batch = torch.from_numpy(y), torch.from_numpy(x)
-    torch.save((twin(network).train(), batch, recipe.train), path)
+    torch.save((twin(network, recipe).train(), batch, recipe.train), path)
 
 
 def _theirs(path: Path, layout: str) -> Callable[[], Any]:
@@ -147,9 +150,12 @@ def _theirs(path: Path, layout: str) -> Callable[[], Any]:
         "l1": torch.nn.L1Loss(),
         "mse": torch.nn.MSELoss(),
         "sum_squared": lambda x_hat, x: torch.square(x_hat - x).sum() / (2 * len(x)),
+        "psnr": lambda x_hat, x: (
+            10 * torch.log10(torch.square(x_hat - x).mean((1, 2, 3)) + train.loss["eps"]).mean()
+        ),
     }[train.loss["name"]]
     settings = train.optimizer
-    optimizer = torch.optim.Adam(
+    optimizer = {"adam": torch.optim.Adam, "adam_w": torch.optim.AdamW}[settings["name"]](
         theirs.parameters(),
         train.lr,
         betas=(settings["beta1"], settings["beta2"]),

@@ -20,6 +20,8 @@ from typing import Any, Callable
 
 import numpy as np
 
+sys.path.append(str(Path(__file__).parents[1]))  # the tests' networks in PyTorch are measured too
+
 
 def as_started() -> dict[str, str]:
     """The environment that this process was given, without what was set since.

@@ -62,6 +62,14 @@ class SimpleGate(nn.Cell):
         return x[:, : self.width] * x[:, self.width :]
 
 
+class ChannelScale(nn.Cell):
+    """The product of an image and a factor for each of its channels."""
+
+    def construct(self, x: Tensor, factors: Tensor) -> Tensor:
+        """Return x * factors for x (N, C, H, W) and factors (N, C, 1, 1) or (1, C, 1, 1)."""
+        return x * factors
+
+
 class ChannelNormalization(nn.Cell):
     """Layer normalisation over the channels of each pixel, with a weight and a bias for each.
 

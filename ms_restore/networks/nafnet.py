@@ -13,7 +13,7 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, mint, nn, ops
 from pydantic import Field
 
-from ms_restore.networks.layers import ChannelNormalization, SimpleGate
+from ms_restore.networks.layers import ChannelNormalization, ChannelScale, SimpleGate
 
 if TYPE_CHECKING:
     from ms_restore.settings import Recipe
@@ -123,6 +123,9 @@ class _GatedBlock(nn.Cell):
         super().__init__()
         self.gate1 = SimpleGate(width)
         self.gate2 = SimpleGate(width)
+        self.attend = ops.Mul() if window else ChannelScale()  # a factor for each pixel, or for all
+        self.scale1 = ChannelScale()
+        self.scale2 = ChannelScale()
         self.norm1 = ChannelNorm(width)
         self.conv1 = _conv(width, 2 * width, 1)
         self.conv2 = _conv(2 * width, 2 * width, 3, group=2 * width)
@@ -138,10 +141,10 @@ class _GatedBlock(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         """Return the block's output (N, width, H, W) for x (N, width, H, W)."""
         branch = self.gate1(self.conv2(self.conv1(self.norm1(x))))
-        branch = self.conv3(branch * self.sca(self.mean(branch)))
-        x = x + branch * self.beta.astype(branch.dtype)
+        branch = self.conv3(self.attend(branch, self.sca(self.mean(branch))))
+        x = x + self.scale1(branch, self.beta.astype(branch.dtype))
         branch = self.conv5(self.gate2(self.conv4(self.norm2(x))))
-        return x + branch * self.gamma.astype(branch.dtype)
+        return x + self.scale2(branch, self.gamma.astype(branch.dtype))
 
 
 class ChannelNorm(nn.Cell):

@@ -7,7 +7,7 @@ from mindspore import nn, ops
 
 from ms_restore import recipe, registry, runtime
 from ms_restore.contracts import Geometry
-from ms_restore.networks.layers import LeakyReLU, PReLU, SimpleGate
+from ms_restore.networks.layers import ChannelScale, LeakyReLU, PReLU, SimpleGate
 from ms_restore.networks.nafnet import ChannelNorm
 from ms_restore.training.cpu_operators import Unavailable, cells, library, replace_operators
 from ms_restore.training.step_builder import build_step
@@ -57,6 +57,20 @@ def _close(ours, expected):
         assert np.abs(one - other).max() <= RTOL * np.abs(other).max()
 
 
+class _Scaled(nn.Cell):
+    """By a weight for each channel, or by the image's own means."""
+
+    def __init__(self, by_image):
+        super().__init__()
+        self.by_image, self.scale = by_image, ChannelScale()
+        self.weight = ms.Parameter(np.ones((1, 10, 1, 1), np.float32))
+
+    def construct(self, x):
+        return self.scale(
+            x, self.weight * x.mean((2, 3), keep_dims=True) if self.by_image else self.weight
+        )
+
+
 CELLS = {
     "3x3": ((5, 24, 13, 18), lambda: nn.Conv2d(24, 40, 3, pad_mode="pad", padding=1)),
     "3x3 same, bias": ((2, 3, 17, 9), lambda: nn.Conv2d(3, 64, 3, has_bias=True)),
@@ -93,6 +107,8 @@ CELLS = {
     "depthwise, valid": ((2, 4, 40, 50), lambda: nn.Conv2d(4, 4, 7, pad_mode="valid", group=4)),
     "normalisation over channels": ((2, 24, 33, 21), lambda: ChannelNorm(24)),
     "normalisation over many channels": ((2, 1500, 3, 7), lambda: ChannelNorm(1500)),
+    "a factor for each channel": ((3, 10, 7, 9), lambda: _Scaled(False)),
+    "a factor for each channel of each image": ((3, 10, 7, 9), lambda: _Scaled(True)),
     "gate": ((2, 10, 7, 9), lambda: SimpleGate(5)),
     "pixel shuffle by 2": ((2, 12, 5, 7), lambda: nn.PixelShuffle(2)),
     "pixel shuffle by 3": ((1, 27, 4, 1), lambda: nn.PixelShuffle(3)),

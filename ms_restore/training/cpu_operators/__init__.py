@@ -6,7 +6,7 @@ call a second copy of the oneDNN that MindSpore brings, for MindSpore's own call
 AVX2 (``ms_restore.runtime``). Those of ``images.cc`` pass over an image once, where MindSpore does
 several times (leaky and parametric ReLU), searches again (the gradient of pooling) or keeps a table
 of every number's place (pixel shuffle). Those of ``channels.cc`` are the depthwise convolution, the
-normalisation over channels and the gate of NAFNet.
+normalisation over channels, the gate and the factors of NAFNet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from typing import Optional
 
 from mindspore import nn, ops
 
-from ms_restore.networks.layers import ChannelNormalization, LeakyReLU, SimpleGate
+from ms_restore.networks.layers import (
+    ChannelNormalization,
+    ChannelScale,
+    LeakyReLU,
+    SimpleGate,
+)
 from ms_restore.training.cpu_operators import cells, library
 from ms_restore.training.cpu_operators.library import Unavailable
 
@@ -58,11 +63,15 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
         return cells.PReLU(operators)
     if isinstance(part, SimpleGate):
         return cells.SimpleGate(operators)
+    if isinstance(part, ChannelScale):
+        return cells.ChannelScale(operators)
     if isinstance(part, ChannelNormalization):
         return cells.ChannelNormalization(operators, part.epsilon)
     if isinstance(part, ops.MaxPool):
         halves = part.kernel_size[-2:] == part.strides[-2:] == (2, 2) and part.pad_mode == "VALID"
         return cells.MaxPool(operators) if halves else None
+    if not isinstance(part, (ops.Conv2D, ops.Conv2DTranspose)):
+        return None
     windows = _windows(part)
     if windows is None:
         return None
@@ -80,10 +89,8 @@ def _is_depthwise(cell: nn.Conv2d) -> bool:
     return cell.in_channels == cell.out_channels == cell.group
 
 
-def _windows(primitive: object) -> Optional[tuple[tuple[int, ...], tuple[int, ...]]]:
+def _windows(primitive: ops.Primitive) -> Optional[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Stride (rows, columns) and padding (top, bottom, left, right) of a convolution."""
-    if not isinstance(primitive, (ops.Conv2D, ops.Conv2DTranspose)):
-        return None
     if set(primitive.dilation) != {1} or primitive.data_format != "NCHW":
         return None
     stride, mode = tuple(primitive.stride[-2:]), primitive.pad_mode.lower()

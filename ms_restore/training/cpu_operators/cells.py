@@ -169,6 +169,32 @@ class SimpleGate(nn.Cell):
         return (self.backward(dy, x),)
 
 
+class ChannelScale(nn.Cell):
+    """The product of x (N, C, H, W) and a factor for each channel, (N, C, 1, 1) or (1, C, 1, 1)."""
+
+    def __init__(self, operators: Path) -> None:
+        super().__init__(auto_prefix=False)
+
+        def same(x: list[int], factors: list[int]) -> list[int]:
+            return x
+
+        def both(dy: list[int], x: list[int], factors: list[int]) -> Any:
+            return x, factors
+
+        two = (ms.float32, ms.float32)
+        name = f"{operators}:ScaleChannels"
+        self.forward = ops.Custom(name, same, ms.float32, "aot")
+        self.backward = ops.Custom(f"{name}Backward", both, two, "aot")
+
+    def construct(self, x: Tensor, factors: Tensor) -> Tensor:
+        """Compute the output."""
+        return self.forward(x, factors)
+
+    def bprop(self, x: Tensor, factors: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of the inputs."""
+        return self.backward(dy, x, factors)
+
+
 class PixelShuffle(nn.Cell):
     """Rearranges (N, C * r * r, H, W) to (N, C, r * H, r * W)."""
 

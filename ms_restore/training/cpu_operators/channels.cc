@@ -1,6 +1,6 @@
 // Operators on the channels of images as custom operators of MindSpore ("aot"): normalisation over
-// the channels of each pixel, convolution of each channel by itself, the product of two halves, and
-// their gradients. Images are cut into pieces that a core's cache holds. What is summed over pieces
+// the channels of each pixel, convolution of each channel by itself, the product of two halves, a
+// factor for each channel, and their gradients. Images are cut into pieces that a core's cache holds. What is summed over pieces
 // is summed in their order, so that the number of threads changes no digit.
 
 #include <algorithm>
@@ -186,10 +186,16 @@ FOR_EACH_PROCESSOR void Multiply(const float *__restrict a, const float *__restr
   for (int64_t i = 0; i < count; ++i) product[i] = a[i] * b[i];
 }
 
+FOR_EACH_PROCESSOR void Scale(const float *__restrict x, float factor, float *__restrict y,
+                              int64_t count) {
+  for (int64_t i = 0; i < count; ++i) y[i] = factor * x[i];
+}
+
 }  // namespace
 
 extern "C" Operator ChannelNorm, ChannelNormBackward, DepthwiseForward, DepthwiseBackwardData;
-extern "C" Operator DepthwiseBackwardWeights, Gate, GateBackward;
+extern "C" Operator DepthwiseBackwardWeights, Gate, GateBackward, ScaleChannels;
+extern "C" Operator ScaleChannelsBackward;
 
 // (x, weight, bias, epsilon) to y
 int ChannelNorm(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
@@ -342,6 +348,37 @@ int GateBackward(int, void **tensors, int *, int64_t **shapes, const char **, vo
       const float *gradient = images[0] + plane * pixels, *x = images[1] + at;
       Multiply(gradient, x + half, images[2] + at, pixels);
       Multiply(gradient, x, images[2] + at + half, pixels);
+    });
+  });
+}
+
+// (x, a factor for each channel of each image, or of all alike) to their product
+int ScaleChannels(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t factors = shapes[1][0] * shapes[1][1], pixels = shapes[0][2] * shapes[0][3];
+  return Guarded([=] {
+    Together(shapes[0][0] * shapes[0][1], [=](size_t, size_t plane) {
+      const int64_t at = plane * pixels;
+      Scale(images[0] + at, images[1][plane % factors], images[2] + at, pixels);
+    });
+  });
+}
+
+// (gradient of the product, x, factors) to the gradients of x and of the factors
+int ScaleChannelsBackward(int, void **tensors, int *, int64_t **shapes, const char **, void *,
+                          void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t factors = shapes[2][0] * shapes[2][1], pixels = shapes[0][2] * shapes[0][3];
+  const int64_t planes = shapes[0][0] * shapes[0][1];
+  return Guarded([=] {
+    Together(factors, [=](size_t, size_t factor) {
+      double sum = 0.0;
+      for (int64_t plane = factor; plane < planes; plane += factors) {
+        const float *gradient = images[0] + plane * pixels, *x = images[1] + plane * pixels;
+        Scale(gradient, images[2][factor], images[3] + plane * pixels, pixels);
+        sum += Dot(gradient, x, pixels);
+      }
+      images[4][factor] = static_cast<float>(sum);
     });
   });
 }
