@@ -125,3 +125,22 @@ def test_deblurring_beats_dmsp_on_its_authors_test(weights, expected):
     inside = (slice(rows, -rows), slice(columns, -columns))
     pixels = np.round(x_hat[0].transpose(1, 2, 0) * 255)
     assert psnr(pixels[inside], x[inside]) == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"no reference data: {REFERENCE}")
+def test_demosaicing_beats_menon(tmp_path):
+    """On McMaster without noise, centre 160x160, with FFDNet of its authors: asked is 1 dB."""
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is optional")
+    pytest.importorskip("colour_demosaicing", reason="Menon's is optional")
+    weights = tmp_path / "ffdnet.ckpt"
+    api.convert(REFERENCE / "matconvnet" / "FFDNet_color.mat", weights)
+    metrics = api.evaluate(
+        weights,
+        model="dpir_demosaic",
+        data_dir=REFERENCE / "mcmaster",
+        output_dir=tmp_path / "eval",
+        settings={"eval.crop": 160},
+    )
+    assert metrics["baseline"] == "Menon 2007" and len(metrics["images"]) == 18
+    assert metrics["mean"]["psnr"] - metrics["mean"]["baseline_psnr"] > 3
