@@ -35,6 +35,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Lead links to folders and code of the repository there, or take them off."""
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation"]  # of one entry
     here = (TOP / page.file.src_uri).parent
 
     def lead(link: re.Match[str]) -> str:
