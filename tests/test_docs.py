@@ -54,6 +54,19 @@ def test_a_wrong_command_is_found(line, why):
     assert why in "; ".join(problems) if why else not any(problems)
 
 
+def test_chinese_pages_have_commands_that_english_ones_have():
+    """So that they are run with those."""
+    words = {
+        page: {
+            w for line in docs_commands.commands(page) for w in docs_commands.simple_commands(line)
+        }
+        for page in PAGES
+    }
+    english = set().union(*(own for page, own in words.items() if not page.endswith("_cn.md")))
+    for page in ("docs/quick_start_cn.md", "docs/tasks_cn.md", "docs/troubleshooting_cn.md"):
+        assert words[page] <= english, words[page] - english
+
+
 def heading_anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub names them."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
