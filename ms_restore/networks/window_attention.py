@@ -31,7 +31,7 @@ class WindowLayer(nn.Cell):
         self.window = window
         self.shift = shift
         self.norm1 = nn.LayerNorm((width,), epsilon=1e-5)
-        self.attention = _Attention(width, heads, window)
+        self.attention = _Attention(width, heads, window, shift > 0)
         self.norm2 = nn.LayerNorm((width,), epsilon=1e-5)
         self.fc1 = _dense(width, 2 * width)
         self.gelu = nn.GELU(approximate=False)
@@ -46,7 +46,7 @@ class WindowLayer(nn.Cell):
             y = _rolled(y, self.shift)
         y = y.reshape(count, height // side, side, width // side, side, channels)
         y = y.transpose(0, 1, 3, 2, 4, 5).reshape(-1, side * side, channels)
-        y = self.attention(y, mask, self.shift > 0)
+        y = self.attention(y, mask)
         y = y.reshape(count, height // side, width // side, side, side, channels)
         y = y.transpose(0, 1, 3, 2, 4, 5).reshape(count, height, width, channels)
         if self.shift:
@@ -58,28 +58,48 @@ class WindowLayer(nn.Cell):
 class _Attention(nn.Cell):
     """Attention of the pixels of each window to each other, with a bias for where they lie."""
 
-    def __init__(self, width: int, heads: int, window: int) -> None:
+    def __init__(self, width: int, heads: int, window: int, masked: bool) -> None:
         super().__init__()
-        self.heads = heads
-        self.of_head = width // heads
-        self.factor = (width // heads) ** -0.5
         self.qkv = _dense(width, 3 * width)
         self.proj = _dense(width, width)
         self.position = _PositionBias(window, heads)
+        self.attend = WindowAttention(heads, masked)
 
-    def construct(self, x: Tensor, mask: Tensor, masked: bool) -> Tensor:
-        """Return (windows, pixels, C) for x of that shape; the mask counts where ``masked``."""
-        windows, pixels, channels = x.shape
-        parts = self.qkv(x).reshape(windows, pixels, 3, self.heads, self.of_head)
+    def construct(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return (windows, pixels, C) for x of that shape."""
+        return self.proj(self.attend(self.qkv(x), self.position(), mask))
+
+
+class WindowAttention(nn.Cell):
+    """Attention from queries, keys and values, all heads of them at once.
+
+    Args:
+        heads: of attention, one after the other in the channels.
+        masked: whether the mask counts, as in shifted windows.
+    """
+
+    def __init__(self, heads: int, masked: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.masked = masked
+
+    def construct(self, qkv: Tensor, position: Tensor, mask: Tensor) -> Tensor:
+        """Return (windows, pixels, C) for queries, keys and values (windows, pixels, 3 * C).
+
+        ``position`` (1, heads, pixels, pixels) and ``mask`` (windows of an image, 1, pixels,
+        pixels) are float32, and added to what the pixels weigh for each other.
+        """
+        windows, pixels, channels = qkv.shape
+        of_head = channels // 3 // self.heads
+        parts = qkv.reshape(windows, pixels, 3, self.heads, of_head)
         parts = parts.transpose(2, 0, 3, 1, 4)
-        query, key, value = parts[0] * self.factor, parts[1], parts[2]
-        weights = ops.matmul(query, key.swapaxes(2, 3)).astype(ms.float32) + self.position()
-        if masked:  # windows of an image after those of the one before
+        query, key, value = parts[0] * of_head**-0.5, parts[1], parts[2]
+        weights = ops.matmul(query, key.swapaxes(2, 3)).astype(ms.float32) + position
+        if self.masked:  # windows of an image after those of the one before
             images = weights.reshape(-1, mask.shape[0], self.heads, pixels, pixels)
             weights = (images + mask).reshape(windows, self.heads, pixels, pixels)
         weights = ops.softmax(weights, axis=-1).astype(value.dtype)
-        y = ops.matmul(weights, value).swapaxes(1, 2).reshape(windows, pixels, channels)
-        return self.proj(y)
+        return ops.matmul(weights, value).swapaxes(1, 2).reshape(windows, pixels, channels // 3)
 
 
 class _PositionBias(nn.Cell):

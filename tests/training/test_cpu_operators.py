@@ -9,8 +9,10 @@ from ms_restore import recipe, registry, runtime
 from ms_restore.contracts import Geometry
 from ms_restore.networks.layers import ChannelScale, LeakyReLU, PReLU, SimpleGate
 from ms_restore.networks.nafnet import ChannelNorm
+from ms_restore.networks.window_attention import WindowAttention
 from ms_restore.training.cpu_operators import Unavailable, cells, library, replace_operators
 from ms_restore.training.step_builder import build_step
+from tests.conftest import reduced
 
 RTOL = 2e-5  # of the largest number
 
@@ -71,6 +73,20 @@ class _Scaled(nn.Cell):
         )
 
 
+class _Attending(nn.Cell):
+    """To itself, with positions that it learns; two images of two windows each."""
+
+    def __init__(self, masked):
+        super().__init__()
+        self.attend = WindowAttention(3, masked)
+        self.position = ms.Parameter(np.ones((1, 3, 49, 49), np.float32))
+        far = np.random.default_rng(5).random((2, 1, 49, 49)) > 0.7
+        self.mask = ms.Tensor(far.astype(np.float32) * -100)
+
+    def construct(self, x):
+        return self.attend(x, self.position, self.mask)
+
+
 CELLS = {
     "3x3": ((5, 24, 13, 18), lambda: nn.Conv2d(24, 40, 3, pad_mode="pad", padding=1)),
     "3x3 same, bias": ((2, 3, 17, 9), lambda: nn.Conv2d(3, 64, 3, has_bias=True)),
@@ -109,6 +125,8 @@ CELLS = {
     "normalisation over many channels": ((2, 1500, 3, 7), lambda: ChannelNorm(1500)),
     "a factor for each channel": ((3, 10, 7, 9), lambda: _Scaled(False)),
     "a factor for each channel of each image": ((3, 10, 7, 9), lambda: _Scaled(True)),
+    "attention": ((5, 49, 36), lambda: _Attending(False)),
+    "attention with a mask": ((4, 49, 36), lambda: _Attending(True)),
     "gate": ((2, 10, 7, 9), lambda: SimpleGate(5)),
     "pixel shuffle by 2": ((2, 12, 5, 7), lambda: nn.PixelShuffle(2)),
     "pixel shuffle by 3": ((1, 27, 4, 1), lambda: nn.PixelShuffle(3)),
@@ -187,18 +205,27 @@ def test_others_stay(cell):
     assert replace_operators(nn.SequentialCell(cell())) == 0
 
 
-@pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae", "nafnet"])
+MODELS = [f"{name}_quickstart" for name in ("edsr", "dncnn", "noise2noise", "sid", "nafnet")]
+MODELS += ["dmsp_dae_quickstart", "swinir_light_x2"]
+
+
+def _network(model):
+    settings = {} if model.endswith("quickstart") else reduced(model)
+    return registry.build("network", recipe.load(model, settings).network)
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_every_network_keeps_its_weights(model):
-    network = registry.build("network", recipe.load(f"{model}_quickstart").network)
+    network = _network(model)
     before = [(p.name, p.shape) for p in network.trainable_params()]
     kernels = sum(len(shape) == 4 for _, shape in before)
     assert replace_operators(network) >= kernels
     assert [(p.name, p.shape) for p in network.trainable_params()] == before
 
 
-@pytest.mark.parametrize("model", ["edsr", "dncnn", "noise2noise", "sid", "dmsp_dae", "nafnet"])
+@pytest.mark.parametrize("model", MODELS)
 def test_every_network_is_the_same(model):
-    network = registry.build("network", recipe.load(f"{model}_quickstart").network)
+    network = _network(model)
     side = network.size_multiple
     shape = (2, Geometry.of(network).input_channels, max(side, 8), 2 * max(side, 8))
     y = np.random.default_rng(4).random(shape, np.float32)

@@ -6,7 +6,8 @@ call a second copy of the oneDNN that MindSpore brings, for MindSpore's own call
 AVX2 (``ms_restore.runtime``). Those of ``images.cc`` pass over an image once, where MindSpore does
 several times (leaky and parametric ReLU), searches again (the gradient of pooling) or keeps a table
 of every number's place (pixel shuffle). Those of ``channels.cc`` are the depthwise convolution, the
-normalisation over channels, the gate and the factors of NAFNet.
+normalisation over channels, the gate and the factors of NAFNet, that of ``attention.cc`` the
+attention of SwinIR, which keeps nothing of the size of all pairs of pixels.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ms_restore.networks.layers import (
     LeakyReLU,
     SimpleGate,
 )
+from ms_restore.networks.window_attention import WindowAttention
 from ms_restore.training.cpu_operators import cells, library
 from ms_restore.training.cpu_operators.library import Unavailable
 
@@ -63,6 +65,8 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
         return cells.PReLU(operators)
     if isinstance(part, SimpleGate):
         return cells.SimpleGate(operators)
+    if isinstance(part, WindowAttention):
+        return cells.WindowAttention(operators, part.masked)
     if isinstance(part, ChannelScale):
         return cells.ChannelScale(operators)
     if isinstance(part, ChannelNormalization):

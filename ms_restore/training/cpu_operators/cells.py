@@ -169,6 +169,41 @@ class SimpleGate(nn.Cell):
         return (self.backward(dy, x),)
 
 
+class WindowAttention(nn.Cell):
+    """Attention from queries, keys and values (windows, pixels, 3 * C), positions and a mask."""
+
+    def __init__(self, operators: Path, masked: bool) -> None:
+        super().__init__(auto_prefix=False)
+
+        def result(qkv: list[int], *_: list[int]) -> list[int]:
+            return [*qkv[:2], qkv[2] // 3]
+
+        def both(dy: list[int], qkv: list[int], position: list[int], *_: list[int]) -> Any:
+            return qkv, position
+
+        two = (ms.float32, ms.float32)
+        name = f"{operators}:Attention"
+        self.masked = masked
+        self.forward = ops.Custom(name, result, ms.float32, "aot")
+        self.backward = ops.Custom(f"{name}Backward", both, two, "aot")
+
+    def construct(self, qkv: Tensor, position: Tensor, mask: Tensor) -> Tensor:
+        """Compute the output."""
+        if self.masked:
+            return self.forward(qkv, position, mask)
+        return self.forward(qkv, position)
+
+    def bprop(
+        self, qkv: Tensor, position: Tensor, mask: Tensor, y: Tensor, dy: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of the inputs; the mask, which follows from the size, has none."""
+        if self.masked:
+            of_qkv, of_position = self.backward(dy, qkv, position, mask)
+        else:
+            of_qkv, of_position = self.backward(dy, qkv, position)
+        return of_qkv, of_position, ops.zeros_like(mask)
+
+
 class ChannelScale(nn.Cell):
     """The product of x (N, C, H, W) and a factor for each channel, (N, C, 1, 1) or (1, C, 1, 1)."""
 

@@ -8,29 +8,16 @@
 #include <cstdint>
 #include <vector>
 
+#include "vectors.h"
 #include "workers.h"
-
-#if defined(__GNUC__) && !defined(__clang__)
-#define FOR_EACH_PROCESSOR \
-  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
-#else
-#define FOR_EACH_PROCESSOR
-#endif
 
 namespace {
 
-constexpr int64_t kLanes = 16;       // floats that a compiler may take at once
 constexpr int64_t kCached = 1 << 14;  // floats of a piece
 constexpr int64_t kMostPixels = 256;
 
 int64_t PixelsOfPiece(int64_t channels) {
   return std::clamp(kCached / channels / kLanes * kLanes, kLanes, kMostPixels);
-}
-
-float Sum(const float *lanes) {
-  double sum = 0.0;
-  for (int64_t lane = 0; lane < kLanes; ++lane) sum += lanes[lane];
-  return static_cast<float>(sum);
 }
 
 // The mean over the channels of each pixel, and one over the standard deviation.
@@ -95,8 +82,8 @@ FOR_EACH_PROCESSOR void SumGradients(const float *__restrict dy, const float *__
       plain[i] += gradient[i] * weight[c];
       scaled[i] += product * weight[c];
     }
-    of_weight[c] = Sum(products);
-    of_bias[c] = Sum(sums);
+    of_weight[c] = SumOfLanes(products);
+    of_bias[c] = SumOfLanes(sums);
   }
 }
 
@@ -169,16 +156,6 @@ FOR_EACH_PROCESSOR void Convolve(const float *__restrict x, const float *__restr
       }
     }
   }
-}
-
-FOR_EACH_PROCESSOR float Dot(const float *__restrict a, const float *__restrict b, int64_t count) {
-  float lanes[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
-  }
-  for (; i < count; ++i) lanes[0] += a[i] * b[i];
-  return Sum(lanes);
 }
 
 FOR_EACH_PROCESSOR void Multiply(const float *__restrict a, const float *__restrict b,

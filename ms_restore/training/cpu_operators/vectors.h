@@ -1,0 +1,24 @@
+// What operators compute with: loops that are compiled for several processors, of which the one at
+// hand is taken when the library is loaded, and sums that need no reordering by the compiler.
+
+#ifndef MS_RESTORE_VECTORS_H_
+#define MS_RESTORE_VECTORS_H_
+
+#include <cstdint>
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define FOR_EACH_PROCESSOR \
+  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define FOR_EACH_PROCESSOR
+#endif
+
+constexpr int64_t kLanes = 16;  // floats that a compiler may take at once
+
+// The sum of as many floats as there are lanes.
+float SumOfLanes(const float *lanes);
+
+// The sum of products.
+float Dot(const float *a, const float *b, int64_t count);
+
+#endif  // MS_RESTORE_VECTORS_H_
