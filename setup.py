@@ -18,7 +18,7 @@ setup(
         "ms_restore.report": ["*.html", "*.css", "*.js"],
         "ms_restore.training.cpu_operators": ["*.cc", "*.h"],
         "ms_restore.recipes.models": [
-            "weights.yaml",
+            "*.yaml",
             "*/*.yaml",
             "*/README.md",
             "*/weights/*.ckpt",
