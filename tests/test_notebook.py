@@ -16,7 +16,7 @@ def test_no_output_is_kept():
         assert not cell.get("outputs") and not cell.get("execution_count")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_task_gains(tmp_path, monkeypatch):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
