@@ -172,7 +172,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "--allow_changes", action="store_true", help="resume with other settings or images"
     )
     train.add_argument("--performance", action="store_true", help="only measure images/s")
-    train.add_argument("--logger", default="jsonl", help="jsonl,tensorboard (,mindinsight: old)")
+    train.add_argument(
+        "--logger", default="jsonl", help="jsonl, tensorboard, wandb, mlflow (mindinsight: old)"
+    )
     train.add_argument("--profile", metavar="A:B", help="profile these steps into RUN/profile")
     train.add_argument("--seed", type=int, help="seed of weights, data order and noise")
     train.add_argument(
@@ -197,6 +199,11 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _add_checkpoint(evaluate)
     evaluate.add_argument("--data_dir", help="folder of clean images (none: held-out photos)")
     evaluate.add_argument("--protocol", help="how figures are computed (default: the recipe's)")
+    evaluate.add_argument(
+        "--metrics",
+        default="psnr,ssim",
+        help="of psnr, ssim, niqe, lpips; the first one leads (default: psnr,ssim)",
+    )
     evaluate.add_argument("--output_dir", help="where to write (default: eval/ by the checkpoint)")
     evaluate.add_argument("--seed", type=int, help="seed of the evaluation noise")
     evaluate.add_argument("--kernels", help="of a solver's blur: file or name; every one in turn")

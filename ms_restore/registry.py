@@ -25,7 +25,9 @@ from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.settings import PartSettings
 
 _LOG = logging.getLogger(__name__)
-Kind = Literal["network", "degradation", "loss", "optimizer", "schedule", "solver", "protocol"]
+Kind = Literal[
+    "network", "degradation", "loss", "optimizer", "schedule", "solver", "protocol", "metric"
+]
 
 REGISTRY: dict[Kind, dict[str, str]] = {
     "network": {
@@ -95,6 +97,12 @@ REGISTRY: dict[Kind, dict[str, str]] = {
         "rgb": "ms_restore.metrics.protocols:RGB",
         "sid-rgb": "ms_restore.metrics.protocols:SID_RGB",
         "n2n-rgb": "ms_restore.metrics.protocols:N2N_RGB",
+    },
+    "metric": {
+        "psnr": "ms_restore.metrics.quality:PSNR",
+        "ssim": "ms_restore.metrics.quality:SSIM",
+        "niqe": "ms_restore.metrics.niqe:NIQE",
+        "lpips": "ms_restore.metrics.perceptual:LPIPS",
     },
 }
 # What the caller passes by position; everything else is a setting.
@@ -171,7 +179,7 @@ def _check_class(kind: Kind, name: str, target: Any) -> None:
     if expected is not None and not (inspect.isclass(target) and issubclass(target, expected)):
         what = f"derived from {expected.__module__.split('.')[0]}'s {expected.__name__}"
         raise InputError(f"{kind} {name}: got {_described(target)}, expected a class {what}")
-    if kind == "protocol":
+    if kind in ("protocol", "metric"):  # objects, which those who ask for them check
         return
     if not callable(target):
         raise InputError(f"{kind} {name}: got {_described(target)}, expected a class or function")

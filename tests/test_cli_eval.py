@@ -11,7 +11,6 @@ from ms_restore.data import photos
 from ms_restore.errors import InputError
 from ms_restore.metrics import scoring
 from ms_restore.report.score_folder import ScoreFolder
-from ms_restore.report.terminal import gain
 from ms_restore.verbs import scored_degradation
 from ms_restore.weights import checkpoint
 
@@ -72,18 +71,12 @@ def test_means_with_infinite_figures():
 
     inf = float("inf")
     rows = [row(30.0, 20.0), row(inf, 22.0), row(40.0, inf)]
-    assert scoring.without_error(rows) == ["inf", "40.0"]
+    assert scoring.infinite(rows, "psnr") == ["inf", "40.0"]
     assert scoring.mean_scores(rows)["psnr"] == 30
     assert scoring.mean_scores(rows)["baseline_psnr"] == 20
     assert scoring.mean_scores(rows[1:])["psnr"] == 40
     assert scoring.mean_scores([row(inf, inf)])["psnr"] == inf
     assert np.isnan(scoring.mean_scores([row(float("nan"), 20.0), rows[0]])["psnr"])
-
-
-def test_gains_are_the_difference_of_the_printed_figures():
-    assert gain(22.716, 14.544) == "+8.18"  # 22.72 and 14.54, though 8.172 apart
-    assert gain(float("inf"), float("inf")) == "+0.00"
-    assert gain(30.0, float("inf")) == "-inf"
 
 
 @pytest.mark.slow
@@ -157,3 +150,28 @@ def test_small_pictures_get_the_advice_of_the_verb(run, tiny, tmp_path):
         api.evaluate(run.folder, data_dir=tmp_path, output_dir=tmp_path / "eval")
     with pytest.raises(InputError, match="take them out, or make data.patch_size smaller$"):
         api.train(tiny, data_dir=tmp_path, output_dir=tmp_path / "run", device_target="CPU")
+
+
+@pytest.mark.slow
+def test_the_chosen_metrics_are_scored_and_shown(run, tmp_path, capsys):
+    for name, side in (("a", 192), ("flat", 193)):
+        photo = photos.load("chelsea")[:side, :200]
+        PIL.Image.fromarray(photo if name == "a" else 0 * photo).save(tmp_path / f"{name}.png")
+    options = {"data_dir": tmp_path, "output_dir": tmp_path / "eval", "device_target": "CPU"}
+    api.evaluate(run.folder, metrics="niqe,psnr", **options)
+    said = " ".join(capsys.readouterr().out.split())
+    metrics = _strict(tmp_path / "eval" / "metrics.json")
+    keys = ["niqe", "psnr", "baseline_niqe", "baseline_psnr"]
+    assert list(metrics["metrics"]) == keys[:2]
+    assert list(metrics["mean"]) == keys
+    row, flat = metrics["images"]
+    assert list(row) == ["name", *keys] and flat["baseline_niqe"] == "inf"
+    assert metrics["mean"]["niqe"] == row["niqe"] != row["baseline_niqe"]
+    assert "left out of the mean NIQE" in said and "(flat all over): flat" in said
+    assert f"sr-y: bicubic NIQE {row['baseline_niqe']:.2f}, tiny NIQE {row['niqe']:.2f} (" in said
+    assert "mean NIQE" in (tmp_path / "eval" / "report.html").read_text()
+    PIL.Image.fromarray(photos.load("chelsea")[:190, :300]).save(tmp_path / "small.png")
+    with pytest.raises(InputError, match=r"1 of 3 images are smaller than the 192 pixels needed"):
+        api.evaluate(run.folder, metrics=["niqe"], **options)
+    with pytest.raises(InputError, match="unknown metric 'nique'"):
+        api.evaluate(run.folder, metrics="nique", **options)

@@ -17,6 +17,7 @@ from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import write_picture
 
 pytestmark = pytest.mark.slow
+LISTS = [f"models/{name}.yaml" for name in ("weights", "facts", "figures")]
 
 TOP = Path(__file__).parents[1]
 DATE = "1700000000"  # of the wheel's entries, as scripts/build.sh takes that of the commit
@@ -61,13 +62,14 @@ def test_both_carry_recipes_cards_and_operators(built):
     assert len(CARDS) >= 2
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
-    for path in (*RECIPES, *CARDS, *WEIGHTS, "models/weights.yaml"):
+    for path in (*RECIPES, *CARDS, *WEIGHTS, *LISTS):
         assert f"ms_restore/recipes/{path}" in names
     operators = [
         f"ms_restore/training/cpu_operators/{name}"
         for name in ("convolution.cc", "images.cc", "workers.cc", "workers.h")
     ]
     assert names.issuperset(operators)
+    assert "ms_restore/metrics/niqe_pristine.npz" in names
     assert names.issuperset(f"ms_restore/report/page.{kind}" for kind in ("html", "css", "js"))
     assert {name.split("/")[0] for name in names} <= {
         "ms_restore",
@@ -79,7 +81,7 @@ def test_both_carry_recipes_cards_and_operators(built):
         *RECIPES,
         *CARDS,
         *WEIGHTS,
-        "models/weights.yaml",
+        *LISTS,
         *operators,
         "setup.py",
         "LICENSE",

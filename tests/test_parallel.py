@@ -137,7 +137,7 @@ def test_alone_nothing_is_shared():
     values = np.array([1.5, np.nan])
     assert parallel.total(values) is values
     rows = [{"name": "b", "psnr": 2.0}, {"name": "a", "psnr": 1.0}]
-    assert evaluation.gather_scores(rows, ["a", "b"]) == rows[::-1]
+    assert evaluation.gather_scores(rows, ["a", "b"], ["psnr"]) == rows[::-1]
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_the_command_line_turns_yaml_into_values():
 def test_every_registered_part_can_be_found():
     for kind, names in registry.REGISTRY.items():
         for name in names:
-            assert kind == "protocol" or callable(registry.find(kind, name))
+            assert kind in ("protocol", "metric") or callable(registry.find(kind, name))
 
 
 def test_every_setting_is_documented():

@@ -12,9 +12,11 @@ do: in recipes, in training, in evaluation, in tiles and in exported files.
 | optimizer | a function (parameters, rates, \*, ...) that gives a ``mindspore.nn.Optimizer`` |
 | schedule | a function (step, steps, \*, ...) that gives the factor on the learning rate |
 | solver | a class whose constructor takes the prior; see ``Solver`` |
+| metric | a ``Metric``: a function from (x_hat, x), and how its values are called |
 """
 
 from ms_restore.contracts.degradation import Degradation, SpectralDegradation
+from ms_restore.contracts.metric import Figure, Metric
 from ms_restore.contracts.network import (
     Coupled,
     Engine,
@@ -41,6 +43,7 @@ __all__ = [
     "Coupled",
     "Degradation",
     "Engine",
+    "Figure",
     "Foldable",
     "FollowsSteps",
     "Geometry",
@@ -48,6 +51,7 @@ __all__ = [
     "ImageSource",
     "LinearOperator",
     "Loss",
+    "Metric",
     "Network",
     "Padding",
     "PartlyFloat16",

@@ -6,15 +6,16 @@ For example, super-resolved images of Set5 score over 2 dB more on Y than on RGB
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 
 from ms_restore import registry
+from ms_restore.contracts import Metric
 from ms_restore.errors import InputError
-from ms_restore.metrics.quality import luma, psnr, ssim
-
-_SSIM_WINDOW = 11
+from ms_restore.metrics.choice import DEFAULT
+from ms_restore.metrics.quality import luma, psnr
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +44,30 @@ class ScoringProtocol:
         """Return the number of pixels that are cut off on every side."""
         return self.border_scales * scale + self.border_pixels
 
-    def smallest(self, scale: int) -> int:
-        """Return the least side that can be scored: an SSIM window, and a multiple of ``scale``."""
-        return -(-(_SSIM_WINDOW + 2 * self.border(scale)) // scale) * scale
+    def smallest(self, scale: int, metrics: Mapping[str, Metric] = DEFAULT) -> int:
+        """Return the least side that the metrics can score, a multiple of ``scale``."""
+        border = 2 * self.border(scale)
+        least = max(m.smallest + (border if m.by_protocol else 0) for m in metrics.values())
+        return -(-least // scale) * scale
 
-    def measure(self, x_hat: np.ndarray, x: np.ndarray, scale: int) -> dict[str, float]:
-        """Return {"psnr": dB, "ssim": up to 1} of images (H, W, C) in [0, 1].
+    def measure(
+        self,
+        x_hat: np.ndarray,
+        x: np.ndarray,
+        scale: int,
+        metrics: Mapping[str, Metric] = DEFAULT,
+    ) -> dict[str, float]:
+        """Return the metrics of images (H, W, C) in [0, 1]: by default PSNR in dB and SSIM.
 
-        Raises ValueError if their shapes differ.
+        Those that are not ``by_protocol`` are given the whole images. Raises ValueError if their
+        shapes differ.
         """
-        restored, original = self._compared(x_hat, x, scale)
-        return {"psnr": psnr(restored, original), "ssim": ssim(restored, original)}
+        compared = self._compared(x_hat, x, scale)
+        whole = np.round(np.clip(x_hat.astype(np.float64), 0, 1) * 255), x.astype(np.float64) * 255
+        return {
+            name: metric.measure(*(compared if metric.by_protocol else whole))
+            for name, metric in metrics.items()
+        }
 
     def psnr(self, x_hat: np.ndarray, x: np.ndarray, scale: int) -> float:
         """Return the PSNR in dB as ``measure`` does; without SSIM it is many times faster."""

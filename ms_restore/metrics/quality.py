@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from ms_restore.contracts import Figure, Metric
+
+_SSIM_WINDOW = 11
 _ROUNDING = 1.5e-14  # mean squared error of values in [0, 1] that were rounded to float32, or less
 
 
@@ -46,3 +49,7 @@ def luma(rgb: np.ndarray) -> np.ndarray:
     if rgb.shape[2] == 1:
         return 16 + rgb[:, :, 0].astype(np.float64) * (219 / 255)
     return 16 + rgb.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
+
+
+PSNR = Metric(Figure("PSNR", "dB", digits=2), psnr)
+SSIM = Metric(Figure("SSIM"), ssim, smallest=_SSIM_WINDOW)

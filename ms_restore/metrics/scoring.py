@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable
 
 import numpy as np
 
 from ms_restore import parallel, seeds
-from ms_restore.contracts import Degradation, ImageSource
+from ms_restore.contracts import Degradation, ImageSource, Metric
 from ms_restore.errors import InputError
 from ms_restore.images.arrays import to_float
+from ms_restore.metrics.choice import DEFAULT
 from ms_restore.metrics.protocols import ScoringProtocol
 
-_PSNRS = ("psnr", "baseline_psnr")
-_FIGURES = ["psnr", "ssim", "baseline_psnr", "baseline_ssim"]  # keys of a score
+_BASELINE = "baseline_"  # before a metric's name in the scores
 
 
 @dataclasses.dataclass
@@ -76,34 +76,47 @@ def restored_images(
 
 
 def score(
-    image: RestoredImage, baseline: np.ndarray, protocol: ScoringProtocol, scale: int
+    image: RestoredImage,
+    baseline: np.ndarray,
+    protocol: ScoringProtocol,
+    scale: int,
+    metrics: Mapping[str, Metric] = DEFAULT,
 ) -> dict[str, Any]:
     """Return the scores of an image and of its baseline under a protocol.
 
-    The keys are "name", "psnr" and "baseline_psnr" in dB, "ssim" and "baseline_ssim".
+    The keys are "name" and those of ``keys_of``.
     """
-    ours = protocol.measure(image.x_hat, image.x, scale)
-    baselines = protocol.measure(baseline, image.x, scale)
-    renamed = {f"baseline_{figure}": value for figure, value in baselines.items()}
+    ours = protocol.measure(image.x_hat, image.x, scale, metrics)
+    baselines = protocol.measure(baseline, image.x, scale, metrics)
+    renamed = {_BASELINE + figure: value for figure, value in baselines.items()}
     return {"name": image.name, **ours, **renamed}
 
 
-def gather_scores(scores: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+def keys_of(metrics: Iterable[str]) -> list[str]:
+    """Return the keys of the scores of an image: each metric, and that of the baseline.
+
+    For PSNR these are "psnr" and "baseline_psnr".
+    """
+    return [*metrics, *(_BASELINE + name for name in metrics)]
+
+
+def gather_scores(
+    scores: list[dict[str, Any]], names: list[str], keys: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return the scores of all ranks, on every rank, in the order of the names."""
     own = {row["name"]: row for row in scores}
-    figures = _FIGURES if not scores else [key for key in scores[0] if key != "name"]
-    table = np.array([[own[n][k] if n in own else 0.0 for k in figures] for n in names])
+    table = np.array([[own[n][k] if n in own else 0.0 for k in keys] for n in names])
     rows = parallel.total(table)
-    return [{"name": name, **dict(zip(figures, row.tolist()))} for name, row in zip(names, rows)]
+    return [{"name": name, **dict(zip(keys, row.tolist()))} for name, row in zip(names, rows)]
 
 
-def without_error(scores: list[dict[str, Any]]) -> list[str]:
-    """Return the names of the images whose PSNR, or whose baseline's, is infinite."""
-    return [row["name"] for row in scores if _is_infinite(row)]
+def infinite(scores: list[dict[str, Any]], metric: str) -> list[str]:
+    """Return the names of the images of which a metric is infinite, or that of the baseline."""
+    return [row["name"] for row in scores if _is_infinite(row, metric)]
 
 
-def _is_infinite(row: dict[str, Any]) -> bool:
-    return any(math.isinf(row[key]) for key in _PSNRS if key in row)
+def _is_infinite(row: dict[str, Any], metric: str) -> bool:
+    return any(math.isinf(row[key]) for key in keys_of([metric]) if key in row)
 
 
 def group_means(scores: list[dict[str, Any]], groups: dict[str, list[str]]) -> dict[str, Any]:
@@ -118,14 +131,14 @@ def group_means(scores: list[dict[str, Any]], groups: dict[str, list[str]]) -> d
 def mean_scores(scores: list[dict[str, Any]]) -> dict[str, float]:
     """Return the mean of each score over the images.
 
-    Images ``without_error`` are left out of both means of PSNR, so that these compare the same
-    images; a mean of which nothing is left is that of the finite values, or infinite.
+    Images of which a metric is ``infinite`` are left out of both its means, so that these compare
+    the same images; a mean of which nothing is left is that of the finite values, or infinite.
     """
-    keys = [key for key in scores[0] if key != "name"]
-    compared = [row for row in scores if not _is_infinite(row)]
     means = {}
-    for key in keys:
-        values = [row[key] for row in (compared if key in _PSNRS and compared else scores)]
+    for key in (key for key in scores[0] if key != "name"):
+        metric = key.removeprefix(_BASELINE)
+        compared = [row for row in scores if not _is_infinite(row, metric)]
+        values = [row[key] for row in compared or scores]
         finite = [value for value in values if not math.isinf(value)]
         means[key] = float(np.mean(finite or values))
     return means

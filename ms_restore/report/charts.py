@@ -57,13 +57,16 @@ class _Axis:
         return [round(place * step, 12) for place in range(first, last + 1)]
 
 
-def histogram(title: str, unit: str, groups: Sequence[tuple[str, str, np.ndarray]]) -> str:
+def histogram(
+    title: str, unit: str, groups: Sequence[tuple[str, str, np.ndarray]], digits: int = 2
+) -> str:
     """Return the histogram of several groups of values beside each other.
 
     Args:
         title: of the chart.
         unit: of the values.
         groups: name, style and values of each; values that are not finite are left out.
+        digits: after the point, with which the values are printed.
     """
     groups = [(name, style, values[np.isfinite(values)]) for name, style, values in groups]
     together = np.concatenate([values for _, _, values in groups])
@@ -71,13 +74,14 @@ def histogram(title: str, unit: str, groups: Sequence[tuple[str, str, np.ndarray
         return ""
     bins = int(np.clip(2 * math.sqrt(len(together)), 5, 24))
     low, high = float(together.min()), float(together.max())
-    if high - low < 0.1:  # dB: figures that are one
-        low, high = low - 0.5, high + 0.5
+    around = 50 * 10.0**-digits
+    if high - low < around / 5:  # figures that are one
+        low, high = low - around, high + around
     edges = np.linspace(low, high, bins + 1)
     counts = [np.histogram(values, edges)[0] for _, _, values in groups]
     across = _Axis(low, high, _LEFT, _WIDTH - _RIGHT, False)
     up = _Axis(0, max(int(count.max()) for count in counts), _HEIGHT - _BOTTOM, _TOP, False)
-    places, floor = across(edges), _HEIGHT - _BOTTOM
+    places, floor, shown_unit = across(edges), _HEIGHT - _BOTTOM, escaped(unit)
     width = (places[1] - places[0] - 2) / len(groups)
     bars = []
     for order, ((name, style, _), count) in enumerate(zip(groups, counts)):
@@ -87,7 +91,7 @@ def histogram(title: str, unit: str, groups: Sequence[tuple[str, str, np.ndarray
                 bars.append(
                     f'<rect class="bar {style}" x="{left + 1 + order * width:.1f}" y="{top:.1f}" '
                     f'width="{width:.1f}" height="{floor - top:.1f}"><title>{escaped(name)}, '
-                    f"{start:.2f} to {end:.2f} {unit}: {number}</title></rect>"
+                    f"{start:.{digits}f} to {end:.{digits}f} {shown_unit}: {number}</title></rect>"
                 )
     marks = [mark for mark in up.ticks() if mark == int(mark)]
     drawn = _grid(across, across.ticks(), up, marks) + "".join(bars)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from ms_restore.report.markup import decimals, escaped
+from ms_restore.contracts import Figure
+from ms_restore.report.markup import escaped
 from ms_restore.report.pictures import Panels
-from ms_restore.report.terminal import gain
 
 _WHOLE, _DETAIL, _ERRORS = 27_000, 10_000, 10_000  # bytes of one picture of each kind
 BYTES_PER_PICTURE = 145_000
@@ -26,7 +26,12 @@ _COLOURS = np.array(  # of errors from none to the full scale: black, violet, or
 
 
 def picture_card(
-    number: int, row: dict[str, Any], labels: list[str], panels: Panels, generosity: float
+    number: int,
+    row: dict[str, Any],
+    labels: list[str],
+    panels: Panels,
+    generosity: float,
+    leading: tuple[str, Figure],
 ) -> str:
     """Return what is shown of a picture as HTML.
 
@@ -36,13 +41,15 @@ def picture_card(
         labels: names of the baseline and of the restored image.
         panels: baseline, restored and original.
         generosity: factor of the bytes that are allowed, 1 where a report has 100 pictures.
+        leading: the key among the scores of the figure that is told, and how it is printed.
     """
-    name = escaped(row["name"])
-    figures = [f"{decimals(row[key], 2)} dB" for key in ("baseline_psnr", "psnr")]
-    captions = [f"{escaped(label)} {figure}" for label, figure in zip(labels, figures)]
+    name, (key, figure) = escaped(row["name"]), leading
+    before, after = row[f"baseline_{key}"], row[key]
+    captions = [escaped(f"{label} {figure.text(v)}") for label, v in zip(labels, (before, after))]
+    difference = figure.difference(after, before)
     wholes = [_fitting(whole) for whole in panels.wholes]
     height, width = wholes[0].shape[:2]
-    before, after = (
+    first, second = (
         _image(whole, int(_WHOLE * generosity), f"{name}: {caption}")
         for whole, caption in zip(wholes, captions)
     )
@@ -57,12 +64,11 @@ def picture_card(
         )
         for whole, label in zip(wholes, [f"error, {escaped(label)}" for label in labels])
     ]
-    difference = gain(row["psnr"], row["baseline_psnr"])
     return (
         f'<article class="card" id="picture-{number}"><h3><bdi>{name}</bdi> '
         f"<small>{captions[1]} ({escaped(difference)})</small></h3>"
         f'<div class="views"><div class="compare" style="--ratio:{width / height:.4f}">'
-        f"{after}{before}"
+        f"{second}{first}"
         f'<span class="label left">{captions[0]}</span>'
         f'<span class="label right">{captions[1]}</span><i class="handle"></i>'
         f'<input type="range" min="0" max="100" value="50" aria-label="{name}: how much of '

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 import yaml
 
+from ms_restore import registry
+from ms_restore.contracts import Figure
 from ms_restore.errors import InputError
 from ms_restore.report.charts import histogram
-from ms_restore.report.markup import decimals, escaped, facts, folded, tiles
+from ms_restore.report.markup import escaped, facts, folded, tiles
 from ms_restore.report.page import REPORT, write_page
 from ms_restore.report.picture_cards import error_scale, picture_card
 from ms_restore.report.pictures import Panels, read_comparison
-from ms_restore.report.terminal import gain
 
 COMPARISONS = "comparisons"
+_MOST_DIGITS = 9  # of a figure
 _MOST_SHOWN = 100  # pictures; the table has all
 _MOST_GENEROUS = 4.0  # times the bytes that a picture has where there are 100
 _EXPLAINED = (
@@ -26,7 +28,7 @@ _EXPLAINED = (
     "original. Pictures are reduced for this page; those of <code>comparisons</code> are as they "
     "were written."
 )
-_FIGURES = ("baseline_psnr", "psnr", "baseline_ssim", "ssim")
+_FIRST = ("psnr", "ssim")  # the figures of all evaluations before one could choose
 
 
 def comparison_names(name: str) -> tuple[str, str]:
@@ -48,14 +50,16 @@ def write_score_page(folder: Path, metrics: dict[str, Any]) -> Path:
 
 
 def checked_scores(metrics: Any, origin: str) -> dict[str, Any]:
-    """Return what metrics.json holds, with numbers in place of the texts "inf" and "nan".
+    """Return what metrics.json holds, checked, with a ``Figure`` for each of its "metrics".
 
-    Raises InputError where it is not what eval wrote.
+    Numbers stand in place of the texts "inf" and "nan". Raises InputError where it is not what eval
+    wrote.
     """
     try:
-        rows = [{"name": str(row["name"]), **_numbers(row)} for row in metrics["images"]]
+        figures = _figures(metrics.get("metrics"))
+        rows = [{"name": str(row["name"]), **_numbers(row, figures)} for row in metrics["images"]]
         groups = {
-            str(name): {"images": int(row["images"]), **_numbers(row)}
+            str(name): {"images": int(row["images"]), **_numbers(row, figures)}
             for name, row in metrics.get("groups", {}).items()
         }
         words = {key: str(metrics[key]) for key in ("model", "protocol", "baseline")}
@@ -64,9 +68,10 @@ def checked_scores(metrics: Any, origin: str) -> dict[str, Any]:
         return {
             **metrics,
             **words,
+            "metrics": figures,
             "images": rows,
             "groups": groups,
-            "mean": _numbers(metrics["mean"]),
+            "mean": _numbers(metrics["mean"], figures),
         }
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(
@@ -74,8 +79,26 @@ def checked_scores(metrics: Any, origin: str) -> dict[str, Any]:
         ) from None
 
 
-def _numbers(row: dict[str, Any]) -> dict[str, float]:
-    return {key: float(row[key]) for key in _FIGURES}
+def _figures(stored: Any) -> dict[str, Figure]:
+    """Return the figures that metrics.json says it has; ValueError where they are none."""
+    if stored is None:
+        return {name: registry.find("metric", name).figure for name in _FIRST}
+    figures = {str(name): Figure(**figure) for name, figure in stored.items()}
+    for figure in figures.values():
+        if not (isinstance(figure.digits, int) and 0 <= figure.digits <= _MOST_DIGITS):
+            raise ValueError(f"{figure.digits} digits")
+    if not figures:
+        raise ValueError("no figure")
+    return figures
+
+
+def leading_figure(scores: dict[str, Any]) -> tuple[str, Figure]:
+    """Return the first of the figures of ``checked_scores``, and its key."""
+    return next(iter(scores["metrics"].items()))
+
+
+def _numbers(row: dict[str, Any], figures: Iterable[str]) -> dict[str, float]:
+    return {key: float(row[key]) for name in figures for key in (name, f"baseline_{name}")}
 
 
 def score_sections(folder: Path, scores: dict[str, Any]) -> Iterator[str]:
@@ -83,19 +106,10 @@ def score_sections(folder: Path, scores: dict[str, Any]) -> Iterator[str]:
 
     ``scores`` are those of ``checked_scores``.
     """
-    mean, rows = scores["mean"], scores["images"]
-    baseline, difference = scores["baseline"], gain(mean["psnr"], mean["baseline_psnr"])
-    note = f"{baseline} {decimals(mean['baseline_psnr'], 2)} dB"
-    yield tiles(
-        [
-            ("mean PSNR", f"{decimals(mean['psnr'], 2)} dB", note),
-            ("gain", f"{difference} dB", f"over {baseline}"),
-            ("mean SSIM", decimals(mean["ssim"], 4), f"{baseline} {mean['baseline_ssim']:.4f}"),
-            ("pictures", str(len(rows)), f"protocol {scores['protocol']}"),
-        ]
-    )
+    rows = scores["images"]
+    yield tiles(_means(scores))
     yield _about(scores)
-    shown = _shown(rows)
+    shown = _shown(scores)
     found = {index: path for index in shown if (path := _comparison(folder, scores, index))}
     yield _histogram(scores)
     yield _table(scores, set(found))
@@ -107,9 +121,24 @@ def score_sections(folder: Path, scores: dict[str, Any]) -> Iterator[str]:
     yield from _cards(scores, found, len(shown))
 
 
+def _means(scores: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield a tile of each mean, of the leading one's gain, and of the number of pictures."""
+    mean, baseline = scores["mean"], scores["baseline"]
+    leading, _ = leading_figure(scores)
+    for key, figure in scores["metrics"].items():
+        before, after = mean[f"baseline_{key}"], mean[key]
+        worse = "" if figure.higher_is_better else ", lower is better"
+        note = f"{baseline} {figure.plain(before)} {figure.unit}".rstrip() + worse
+        yield f"mean {figure.label}", f"{figure.plain(after)} {figure.unit}".rstrip(), note
+        if key == leading:
+            difference = f"{figure.difference(after, before)} {figure.unit}".rstrip()
+            yield figure.gained, difference, f"over {baseline}"
+    yield "pictures", str(len(scores["images"])), f"protocol {scores['protocol']}"
+
+
 def _cards(scores: dict[str, Any], found: dict[int, Path], shown: int) -> Iterator[str]:
     generosity = min(_MOST_GENEROUS, _MOST_SHOWN / max(1, len(found)))
-    labels = [scores["baseline"], scores["model"]]
+    labels, leading = [scores["baseline"], scores["model"]], leading_figure(scores)
     missing = shown - len(found)
     yield '<div class="cards">\n'
     for index, path in found.items():
@@ -119,7 +148,8 @@ def _cards(scores: dict[str, Any], found: dict[int, Path], shown: int) -> Iterat
             yield f'<article class="card" id="picture-{index}">{escaped(path.name)}: cannot be read'
             yield "</article>\n"
         else:
-            yield picture_card(index, scores["images"][index], labels, panels, generosity)
+            row = scores["images"][index]
+            yield picture_card(index, row, labels, panels, generosity, leading)
     yield "</div>\n"
     if missing:
         yield f'<p class="note">{missing} of the pictures are not in comparisons/ any more, or '
@@ -160,30 +190,28 @@ def _about(scores: dict[str, Any]) -> str:
 
 
 def _histogram(scores: dict[str, Any]) -> str:
-    rows = scores["images"]
-    drawn = histogram(
-        "PSNR of the pictures",
-        "dB",
-        [
-            (scores["baseline"], "a", np.array([row["baseline_psnr"] for row in rows])),
-            (scores["model"], "b", np.array([row["psnr"] for row in rows])),
-        ],
+    key, figure = leading_figure(scores)
+    values = np.array([(row[f"baseline_{key}"], row[key]) for row in scores["images"]])
+    groups = [(scores["baseline"], "a", values[:, 0]), (scores["model"], "b", values[:, 1])]
+    drawn = histogram(f"{figure.label} of the pictures", figure.heading, groups, figure.digits)
+    before, after = values[np.isfinite(values).all(axis=1)].T
+    name = figure.gained
+    drawn += histogram(
+        f"{name.capitalize()} of the pictures",
+        figure.heading,
+        [(name, "b", after - before)],
+        figure.digits,
     )
-    gains = np.array([row["psnr"] - row["baseline_psnr"] for row in rows if _finite(row)])
-    drawn += histogram("Gain of the pictures", "dB", [("gain", "b", gains)])
     return f'<h2>Distribution</h2>\n<div class="charts">{drawn}</div>\n'
 
 
-def _finite(row: dict[str, Any]) -> bool:
-    return bool(np.isfinite([row["psnr"], row["baseline_psnr"]]).all())
-
-
-def _shown(rows: list[dict[str, Any]]) -> list[int]:
+def _shown(scores: dict[str, Any]) -> list[int]:
     """Return which pictures are shown: all, or those with the smallest and the largest gains."""
+    rows, (key, figure) = scores["images"], leading_figure(scores)
     if len(rows) <= _MOST_SHOWN:
         return list(range(len(rows)))
-    gains = [row["psnr"] - row["baseline_psnr"] if _finite(row) else 0.0 for row in rows]
-    order = np.argsort(gains, kind="stable").tolist()
+    gains = np.array([figure.improvement(row[key], row[f"baseline_{key}"]) for row in rows])
+    order = np.argsort(np.where(np.isfinite(gains), gains, 0.0), kind="stable").tolist()
     half = _MOST_SHOWN // 2
     return sorted([*order[:half], *order[-half:]])
 
@@ -198,26 +226,23 @@ def _comparison(folder: Path, scores: dict[str, Any], index: int) -> Optional[Pa
 
 
 def _table(scores: dict[str, Any], linked: set[int]) -> str:
-    heads = (
-        "picture",
-        f"{scores['baseline']} dB",
-        "ours dB",
-        "gain dB",
-        f"{scores['baseline']} SSIM",
-        "ours SSIM",
-    )
+    figures, (leading, _) = scores["metrics"], leading_figure(scores)
+    heads = ["picture"]
+    for key, figure in figures.items():
+        heads += [f"{scores['baseline']} {figure.heading}", f"ours {figure.heading}"]
+        heads += [f"{figure.gained} {figure.unit}".rstrip()] if key == leading else []
     head = "".join(
         f'<th scope="col"><button type="button">{escaped(name)}</button></th>' for name in heads
     )
     body = "".join(
-        f"<tr><td>{_name(index, row['name'], index in linked)}</td>{_cells(row)}</tr>\n"
+        f"<tr><td>{_name(index, row['name'], index in linked)}</td>{_cells(row, figures)}</tr>\n"
         for index, row in enumerate(scores["images"])
     )
     means = "".join(
-        f"<tr><td>mean of {escaped(name)} ({row['images']})</td>{_cells(row)}</tr>\n"
+        f"<tr><td>mean of {escaped(name)} ({row['images']})</td>{_cells(row, figures)}</tr>\n"
         for name, row in scores["groups"].items()
     )
-    means += f"<tr><td>mean</td>{_cells(scores['mean'])}</tr>\n"
+    means += f"<tr><td>mean</td>{_cells(scores['mean'], figures)}</tr>\n"
     return (
         '<h2>Figures</h2>\n<div class="sheet"><table class="scores">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{means}</tfoot></table></div>\n"
@@ -229,20 +254,19 @@ def _name(index: int, name: str, linked: bool) -> str:
     return f'<a href="#picture-{index}">{shown}</a>' if linked else shown
 
 
-def _cells(row: dict[str, float]) -> str:
-    difference = gain(row["psnr"], row["baseline_psnr"])
-    same = row["psnr"] == row["baseline_psnr"]  # also where both are infinite
-    value = 0.0 if same else row["psnr"] - row["baseline_psnr"]
-    style = "up" if value > 0 else "down" if value < 0 else ""
-    return (
-        f"{_cell(row['baseline_psnr'], 2)}{_cell(row['psnr'], 2)}"
-        f'<td class="{style}" data-value="{_number(value)}">{escaped(difference)}</td>'
-        f"{_cell(row['baseline_ssim'], 4)}{_cell(row['ssim'], 4)}"
-    )
-
-
-def _cell(value: float, digits: int) -> str:
-    return f'<td data-value="{_number(value)}">{decimals(value, digits)}</td>'
+def _cells(row: dict[str, float], figures: dict[str, Figure]) -> str:
+    cells = ""
+    for number, (key, figure) in enumerate(figures.items()):
+        before, after = row[f"baseline_{key}"], row[key]
+        for value in (before, after):
+            cells += f'<td data-value="{_number(value)}">{figure.plain(value)}</td>'
+        if number == 0:
+            better = figure.improvement(after, before)
+            style = "up" if better > 0 else "down" if better < 0 else ""
+            value = 0.0 if after == before else after - before  # also where both are infinite
+            cells += f'<td class="{style}" data-value="{_number(value)}">'
+            cells += f"{figure.difference(after, before)}</td>"
+    return cells
 
 
 def _number(value: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 import time
@@ -23,6 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from ms_restore.contracts import Figure
 from ms_restore.errors import comma_list
 
 
@@ -77,29 +77,22 @@ def progress(jobs: Sequence[_T], what: str) -> Iterator[_T]:
         yield from bar.track(jobs, description=what)
 
 
-def gain(psnr: float, baseline: float) -> str:
-    """Return the difference of two figures in dB as they are printed, with two decimals each."""
-    if psnr == baseline:
-        return "+0.00"
-    if math.isfinite(psnr) and math.isfinite(baseline):
-        return f"{round(psnr, 2) - round(baseline, 2):+.2f}"
-    return f"{psnr - baseline:+.2f}"
+def score_line(
+    name: str, baseline: str, ours: str, mean: dict[str, float], figures: Mapping[str, Figure]
+) -> str:
+    """Return the line of an evaluation's leading mean, under the protocol ``name``."""
+    key, figure = next(iter(figures.items()))
+    before, after = mean[f"baseline_{key}"], mean[key]
+    difference = f"{figure.difference(after, before)} {figure.unit}".rstrip()
+    return f"{name}: {baseline} {figure.text(before)}, {ours} {figure.text(after)} ({difference})"
 
 
-def score_line(name: str, baseline: str, ours: str, mean: dict[str, float]) -> str:
-    """Return the line of an evaluation's mean PSNR, under the protocol ``name``."""
-    return (
-        f"{name}: {baseline} {mean['baseline_psnr']:.2f} dB, {ours} {mean['psnr']:.2f} dB "
-        f"({gain(mean['psnr'], mean['baseline_psnr'])} dB)"
-    )
-
-
-def say_without_error(names: Sequence[str]) -> None:
-    """Say which images have an infinite PSNR, if any."""
+def say_infinite(figure: Figure, names: Sequence[str]) -> None:
+    """Say of which images a figure is infinite, if of any."""
     if names:
         say(
-            f"note: left out of the mean PSNR, as theirs or their baseline's is infinite (no "
-            f"error at all): {comma_list(names)}"
+            f"note: left out of the mean {figure.label}, as theirs or their baseline's is infinite "
+            f"({figure.infinite}): {comma_list(names)}"
         )
 
 
@@ -132,6 +125,7 @@ def score_table(
     scores: list[dict[str, Any]],
     mean: dict[str, float],
     baseline: str,
+    figures: Mapping[str, Figure],
     groups: Optional[dict[str, dict[str, Any]]] = None,
 ) -> None:
     """Print a table with the scores of each image, of groups and of all images.
@@ -140,27 +134,29 @@ def score_table(
         scores: rows of ``scoring.score``.
         mean: the means of all images.
         baseline: name of the baseline.
+        figures: what is printed, by the keys of the scores; of the first also the differences.
         groups: the means of groups of images, by group name.
     """
     lines = box.HEAVY_HEAD if printable("┃") == "┃" else box.ASCII
     table = Table(title_justify="left", box=lines)
     table.add_column("image")
-    for heading in (f"{baseline} dB", "ours dB", "gain", f"{baseline} SSIM", "ours SSIM"):
-        table.add_column(heading, justify="right")
+    leading = next(iter(figures))
+    for key, figure in figures.items():
+        headings = [f"{baseline} {figure.heading}", f"ours {figure.heading}"]
+        for heading in headings + ([figure.gained] if key == leading else []):
+            table.add_column(heading, justify="right")
     grouped = [
         {"name": f"mean of {name} ({row['images']})", **row} for name, row in (groups or {}).items()
     ]
     for number, row in enumerate([*scores, *grouped, {"name": "mean", **mean}]):
         if number == len(scores):
             table.add_section()
-        table.add_row(
-            printable(row["name"]),
-            f"{row['baseline_psnr']:.2f}",
-            f"{row['psnr']:.2f}",
-            gain(row["psnr"], row["baseline_psnr"]),
-            f"{row['baseline_ssim']:.4f}",
-            f"{row['ssim']:.4f}",
-        )
+        cells = [printable(row["name"])]
+        for key, figure in figures.items():
+            before, after = row[f"baseline_{key}"], row[key]
+            cells += [figure.plain(before), figure.plain(after)]
+            cells += [figure.difference(after, before)] if key == leading else []
+        table.add_row(*cells)
     console.print(table, soft_wrap=False)
 
 

@@ -1,8 +1,9 @@
-"""Where a run's figures and sample pictures go: JSON lines, TensorBoard, MindInsight."""
+"""Where a run's figures and sample pictures go: JSON lines, TensorBoard and others."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable, Protocol
@@ -12,6 +13,7 @@ import numpy as np
 from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.files import to_json
 from ms_restore.report.terminal import TrainingProgress, say
+from ms_restore.training import trackers
 from ms_restore.training.run_files import LOG
 
 
@@ -58,13 +60,8 @@ class TensorBoard:
     """Writes event files into tensorboard/, by the tensorboardX package."""
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "--logger tensorboard needs the tensorboardX package: "
-                "pip install 'ms-restore[tensorboard]'"
-            ) from None
+        from tensorboardX import SummaryWriter
+
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def scalars(self, step: int, figures: dict[str, float]) -> None:
@@ -123,7 +120,10 @@ LOGGERS: dict[str, Callable[[Path], Logger]] = {
     "jsonl": JsonLines,
     "tensorboard": TensorBoard,
     "mindinsight": MindInsight,
+    "wandb": trackers.WeightsAndBiases,
+    "mlflow": trackers.MLflow,
 }
+_PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}
 
 
 def open_all(names: list[str], folder: Path) -> list[Logger]:
@@ -156,10 +156,24 @@ class Reporter:
 
 
 def check_names(names: str) -> list[str]:
-    """Return the names in a comma-separated list of loggers; log.jsonl is always written."""
+    """Return the names in a comma-separated list of loggers; log.jsonl is always written.
+
+    Raises InputError for an unknown one, and for one whose package is not installed.
+    """
     asked = [name.strip() for name in names.split(",") if name.strip()]
     for name in asked:
         if name not in LOGGERS:
             hint = did_you_mean(name, LOGGERS) or f"; known: {comma_list(LOGGERS)}"
             raise InputError(f"unknown logger {name!r}{hint}")
+        if name in _PACKAGES and not _is_installed(_PACKAGES[name]):
+            raise InputError(
+                f"--logger {name} needs the {_PACKAGES[name]} package: "
+                f"pip install 'ms-restore[{name}]'"
+            )
     return list(dict.fromkeys(["jsonl", *asked]))
+
+
+def _is_installed(package: str) -> bool:
+    """Tell whether a package can be imported; a folder wandb/ of earlier runs is none."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None

@@ -13,7 +13,7 @@ PROFILE = "profile"
 WARM_UP = 5  # steps of a performance run that are not measured
 _OWN = {  # what a run writes before its first checkpoint
     *(LOCK, RECIPE, LOG, ENVIRONMENT, DATA, PROFILE, "best.ckpt", "checkpoints", "report.html"),
-    *("tensorboard", "mindinsight"),
+    *("tensorboard", "mindinsight", "wandb", "mlflow"),
 }
 
 

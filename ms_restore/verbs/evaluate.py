@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
-from ms_restore import parallel, registry
 from ms_restore import recipe as recipes
-from ms_restore.contracts import Degradation, ImageSource
+from ms_restore import registry
+from ms_restore.contracts import Degradation, Metric
 from ms_restore.data.sources import open_evaluation
 from ms_restore.errors import InputError, comma_list
 from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.restorer import Restorer
 from ms_restore.metrics import scoring
-from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
-from ms_restore.report.machine import engine_versions
+from ms_restore.metrics.choice import metrics_named
+from ms_restore.metrics.protocols import protocol_named
 from ms_restore.report.score_folder import ScoreFolder
-from ms_restore.report.terminal import say, say_without_error, score_line, score_table
+from ms_restore.report.terminal import say
 from ms_restore.verbs import evaluate_solver, scored_degradation
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of, with_options
+from ms_restore.verbs.score_keeping import ScoreKeeper
 from ms_restore.weights import catalogue, run_checkpoints
 
 
@@ -30,6 +31,7 @@ def evaluate(
     model: Optional[str] = None,
     data_dir: Optional[PathLike] = None,
     protocol: Optional[str] = None,
+    metrics: Union[str, Sequence[str]] = "psnr,ssim",
     output_dir: Optional[PathLike] = None,
     engine: str = "auto",
     tile: Optional[int] = None,
@@ -51,6 +53,10 @@ def evaluate(
     ``{"degradation.sigma_255": 15}`` is what is scored, also where the recipe has another
     ``eval_sigma_255``.
 
+    ``metrics`` are of psnr, ssim, niqe and lpips, or ``package.module:NAME`` of a Metric of one's
+    own; pictures and the last line tell the first one. NIQE and LPIPS take the whole images,
+    whatever the protocol.
+
     With ``luma`` a gray network restores the brightness of colour images, which are degraded in
     colour; protocol "sr-y" scores brightness alone.
 
@@ -59,6 +65,7 @@ def evaluate(
     """
     if protocol is not None:
         protocol_named(protocol)
+    chosen = metrics_named(metrics)
     found = run_checkpoints.locate(catalogue.resolve(checkpoint))
     options = EngineOptions(engine, device_target, device_id, mode)
     changed = with_options(settings, seed=seed)
@@ -73,6 +80,7 @@ def evaluate(
             kernels=kernels,
             data_dir=folder,
             protocol=protocol,
+            metrics=chosen,
             folder=Path(output_dir) if output_dir else _beside(found) / solving.model,
             options=options,
         )
@@ -83,7 +91,7 @@ def evaluate(
     recipe.degradation = scored_degradation.with_given(recipe.degradation, changed)
     output = _beside(found) / recipe.model if catalogue.is_kept_for_all(found) else _beside(found)
     output = Path(output_dir) if output_dir else output
-    return _scored(restorer, folder, protocol or restorer.recipe.eval.protocol, output)
+    return _scored(restorer, folder, protocol or recipe.eval.protocol, chosen, output)
 
 
 def _beside(checkpoint: Path) -> Path:
@@ -91,11 +99,18 @@ def _beside(checkpoint: Path) -> Path:
     return (Path() if catalogue.is_kept_for_all(checkpoint) else checkpoint.parent) / "eval"
 
 
-def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path) -> dict[str, Any]:
+def _scored(
+    restorer: Restorer,
+    data_dir: Optional[str],
+    name: str,
+    metrics: Mapping[str, Metric],
+    output: Path,
+) -> dict[str, Any]:
     """Score the restorer under the protocol of that name; return what metrics.json holds."""
-    recipe, protocol = restorer.recipe, protocol_named(name)
+    recipe = restorer.recipe
+    keeper = ScoreKeeper(recipe, name, metrics, ScoreFolder(output))
     degradation: Degradation = registry.build("degradation", recipe.degradation)
-    smallest = protocol.smallest(degradation.factor)
+    smallest = keeper.protocol.smallest(degradation.factor, metrics)
     source = open_evaluation(data_dir, recipe.data, restorer.picture_channels, smallest)
     if data_dir and source.coloured:
         raise InputError(
@@ -105,55 +120,13 @@ def _scored(restorer: Restorer, data_dir: Optional[str], name: str, output: Path
             "alone by --luma"
         )
     note = "" if data_dir else " (no --data_dir)"
-    made = scored_degradation.described(recipe.degradation)
     say(
-        f"{recipe.model} on {source.description}{note}, degraded by {made}; protocol {name}: "
-        f"{protocol.description}"
+        f"{recipe.model} on {source.description}{note}, degraded by "
+        f"{scored_degradation.described(recipe.degradation)}; protocol {name}: "
+        f"{keeper.protocol.description}"
     )
-    folder = ScoreFolder(output)
-    scores = _rows(restorer, degradation, source, protocol, folder)
-    mean, groups = scoring.mean_scores(scores), scoring.group_means(scores, source.groups())
-    metrics = {
-        "model": recipe.model,
-        "protocol": name,
-        "protocol_description": protocol.description,
-        "engine": restorer.engine,
-        "baseline": degradation.baseline_name,
-        "data": source.description,
-        "degradation": made,
-        "versions": engine_versions(restorer.engine),
-        "recipe": dataclasses.asdict(recipe),
-        "mean": mean,
-        **({"groups": groups} if groups else {}),
-        "images": scores,
-    }
-    if parallel.ranks().first:
-        folder.finish(metrics)
-    score_table(scores, mean, degradation.baseline_name, groups)
-    say_without_error(scoring.without_error(scores))
-    say(score_line(name, degradation.baseline_name, recipe.model, mean))
-    if parallel.ranks().first:
-        say(folder.show(metrics))
-    return metrics
-
-
-def _rows(
-    restorer: Restorer,
-    degradation: Degradation,
-    source: ImageSource,
-    protocol: ScoringProtocol,
-    folder: ScoreFolder,
-) -> list[dict[str, Any]]:
-    """The figures of every image, of all ranks; this rank's comparison pictures are written."""
-    recipe, scores = restorer.recipe, []
     for trial in scoring.restored_images(restorer, degradation, source, recipe.seed):
-        baseline = to_float(degradation.baseline(trial.y))
-        row = scoring.score(trial, baseline, protocol, degradation.factor)
-        scores.append(row)
-        panels = [
-            (f"{degradation.baseline_name} {row['baseline_psnr']:.2f} dB", baseline),
-            (f"{recipe.model} {row['psnr']:.2f} dB", trial.x_hat),
-            (f"original: {trial.name}", trial.x),
-        ]
-        folder.compare(trial.name, panels)
-    return scoring.gather_scores(scores, source.names)
+        keeper.add(trial, to_float(degradation.baseline(trial.y)), degradation, trial.name)
+    keeper.gather(source.names)
+    about = {"data": source.description}
+    return keeper.finish(degradation.baseline_name, restorer.engine, about, source.groups())

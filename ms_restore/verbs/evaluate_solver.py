@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from ms_restore import limits, registry, seeds
-from ms_restore.contracts import Progress, Solver
+from ms_restore.contracts import ImageSource, Metric, Progress, Solver
 from ms_restore.data.sources import open_evaluation
 from ms_restore.degradations import kernels as blur_kernels
 from ms_restore.degradations.linear import Linear
@@ -18,20 +18,13 @@ from ms_restore.errors import InputError
 from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics import scoring
-from ms_restore.metrics.protocols import ScoringProtocol, protocol_named
-from ms_restore.report.machine import engine_versions
 from ms_restore.report.score_folder import ScoreFolder
-from ms_restore.report.terminal import (
-    SolverProgress,
-    say,
-    say_without_error,
-    score_line,
-    score_table,
-)
+from ms_restore.report.terminal import SolverProgress, say
 from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers import tasks
 from ms_restore.verbs import scored_degradation
 from ms_restore.verbs.loading import prior_of
+from ms_restore.verbs.score_keeping import ScoreKeeper
 
 _SMALLEST = 32  # pixels of a side that are left to score
 
@@ -52,6 +45,7 @@ def evaluate(
     kernels: Optional[str],
     data_dir: Optional[str],
     protocol: Optional[str],
+    metrics: Mapping[str, Metric],
     folder: Path,
     options: EngineOptions,
 ) -> dict[str, Any]:
@@ -66,91 +60,60 @@ def evaluate(
     of_device = {f"runtime.{k}": v for k, v in dataclasses.asdict(recipe.runtime).items()}
     solver: Solver = registry.build("solver", part, prior_of(prior, part, options, of_device))
     name = protocol or recipe.eval.protocol
-    written = ScoreFolder(folder, joined=True)
-    scores, times = _scored(recipe, solver, degradations, data_dir, name, written)
-    mean = scoring.mean_scores(scores)
-    baseline = next(iter(degradations.values())).baseline_name
-    metrics = {
-        "model": recipe.model,
-        "prior": solver.prior.recipe.model,
-        "protocol": name,
-        "protocol_description": f"{protocol_named(name).description}, half the kernel cut",
-        "baseline": baseline,
-        "degradation": scored_degradation.described(recipe.degradation),
-        "versions": engine_versions(solver.engine),
-        "recipe": dataclasses.asdict(recipe),
-        "seconds_per_iteration": float(np.median(times)),
-        "engine": solver.engine,
-        "mean": mean,
-        "images": scores,
-    }
-    written.finish(metrics)
-    score_table(scores, mean, baseline)
-    say_without_error(scoring.without_error(scores))
+    keeper = ScoreKeeper(recipe, name, metrics, ScoreFolder(folder, joined=True))
+    least = max(_SMALLEST, keeper.protocol.smallest(1, metrics))
+    source = _source(recipe, data_dir, degradations, least)
+    note = "" if data_dir else " (no --data_dir)"
+    cut = f", centre {recipe.eval.crop}x{recipe.eval.crop}" if recipe.eval.crop else ""
+    described = f"{keeper.protocol.description}, half the kernel cut"
     say(
-        f"{score_line(name, baseline, recipe.model, mean)}, "
-        f"{metrics['seconds_per_iteration']:.2f} s for each iteration by {solver.engine}"
+        f"{recipe.model} on {source.description}{note}{cut}, degraded by "
+        f"{scored_degradation.described(recipe.degradation)}; protocol {name}: "
+        f"{described}; prior {solver.prior.recipe.model}"
     )
-    say(written.show(metrics))
-    return metrics
+    seconds = float(np.median(_scored(recipe, solver, degradations, source, keeper)))
+    about = {
+        "prior": solver.prior.recipe.model,
+        "protocol_description": described,
+        "seconds_per_iteration": seconds,
+        "note": f", {seconds:.2f} s for each iteration by {solver.engine}",
+    }
+    baseline = next(iter(degradations.values())).baseline_name
+    return keeper.finish(baseline, solver.engine, about, {})
+
+
+def _source(
+    recipe: Recipe, data_dir: Optional[str], degradations: Mapping[str, Linear], least: int
+) -> ImageSource:
+    """The images, of which at least ``least`` pixels along a side are left to score."""
+    needed = 2 * max(degradation.margin for degradation in degradations.values()) + least
+    if recipe.eval.crop is not None and recipe.eval.crop < needed:
+        raise InputError(
+            f"eval.crop {recipe.eval.crop}: with these metrics and kernels images have at least "
+            f"{needed} pixels along a side; give --eval.crop {needed} or more"
+        )
+    return open_evaluation(data_dir, recipe.data, 3, needed)
 
 
 def _scored(
     recipe: Recipe,
     solver: Solver,
     degradations: Mapping[str, Linear],
-    data_dir: Optional[str],
-    name: str,
-    folder: ScoreFolder,
-) -> tuple[list[dict[str, Any]], list[float]]:
-    """The figures of every image with every degradation, and the seconds of an iteration."""
-    protocol = protocol_named(name)
-    margin = 2 * max(degradation.margin for degradation in degradations.values())
-    source = open_evaluation(data_dir, recipe.data, 3, margin + _SMALLEST)
-    crop = recipe.eval.crop
-    note = "" if data_dir else " (no --data_dir)"
-    cut = f", centre {crop}x{crop}" if crop else ""
-    say(
-        f"{recipe.model} on {source.description}{note}{cut}, degraded by "
-        f"{scored_degradation.described(recipe.degradation)}; protocol {name}: "
-        f"{protocol.description}, half the kernel cut; prior {solver.prior.recipe.model}"
-    )
-    scores, times = [], []
-    for index, image_name in enumerate(source.names):
+    source: ImageSource,
+    keeper: ScoreKeeper,
+) -> list[float]:
+    """Score every image with every degradation; return the seconds of an iteration of each."""
+    times = []
+    for index, name in enumerate(source.names):
         for kernel_name, degradation in degradations.items():
-            x = _centre(source[index], crop)
+            x = _centre(source[index], recipe.eval.crop)
             method = (recipe.solver or {})["name"]
             noise = degradation.sigma_255 or tasks.default_sigma_255(degradation.operator, method)
-            made = _restored(solver, degradation, x, image_name + kernel_name, noise, recipe.seed)
-            row = _compared(recipe, degradation, made, protocol, folder, image_name)
-            scores.append(row)
+            made = _restored(solver, degradation, x, name + kernel_name, noise, recipe.seed)
+            line = keeper.add(made.trial, made.start, degradation, name)
             times.append(made.seconds)
-            say(
-                f"{row['name']}: {degradation.baseline_name} {row['baseline_psnr']:.2f} dB, "
-                f"end {row['psnr']:.2f} dB, "
-                f"{made.iterations} iterations of {made.seconds:.2f} s"
-            )
-    return scores, times
-
-
-def _compared(
-    recipe: Recipe,
-    degradation: Linear,
-    made: _Trial,
-    protocol: ScoringProtocol,
-    folder: ScoreFolder,
-    image_name: str,
-) -> dict[str, Any]:
-    """The figures of an image, whose comparison picture is written."""
-    trial = made.trial
-    row = scoring.score(trial, made.start, protocol, degradation.factor)
-    panels = [
-        (f"{degradation.baseline_name} {row['baseline_psnr']:.2f} dB", made.start),
-        (f"{recipe.model} {row['psnr']:.2f} dB", trial.x_hat),
-        (f"original: {image_name}", trial.x),
-    ]
-    folder.compare(trial.name, panels)
-    return row
+            say(f"{line}, {made.iterations} iterations of {made.seconds:.2f} s")
+    return times
 
 
 def _degradations(recipe: Recipe, kernels: Optional[str]) -> dict[str, Linear]:

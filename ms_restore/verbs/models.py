@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional
+import string
+from typing import Any, NamedTuple, Optional, Union
 
 from ms_restore import recipe as recipes
 from ms_restore import texts
@@ -23,6 +24,7 @@ class ModelRow(NamedTuple):
     scale: str
     parameters: str
     gigaflops: str
+    psnr: str
     weights: str
 
 
@@ -36,8 +38,7 @@ def models_table(network: Optional[str] = None, weights: Optional[str] = None) -
     Raises:
         InputError: no model is left.
     """
-    path = recipes.folder() / "facts.yaml"
-    facts = texts.parse_yaml(texts.read_text(path), str(path)) if path.is_file() else {}
+    facts = _read("facts.yaml", {})
     where = list_weights()
     rows = [
         _row(name, data, facts.get(name, {}), where.get(name))
@@ -45,21 +46,54 @@ def models_table(network: Optional[str] = None, weights: Optional[str] = None) -
     ]
     known = sorted({row.network for row in rows})
     rows = [row for row in rows if network in (None, row.network)]
-    rows = [row for row in rows if weights is None or row.weights.split(":")[0] == weights]
+    rows = [row for row in rows if weights is None or row.weights == weights]
     if not rows:
         raise InputError(f"no such model; networks: {', '.join(known)}")
+    rows, legend = _with_figures(rows, _read("figures.yaml", []))
     columns = [
         Column("model"),
         Column("network", most=11),
-        Column("undoes", most=11),
+        Column("undoes", most=10),
         Column("x", right=True),
-        Column("million", right=True),
+        Column("params", right=True),
         Column("GFLOP", right=True),
+        Column("PSNR"),
         Column("weights"),
     ]
     print_table(columns, rows)
-    say("million: parameters; GFLOP: for an input of 256x256; yours: to train or convert")
+    say("params: in millions; GFLOP: for an input of 256x256; yours: to train or convert")
+    for line in legend:
+        say(line)
     return rows
+
+
+def _read(name: str, otherwise: Any) -> Any:
+    """What a YAML file beside the recipes holds, if it is there."""
+    path = recipes.folder() / name
+    return texts.parse_yaml(texts.read_text(path), str(path)) if path.is_file() else otherwise
+
+
+def _with_figures(
+    rows: list[ModelRow], groups: list[dict[str, Any]]
+) -> tuple[list[ModelRow], list[str]]:
+    """The rows with their PSNR, each with a letter, and the lines that explain the letters.
+
+    A group of figures are those of one set and one source.
+    """
+    names, letters, legend = {row.name for row in rows}, iter(string.ascii_letters), []
+    figures = {}
+    for group in groups:
+        here = {name: psnr for name, psnr in group["psnr"].items() if name in names}
+        if here:
+            letter = next(letters)
+            figures.update({name: f"{_two_digits(psnr)}{letter}" for name, psnr in here.items()})
+            legend.append(f"{letter}: dB, {group['set']}; {group['source']}")
+    return [row._replace(psnr=figures.get(row.name, "")) for row in rows], legend
+
+
+def _two_digits(psnr: Union[float, str]) -> str:
+    """A figure as text; what was stated with fewer digits is a text already."""
+    return psnr if isinstance(psnr, str) else f"{psnr:.2f}"
 
 
 def _row(name: str, data: dict[str, Any], facts: dict[str, Any], where: Optional[str]) -> ModelRow:
@@ -76,8 +110,9 @@ def _row(name: str, data: dict[str, Any], facts: dict[str, Any], where: Optional
         undone["name"],
         "" if scale in (None, 1) else str(scale),
         "" if parameters is None else f"{parameters / 1e6:.2f}",
-        "" if flops is None else f"{flops:.3g}",
-        f"{place}: {facts['figure']}" if place == "here" and "figure" in facts else place,
+        "" if flops is None else f"{flops:.0f}" if flops >= 100 else f"{flops:.3g}",
+        "",
+        place,
     )
 
 

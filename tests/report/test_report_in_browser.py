@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ms_restore.contracts import Figure
 from ms_restore.report.page import write_page
 from ms_restore.report.picture_cards import picture_card
 from ms_restore.report.pictures import Panels
@@ -138,7 +139,7 @@ def test_a_hundred_pictures_open_at_once(page, tmp_path):
     noise = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((360, 480), (96, 96))]
     panels = Panels([noise[0]] * 3, [noise[1]] * 3)
     row = {"name": "noise", "psnr": 30.0, "baseline_psnr": 20.0}
-    card = picture_card(12345, row, ["noisy", "net"], panels, 1.0)
+    card = picture_card(12345, row, ["noisy", "net"], panels, 1.0, ("psnr", Figure("PSNR", "dB")))
     path = tmp_path / "report.html"
     cards = (card.replace("picture-12345", f"picture-{number}") for number in range(100))
     write_page(path, "noise", cards)

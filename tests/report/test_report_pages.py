@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 
 from ms_restore import api
+from ms_restore.contracts import Figure
 from ms_restore.errors import InputError
 from ms_restore.report import charts, picture_cards, score_page
 from ms_restore.report.picture_cards import BYTES_PER_PICTURE, encoded, errors_drawn, picture_card
@@ -19,6 +20,8 @@ from ms_restore.report.pictures import Panels, comparison, read_comparison
 from ms_restore.verbs.reporting import write_report
 from tests.fixtures.reports import HOSTILE, evaluation, training_run
 from tests.test_full_disk import FULL, assert_kept, old
+
+LEADING = ("psnr", Figure("PSNR", "dB", digits=2))
 
 
 class _Page(HTMLParser):
@@ -100,6 +103,33 @@ def test_an_evaluation_has_a_page_of_its_own(tmp_path):
         )
 
 
+def test_the_chosen_figures_are_shown(tmp_path):
+    """Lower is better, and a picture that got worse; the first figure leads."""
+    figures = {
+        "niqe": {"label": "NI<b>QE", "digits": 2, "higher_is_better": False},
+        "ssim": {"label": "SSIM", "digits": 4},
+    }
+    rows = [
+        {"name": "one", "niqe": 4.126, "ssim": 0.9, "baseline_niqe": 9.0, "baseline_ssim": 0.5},
+        {"name": "two", "niqe": 9.5, "ssim": 0.9, "baseline_niqe": 9.0, "baseline_ssim": 0.5},
+        {"name": "three", "niqe": "inf", "ssim": 1, "baseline_niqe": "inf", "baseline_ssim": 1},
+    ]
+    evaluation(tmp_path, ["one"])
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    metrics |= {"metrics": figures, "images": rows, "mean": rows[0]}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    write_report(tmp_path)
+    page = _Page(tmp_path / "report.html")
+    assert "PSNR" not in page.text and " dB" not in page.text
+    for word in ("mean NI<b>QE", "NI<b>QE of the pictures", "lower is better", "net NI<b>QE 4.13"):
+        assert word in page.text
+    assert page.text.count("Change of the pictures") == 1 and "Gain" not in page.text
+    cells = [a for a in page.named("td") if "data-value" in a]
+    assert [a["class"] for a in cells if "class" in a] == ["up", "down", "", "up"]
+    assert [float(a["data-value"]) for a in cells[:5]] == [9.0, 4.126, -4.874, 0.5, 0.9]
+    assert "-4.87" in page.text and "0.9000" in page.text
+
+
 def test_nothing_is_fetched(tmp_path):
     evaluation(tmp_path, ["one"])
     page = _Page(tmp_path / "report.html")
@@ -142,7 +172,7 @@ def test_a_picture_has_a_bounded_size(shape):
         [rng.integers(0, 256, (96, 96, 3), np.uint8) for _ in range(3)],
     )
     row = {"name": "x" * 255, "psnr": 30.0, "baseline_psnr": 20.0}
-    card = picture_card(99, row, ["bicubic", "net"], panels, 1.0)
+    card = picture_card(99, row, ["bicubic", "net"], panels, 1.0, LEADING)
     assert len(card) < BYTES_PER_PICTURE
     assert 100 * BYTES_PER_PICTURE < 15e6
 
@@ -246,6 +276,9 @@ def test_charts_of_odd_values():
         ("[]", "the figures are not those that eval writes"),
         ('{"images": [], "model": "m", "protocol": "p", "baseline": "b"}', "run eval again"),
         ('{"images": [{"name": "a", "psnr": "x"}]}', "run eval again"),
+        ('{"metrics": {"psnr": {"label": "P", "digits": 1e9}}, "images": []}', "run eval again"),
+        ('{"metrics": {"psnr": {"name": "P"}}, "images": []}', "run eval again"),
+        ('{"metrics": [], "images": []}', "run eval again"),
         ("{", "not valid JSON"),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -83,6 +84,20 @@ def test_a_loss_that_is_no_number_is_still_json(tmp_path):
     logger.picture(1, "photo", np.zeros((2, 2, 3)))
     logger.close()
     assert json.loads((tmp_path / "log.jsonl").read_text()) == {"step": 1, "loss": "nan", "lr": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("tensorboard", "tensorboardX"), ("wandb", "wandb"), ("mlflow", "mlflow")]
+)
+def test_a_logger_without_its_package(name, package, tmp_path, monkeypatch):
+    """Also where a folder has the package's name, as wandb/ has; nothing is begun then."""
+    (tmp_path / package).mkdir()
+    for known in [m for m in sys.modules if m.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, known)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    said = rf"--logger {name} needs the {package} package: pip install 'ms-restore\[{name}\]'"
+    with pytest.raises(InputError, match=said):
+        loggers.check_names(f"jsonl,{name}")
 
 
 def test_unknown_logger(tiny, tmp_path):

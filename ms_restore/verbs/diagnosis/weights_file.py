@@ -10,7 +10,7 @@ import numpy as np
 from ms_restore.errors import InputError
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.report.score_folder import METRICS
-from ms_restore.report.score_page import checked_scores
+from ms_restore.report.score_page import checked_scores, leading_figure
 from ms_restore.verbs.diagnosis.finding import Finding
 from ms_restore.verbs.loading import load_network
 from ms_restore.verbs.reporting import read_metrics
@@ -63,4 +63,5 @@ def _figures(path: Path) -> Iterator[Finding]:
     except InputError as error:
         yield Finding("problem", str(error))
     else:
-        yield Finding("ok", f"{scored}: {metrics['mean']['psnr']:.2f} dB, {metrics['protocol']}")
+        key, figure = leading_figure(metrics)
+        yield Finding("ok", f"{scored}: {figure.text(metrics['mean'][key])}, {metrics['protocol']}")
