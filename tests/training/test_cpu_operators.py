@@ -125,6 +125,7 @@ CELLS = {
     "normalisation over many channels": ((2, 1500, 3, 7), lambda: ChannelNorm(1500)),
     "a factor for each channel": ((3, 10, 7, 9), lambda: _Scaled(False)),
     "a factor for each channel of each image": ((3, 10, 7, 9), lambda: _Scaled(True)),
+    "layer norm": ((2, 33, 17, 12), lambda: nn.LayerNorm((12,), epsilon=1e-5)),
     "attention": ((5, 49, 36), lambda: _Attending(False)),
     "attention with a mask": ((4, 49, 36), lambda: _Attending(True)),
     "gate": ((2, 10, 7, 9), lambda: SimpleGate(5)),

@@ -5,9 +5,9 @@ takes its reference. The custom operators of ``convolution.cc`` leave the layout
 call a second copy of the oneDNN that MindSpore brings, for MindSpore's own calls are limited to
 AVX2 (``ms_restore.runtime``). Those of ``images.cc`` pass over an image once, where MindSpore does
 several times (leaky and parametric ReLU), searches again (the gradient of pooling) or keeps a table
-of every number's place (pixel shuffle). Those of ``channels.cc`` are the depthwise convolution, the
-normalisation over channels, the gate and the factors of NAFNet, that of ``attention.cc`` the
-attention of SwinIR, which keeps nothing of the size of all pairs of pixels.
+of every number's place (pixel shuffle). Those of ``channels.cc`` and ``norms.cc`` are the depthwise
+convolution, the gate and the factors of NAFNet, and normalisation over channels; that of
+``attention.cc`` is the attention of SwinIR, which keeps nothing of the size of all pairs of pixels.
 """
 
 from __future__ import annotations
@@ -65,6 +65,9 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
         return cells.PReLU(operators)
     if isinstance(part, SimpleGate):
         return cells.SimpleGate(operators)
+    if isinstance(part, ops.LayerNorm) and isinstance(cell, nn.LayerNorm):
+        last = len(cell.normalized_shape) == 1 and cell.begin_norm_axis == -1
+        return cells.LayerNorm(operators, cell.epsilon) if last else None
     if isinstance(part, WindowAttention):
         return cells.WindowAttention(operators, part.masked)
     if isinstance(part, ChannelScale):

@@ -119,6 +119,8 @@ class Transposed(_ConvolutionOperators):
 class ChannelNormalization(nn.Cell):
     """Layer normalisation over the channels of each pixel of x (N, C, H, W)."""
 
+    name = "ChannelNorm"  # of the operator
+
     def __init__(self, operators: Path, epsilon: float) -> None:
         super().__init__(auto_prefix=False)
 
@@ -129,7 +131,7 @@ class ChannelNormalization(nn.Cell):
             return x, weight, weight
 
         three = (ms.float32,) * 3
-        name = f"{operators}:ChannelNorm"
+        name = f"{operators}:{self.name}"
         self.epsilon = Tensor(np.array([epsilon], np.float32))
         self.forward = ops.Custom(name, same, ms.float32, "aot")
         self.backward = ops.Custom(f"{name}Backward", all_three, three, "aot")
@@ -143,6 +145,31 @@ class ChannelNormalization(nn.Cell):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients of the inputs."""
         return self.backward(dy, x, weight, self.epsilon)
+
+
+class LayerNorm(ChannelNormalization):
+    """Layer normalisation over the last axis of x (..., C), in the place of the primitive.
+
+    Of the three outputs, the primitive's mean and variance are not computed: other tensors take
+    their places, which nothing may use.
+    """
+
+    name = "LayerNorm"
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the output, and two that stand for others."""
+        return self.forward(x, weight, bias, self.epsilon), weight, bias
+
+    def bprop(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        outputs: tuple[Tensor, ...],
+        gradients: tuple[Tensor, ...],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of the inputs."""
+        return self.backward(gradients[0], x, weight, self.epsilon)
 
 
 class SimpleGate(nn.Cell):

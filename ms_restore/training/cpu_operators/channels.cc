@@ -1,10 +1,7 @@
-// Operators on the channels of images as custom operators of MindSpore ("aot"): normalisation over
-// the channels of each pixel, convolution of each channel by itself, the product of two halves, a
-// factor for each channel, and their gradients. Images are cut into pieces that a core's cache holds. What is summed over pieces
-// is summed in their order, so that the number of threads changes no digit.
+// Operators on the channels of images as custom operators of MindSpore ("aot"): convolution of each
+// channel by itself, the product of two halves, a factor for each channel, and their gradients.
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -12,114 +9,6 @@
 #include "workers.h"
 
 namespace {
-
-constexpr int64_t kCached = 1 << 14;  // floats of a piece
-constexpr int64_t kMostPixels = 256;
-
-int64_t PixelsOfPiece(int64_t channels) {
-  return std::clamp(kCached / channels / kLanes * kLanes, kLanes, kMostPixels);
-}
-
-// The mean over the channels of each pixel, and one over the standard deviation.
-FOR_EACH_PROCESSOR void Moments(const float *__restrict x, int64_t channels, int64_t stride,
-                                int64_t count, float epsilon, float *__restrict mean,
-                                float *__restrict inverse) {
-  std::fill_n(mean, count, 0.0f);
-  std::fill_n(inverse, count, 0.0f);
-  for (int64_t c = 0; c < channels; ++c) {
-    for (int64_t i = 0; i < count; ++i) mean[i] += x[c * stride + i];
-  }
-  for (int64_t i = 0; i < count; ++i) mean[i] /= channels;
-  for (int64_t c = 0; c < channels; ++c) {
-    for (int64_t i = 0; i < count; ++i) {
-      const float difference = x[c * stride + i] - mean[i];
-      inverse[i] += difference * difference;
-    }
-  }
-  for (int64_t i = 0; i < count; ++i) inverse[i] = 1.0f / std::sqrt(inverse[i] / channels + epsilon);
-}
-
-FOR_EACH_PROCESSOR void Normalise(const float *__restrict x, const float *__restrict weight,
-                                  const float *__restrict bias, int64_t channels, int64_t stride,
-                                  int64_t count, const float *__restrict mean,
-                                  const float *__restrict inverse, float *__restrict y) {
-  for (int64_t c = 0; c < channels; ++c) {
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t at = c * stride + i;
-      y[at] = (x[at] - mean[i]) * inverse[i] * weight[c] + bias[c];
-    }
-  }
-}
-
-// Sums over the pixels of dy and of dy times the normalised x, for each channel, and over the
-// channels of dy times the weight and of that times the normalised x, for each pixel.
-FOR_EACH_PROCESSOR void SumGradients(const float *__restrict dy, const float *__restrict x,
-                                     const float *__restrict weight, int64_t channels,
-                                     int64_t stride, int64_t count, const float *__restrict mean,
-                                     const float *__restrict inverse, float *__restrict plain,
-                                     float *__restrict scaled, float *__restrict of_weight,
-                                     float *__restrict of_bias) {
-  std::fill_n(plain, count, 0.0f);
-  std::fill_n(scaled, count, 0.0f);
-  for (int64_t c = 0; c < channels; ++c) {
-    const float *__restrict from = x + c * stride, *__restrict gradient = dy + c * stride;
-    float products[kLanes] = {}, sums[kLanes] = {};
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-      for (int64_t lane = 0; lane < kLanes; ++lane) {
-        const int64_t at = i + lane;
-        const float product = gradient[at] * (from[at] - mean[at]) * inverse[at];
-        sums[lane] += gradient[at];
-        products[lane] += product;
-        plain[at] += gradient[at] * weight[c];
-        scaled[at] += product * weight[c];
-      }
-    }
-    for (; i < count; ++i) {
-      const float product = gradient[i] * (from[i] - mean[i]) * inverse[i];
-      sums[0] += gradient[i];
-      products[0] += product;
-      plain[i] += gradient[i] * weight[c];
-      scaled[i] += product * weight[c];
-    }
-    of_weight[c] = SumOfLanes(products);
-    of_bias[c] = SumOfLanes(sums);
-  }
-}
-
-FOR_EACH_PROCESSOR void NormaliseGradient(const float *__restrict dy, const float *__restrict x,
-                                          const float *__restrict weight, int64_t channels,
-                                          int64_t stride, int64_t count,
-                                          const float *__restrict mean,
-                                          const float *__restrict inverse,
-                                          const float *__restrict plain,
-                                          const float *__restrict scaled, float *__restrict dx) {
-  const float share = 1.0f / channels;
-  for (int64_t c = 0; c < channels; ++c) {
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t at = c * stride + i;
-      const float normal = (x[at] - mean[i]) * inverse[i];
-      dx[at] = inverse[i] * (dy[at] * weight[c] - share * (plain[i] + normal * scaled[i]));
-    }
-  }
-}
-
-// The pieces of images (N, C, H, W), each some pixels with all their channels.
-struct Pieces {
-  Pieces(const int64_t *shape)
-      : channels(shape[1]),
-        pixels(shape[2] * shape[3]),
-        size(PixelsOfPiece(channels)),
-        of_image((pixels + size - 1) / size),
-        count(shape[0] * of_image) {}
-  int64_t At(size_t piece) const {
-    return piece / of_image * channels * pixels + piece % of_image * size;
-  }
-  int64_t Length(size_t piece) const {
-    return std::min<int64_t>(size, pixels - piece % of_image * size);
-  }
-  int64_t channels, pixels, size, of_image, count;
-};
 
 // A plane with a border of zeros, or cut where the border is negative.
 void Pad(const float *plane, int64_t rows, int64_t columns, int64_t top, int64_t left,
@@ -170,52 +59,9 @@ FOR_EACH_PROCESSOR void Scale(const float *__restrict x, float factor, float *__
 
 }  // namespace
 
-extern "C" Operator ChannelNorm, ChannelNormBackward, DepthwiseForward, DepthwiseBackwardData;
+extern "C" Operator DepthwiseForward, DepthwiseBackwardData;
 extern "C" Operator DepthwiseBackwardWeights, Gate, GateBackward, ScaleChannels;
 extern "C" Operator ScaleChannelsBackward;
-
-// (x, weight, bias, epsilon) to y
-int ChannelNorm(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
-  auto **images = reinterpret_cast<float **>(tensors);
-  const Pieces pieces(shapes[0]);
-  return Guarded([&] {
-    Together(pieces.count, [&](size_t, size_t piece) {
-      float mean[kMostPixels], inverse[kMostPixels];
-      const float *x = images[0] + pieces.At(piece);
-      const int64_t count = pieces.Length(piece);
-      Moments(x, pieces.channels, pieces.pixels, count, *images[3], mean, inverse);
-      Normalise(x, images[1], images[2], pieces.channels, pieces.pixels, count, mean, inverse,
-                images[4] + pieces.At(piece));
-    });
-  });
-}
-
-// (gradient of y, x, weight, epsilon) to the gradients of x, of the weight and of the bias
-int ChannelNormBackward(int, void **tensors, int *, int64_t **shapes, const char **, void *,
-                        void *) {
-  auto **images = reinterpret_cast<float **>(tensors);
-  const Pieces pieces(shapes[0]);
-  const int64_t channels = pieces.channels;
-  return Guarded([&] {
-    std::vector<float> sums(pieces.count * 2 * channels);
-    Together(pieces.count, [&](size_t, size_t piece) {
-      float mean[kMostPixels], inverse[kMostPixels], plain[kMostPixels], scaled[kMostPixels];
-      const int64_t at = pieces.At(piece), count = pieces.Length(piece);
-      const float *dy = images[0] + at, *x = images[1] + at;
-      float *of_weight = &sums[piece * 2 * channels];
-      Moments(x, channels, pieces.pixels, count, *images[3], mean, inverse);
-      SumGradients(dy, x, images[2], channels, pieces.pixels, count, mean, inverse, plain, scaled,
-                   of_weight, of_weight + channels);
-      NormaliseGradient(dy, x, images[2], channels, pieces.pixels, count, mean, inverse, plain,
-                        scaled, images[4] + at);
-    });
-    for (int64_t c = 0; c < 2 * channels; ++c) {
-      double sum = 0.0;
-      for (int64_t piece = 0; piece < pieces.count; ++piece) sum += sums[piece * 2 * channels + c];
-      images[c < channels ? 5 : 6][c % channels] = static_cast<float>(sum);
-    }
-  });
-}
 
 // (x, kernels, stride and padding, bias) to y, or without a bias
 int DepthwiseForward(int tensor_count, void **tensors, int *, int64_t **shapes, const char **, void *,

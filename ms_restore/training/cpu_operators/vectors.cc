@@ -1,9 +1,12 @@
 #include "vectors.h"
 
-float SumOfLanes(const float *lanes) {
-  double sum = 0.0;
-  for (int64_t lane = 0; lane < kLanes; ++lane) sum += lanes[lane];
-  return static_cast<float>(sum);
+#include <algorithm>
+
+float SumOfLanes(float *lanes) {
+  for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+    for (int64_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+  }
+  return lanes[0];
 }
 
 FOR_EACH_PROCESSOR float Dot(const float *__restrict a, const float *__restrict b, int64_t count) {
@@ -14,4 +17,25 @@ FOR_EACH_PROCESSOR float Dot(const float *__restrict a, const float *__restrict 
   }
   for (; i < count; ++i) lanes[0] += a[i] * b[i];
   return SumOfLanes(lanes);
+}
+
+FOR_EACH_PROCESSOR float Sum(const float *x, int64_t count) {
+  float lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += x[i + lane];
+  }
+  for (; i < count; ++i) lanes[0] += x[i];
+  return SumOfLanes(lanes);
+}
+
+FOR_EACH_PROCESSOR float Largest(const float *x, int64_t count) {
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, x[0]);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] = std::max(lanes[lane], x[i + lane]);
+  }
+  for (; i < count; ++i) lanes[0] = std::max(lanes[0], x[i]);
+  return *std::max_element(lanes, lanes + kLanes);
 }

@@ -15,10 +15,14 @@
 
 constexpr int64_t kLanes = 16;  // floats that a compiler may take at once
 
-// The sum of as many floats as there are lanes.
-float SumOfLanes(const float *lanes);
+// The sum of as many floats as there are lanes, which it changes.
+float SumOfLanes(float *lanes);
 
 // The sum of products.
 float Dot(const float *a, const float *b, int64_t count);
+
+// The sum, and the largest.
+float Sum(const float *x, int64_t count);
+float Largest(const float *x, int64_t count);
 
 #endif  // MS_RESTORE_VECTORS_H_
