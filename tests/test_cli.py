@@ -40,7 +40,7 @@ def test_root_scripts_are_the_verbs():
 
 def test_models_are_listed_and_printed(command_line, in_process):
     shown = command_line("models").stdout
-    line = r"^edsr_baseline_x4 +edsr +bicubic +4 +1\.52 +\d+ +download$"
+    line = r"^edsr_baseline_x4 +edsr +bicubic +4 +1\.52 +\d+ +[\d.]+[a-z] +download$"
     lines = [line.rstrip() for line in shown.splitlines()]
     assert any(re.match(line, other) for other in lines), shown
     assert max(map(len, lines)) <= 80

@@ -49,7 +49,21 @@ def distinct_steps():
     return [*first, *(pytest.param(model, marks=pytest.mark.long) for model in others)]
 
 
-@pytest.mark.parametrize("model", TRAINED)
+def distinct_batches():
+    """Recipes with every degradation, every setting of data and every number of channels."""
+    traits = {}
+    for model in TRAINED:
+        whole, geometry = recipe.load(model), registry.network_geometry(small_recipe(model).network)
+        own = {("degradation", whole.degradation["name"]), ("scale", geometry.scale)}
+        own |= {("channels", geometry.input_channels), ("multiple", geometry.size_multiple)}
+        data = dataclasses.asdict(whole.data)
+        data.pop("patch_size")  # reduced for all
+        traits[model] = own | {(key, str(value)) for key, value in data.items()}
+    chosen = covering(traits)
+    return [pytest.param(m, marks=[] if m in chosen else pytest.mark.long) for m in TRAINED]
+
+
+@pytest.mark.parametrize("model", distinct_batches())
 def test_every_shipped_recipe_makes_its_batches(model):
     """Degradation, augmentation and sources, put together: finite, of the network's shapes."""
     small = small_recipe(model)
