@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+
+
+def _operator(
+    operators: Path, name: str, shapes: Callable[..., Any], outputs: int = 1
+) -> ops.Custom:
+    """Return a compiled operator; ``shapes`` gives the shape of its output, or those of several."""
+    kinds = ms.float32 if outputs == 1 else (ms.float32,) * outputs
+    return ops.Custom(f"{operators}:{name}", shapes, kinds, "aot")
+
+
+def _shape_of_first(x: list[int], *_: list[int]) -> list[int]:
+    return x
 
 
 class _ConvolutionOperators(nn.Cell):
@@ -44,12 +56,11 @@ class _ConvolutionOperators(nn.Cell):
         def weights(x: list[int], dy: list[int], _: list[int], w: list[int]) -> Any:
             return (w, w[:1]) if has_bias else w
 
-        kind = (ms.float32, ms.float32) if has_bias else ms.float32
         self.windows = Tensor(np.array([*stride, *padding], np.int64))
-        name = f"{operators}:{'Depthwise' if depthwise else ''}"
-        self.forward = ops.Custom(f"{name}Forward", result, ms.float32, "aot")
-        self.backward_data = ops.Custom(f"{name}BackwardData", source, ms.float32, "aot")
-        self.backward_weights = ops.Custom(f"{name}BackwardWeights", weights, kind, "aot")
+        name, outputs = "Depthwise" if depthwise else "", 2 if has_bias else 1
+        self.forward = _operator(operators, f"{name}Forward", result)
+        self.backward_data = _operator(operators, f"{name}BackwardData", source)
+        self.backward_weights = _operator(operators, f"{name}BackwardWeights", weights, outputs)
 
 
 class Convolution(_ConvolutionOperators):
@@ -124,17 +135,12 @@ class ChannelNormalization(nn.Cell):
     def __init__(self, operators: Path, epsilon: float) -> None:
         super().__init__(auto_prefix=False)
 
-        def same(x: list[int], *_: list[int]) -> list[int]:
-            return x
-
         def all_three(dy: list[int], x: list[int], weight: list[int], _: list[int]) -> Any:
             return x, weight, weight
 
-        three = (ms.float32,) * 3
-        name = f"{operators}:{self.name}"
         self.epsilon = Tensor(np.array([epsilon], np.float32))
-        self.forward = ops.Custom(name, same, ms.float32, "aot")
-        self.backward = ops.Custom(f"{name}Backward", all_three, three, "aot")
+        self.forward = _operator(operators, self.name, _shape_of_first)
+        self.backward = _operator(operators, f"{self.name}Backward", all_three, 3)
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Compute the output."""
@@ -184,8 +190,8 @@ class SimpleGate(nn.Cell):
         def whole(dy: list[int], x: list[int]) -> list[int]:
             return x
 
-        self.forward = ops.Custom(f"{operators}:Gate", half, ms.float32, "aot")
-        self.backward = ops.Custom(f"{operators}:GateBackward", whole, ms.float32, "aot")
+        self.forward = _operator(operators, "Gate", half)
+        self.backward = _operator(operators, "GateBackward", whole)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -208,11 +214,9 @@ class WindowAttention(nn.Cell):
         def both(dy: list[int], qkv: list[int], position: list[int], *_: list[int]) -> Any:
             return qkv, position
 
-        two = (ms.float32, ms.float32)
-        name = f"{operators}:Attention"
         self.masked = masked
-        self.forward = ops.Custom(name, result, ms.float32, "aot")
-        self.backward = ops.Custom(f"{name}Backward", both, two, "aot")
+        self.forward = _operator(operators, "Attention", result)
+        self.backward = _operator(operators, "AttentionBackward", both, 2)
 
     def construct(self, qkv: Tensor, position: Tensor, mask: Tensor) -> Tensor:
         """Compute the output."""
@@ -237,16 +241,11 @@ class ChannelScale(nn.Cell):
     def __init__(self, operators: Path) -> None:
         super().__init__(auto_prefix=False)
 
-        def same(x: list[int], factors: list[int]) -> list[int]:
-            return x
-
         def both(dy: list[int], x: list[int], factors: list[int]) -> Any:
             return x, factors
 
-        two = (ms.float32, ms.float32)
-        name = f"{operators}:ScaleChannels"
-        self.forward = ops.Custom(name, same, ms.float32, "aot")
-        self.backward = ops.Custom(f"{name}Backward", both, two, "aot")
+        self.forward = _operator(operators, "ScaleChannels", _shape_of_first)
+        self.backward = _operator(operators, "ScaleChannelsBackward", both, 2)
 
     def construct(self, x: Tensor, factors: Tensor) -> Tensor:
         """Compute the output."""
@@ -269,8 +268,8 @@ class PixelShuffle(nn.Cell):
         def deep(y: list[int]) -> list[int]:
             return [y[0], y[1] * factor**2, y[2] // factor, y[3] // factor]
 
-        self.to_wide = ops.Custom(f"{operators}:ToWide", wide, ms.float32, "aot")
-        self.to_deep = ops.Custom(f"{operators}:ToDeep", deep, ms.float32, "aot")
+        self.to_wide = _operator(operators, "ToWide", wide)
+        self.to_deep = _operator(operators, "ToDeep", deep)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -287,12 +286,9 @@ class LeakyReLU(nn.Cell):
     def __init__(self, operators: Path, slope: float) -> None:
         super().__init__(auto_prefix=False)
 
-        def same(x: list[int], *_: list[int]) -> list[int]:
-            return x
-
         self.slope = Tensor(np.array([slope], np.float32))
-        self.forward = ops.Custom(f"{operators}:Leaky", same, ms.float32, "aot")
-        self.backward = ops.Custom(f"{operators}:LeakyBackward", same, ms.float32, "aot")
+        self.forward = _operator(operators, "Leaky", _shape_of_first)
+        self.backward = _operator(operators, "LeakyBackward", _shape_of_first)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -309,15 +305,11 @@ class PReLU(nn.Cell):
     def __init__(self, operators: Path) -> None:
         super().__init__(auto_prefix=False)
 
-        def same(x: list[int], slopes: list[int]) -> list[int]:
-            return x
-
         def both(dy: list[int], slopes: list[int], x: list[int]) -> Any:
             return x, slopes
 
-        two = (ms.float32, ms.float32)
-        self.forward = ops.Custom(f"{operators}:Parametric", same, ms.float32, "aot")
-        self.backward = ops.Custom(f"{operators}:ParametricBackward", both, two, "aot")
+        self.forward = _operator(operators, "Parametric", _shape_of_first)
+        self.backward = _operator(operators, "ParametricBackward", both, 2)
 
     def construct(self, x: Tensor, slopes: Tensor) -> Tensor:
         """Compute the output."""
@@ -341,8 +333,8 @@ class MaxPool(nn.Cell):
         def whole(dy: list[int], x: list[int], y: list[int]) -> list[int]:
             return x
 
-        self.pool = ops.Custom(f"{operators}:Pool", halved, ms.float32, "aot")
-        self.backward = ops.Custom(f"{operators}:PoolBackward", whole, ms.float32, "aot")
+        self.pool = _operator(operators, "Pool", halved)
+        self.backward = _operator(operators, "PoolBackward", whole)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""

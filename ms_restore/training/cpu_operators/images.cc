@@ -7,15 +7,12 @@
 #include <functional>
 #include <numeric>
 
+#include "vectors.h"
 #include "workers.h"
 
 namespace {
 
 constexpr int64_t kPiece = 1 << 16;  // floats that a thread takes at a time
-
-int64_t Size(const int64_t *shape, int dims) {
-  return std::accumulate(shape, shape + dims, int64_t{1}, std::multiplies<int64_t>());
-}
 
 // Between deep (N, C r r, H, W) and wide (N, C, r H, r W).
 void Shuffle(float *deep, float *wide, const int64_t *deep_shape, const int64_t *wide_shape,
@@ -51,7 +48,6 @@ void Leak(const float *from, const float *of, const float *slope, float *to, int
 
 // The sum of products of numbers that are not positive, in lanes that a compiler takes at once.
 float SumOfLeaked(const float *__restrict of, const float *__restrict with, int64_t count) {
-  constexpr int64_t kLanes = 16;
   float lanes[kLanes] = {}, rest = 0.0f;
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {

@@ -132,12 +132,6 @@ void SumPieces(const std::vector<float> &sums, int64_t pieces, int64_t channels,
   }
 }
 
-int64_t Count(const int64_t *shape, int dims) {
-  int64_t count = 1;
-  for (int dim = 0; dim < dims; ++dim) count *= shape[dim];
-  return count;
-}
-
 struct RowMoments {
   float mean, inverse;
 };
@@ -221,7 +215,7 @@ int ChannelNormBackward(int, void **tensors, int *, int64_t **shapes, const char
 int LayerNorm(int, void **tensors, int *dims, int64_t **shapes, const char **, void *, void *) {
   auto **images = reinterpret_cast<float **>(tensors);
   const int64_t channels = shapes[1][0];
-  const int64_t rows = Count(shapes[0], dims[0]) / channels;
+  const int64_t rows = Size(shapes[0], dims[0]) / channels;
   return Guarded([&] {
     Together((rows + kRows - 1) / kRows, [&](size_t, size_t piece) {
       const int64_t first = piece * kRows;
@@ -239,7 +233,7 @@ int LayerNormBackward(int, void **tensors, int *dims, int64_t **shapes, const ch
                       void *) {
   auto **images = reinterpret_cast<float **>(tensors);
   const int64_t channels = shapes[2][0];
-  const int64_t rows = Count(shapes[0], dims[0]) / channels, pieces = (rows + kRows - 1) / kRows;
+  const int64_t rows = Size(shapes[0], dims[0]) / channels, pieces = (rows + kRows - 1) / kRows;
   return Guarded([&] {
     std::vector<float> sums(pieces * 2 * channels);
     Together(pieces, [&](size_t, size_t piece) {

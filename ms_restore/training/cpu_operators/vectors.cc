@@ -1,6 +1,12 @@
 #include "vectors.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
+
+int64_t Size(const int64_t *shape, int dims) {
+  return std::accumulate(shape, shape + dims, int64_t{1}, std::multiplies<int64_t>());
+}
 
 float SumOfLanes(float *lanes) {
   for (int64_t half = kLanes / 2; half > 0; half /= 2) {

@@ -15,6 +15,9 @@
 
 constexpr int64_t kLanes = 16;  // floats that a compiler may take at once
 
+// How many numbers a tensor of this shape has.
+int64_t Size(const int64_t *shape, int dims);
+
 // The sum of as many floats as there are lanes, which it changes.
 float SumOfLanes(float *lanes);
 
