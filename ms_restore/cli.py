@@ -248,7 +248,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     export = verb("export", "write a trained network for deployment", cli_verbs.export)
     _add_checkpoint(export)
     export.add_argument("--file_name", required=True, help="file to write")
-    export.add_argument("--file_format", help="MINDIR or ONNX (default: the suffix, else MINDIR)")
+    export.add_argument(
+        "--file_format", help="MINDIR, ONNX or NCNN (default: the suffix, else MINDIR)"
+    )
     export.add_argument("--height", type=int, help="the only height it takes (none: any)")
     export.add_argument("--width", type=int, help="the only width it takes")
 
@@ -275,6 +277,13 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         added.add_argument("--device_id", type=int, help="which device (default: DEVICE_ID, or 0)")
     for added in (evaluate, infer, restore):
         added.add_argument("--engine", choices=ENGINES, default="auto", help="what computes")
+        added.add_argument(
+            "--vulkan",
+            dest="device_target",
+            action="store_const",
+            const="GPU",
+            help="with --engine ncnn: on a GPU (the same as --device_target GPU)",
+        )
     for added in (evaluate, infer):
         added.add_argument(
             "--tile", type=_tile, help="side of a tile in pixels, 0: one piece (default: auto)"

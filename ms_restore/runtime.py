@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
@@ -51,6 +52,13 @@ def _cpu_flags() -> set[str]:
         return set()
     flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
     return set(flags.group(1).split()) if flags else set()
+
+
+def usable_processors() -> int:
+    """Return how many of the machine's logical processors this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def start(

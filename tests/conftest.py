@@ -17,6 +17,7 @@ from ms_restore import api, cli, recipe, runtime
 from ms_restore.data import photos
 
 TOP = Path(__file__).parents[1]
+os.environ["MS_RESTORE_NCNN"] = "0"  # tests of ncnn allow it; for the others auto is ONNX Runtime
 runtime.start("CPU")  # graph mode, whichever test comes first
 
 TINY = {

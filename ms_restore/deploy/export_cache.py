@@ -64,7 +64,8 @@ def make(
             return engine, None
         with contextlib.suppress(InputError):
             path = beside(checkpoint, suffix)
-            with atomic_write(path) as temporary:
-                shutil.copyfile(made, temporary)
+            for part in sorted(made.parent.iterdir()):  # one file; of ncnn: .bin, then .param
+                with atomic_write(beside(checkpoint, part.name[len("network") :])) as temporary:
+                    shutil.copyfile(part, temporary)
             return engine, path
     return engine, None

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from mindspore import nn
 
 from ms_restore.contracts import Engine
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
-from ms_restore.inference.mindspore_engine import MindSporeEngine
+
+if TYPE_CHECKING:
+    from mindspore import nn
 
 _TOLERANCE = 1e-4
 
 
 def check(engine: Engine, network: nn.Cell, metadata: Metadata, path: Path) -> float:
+    """Return the largest difference from the network itself, see ``compare``."""
+    from ms_restore.inference.mindspore_engine import MindSporeEngine
+
+    return compare(engine, MindSporeEngine(network), metadata, path)
+
+
+def compare(engine: Engine, expected: Engine, metadata: Metadata, path: Path) -> float:
     """Return the largest difference over three sizes, odd ones where the network takes them.
 
     InputError if that is above 1e-4.
     """
     sizes = [metadata.shape] if metadata.shape else metadata.geometry.example_sizes()
     rng = np.random.default_rng(0)
-    expected = MindSporeEngine(network)  # compiled once for all sizes
     differences = []
     for size in sizes:
         y = rng.random((1, metadata.geometry.input_channels, *size), np.float32)

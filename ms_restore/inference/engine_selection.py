@@ -7,14 +7,15 @@ from typing import NamedTuple, Optional
 
 from ms_restore.errors import InputError, did_you_mean
 
-ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "lite", "om")
+ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "ncnn", "lite", "om")
 _ENGINES_BY_SUFFIX = {  # the first is the customary one
     ".mindir": ("mindir", "lite"),
     ".onnx": ("onnxruntime",),
+    ".param": ("ncnn",),
     ".om": ("om",),
     ".ms": (),
 }
-_HOST_ENGINES = ("onnxruntime", "lite", "om")  # they do not use the device that MindSpore has
+_HOST_ENGINES = ("onnxruntime", "ncnn", "lite", "om")  # not on the device that MindSpore has
 
 
 class EngineOptions(NamedTuple):
@@ -22,7 +23,8 @@ class EngineOptions(NamedTuple):
 
     Attributes:
         engine: one of ``ENGINES``; "auto" chooses by the file and what is installed.
-        device_target: "CPU", "Ascend" or "GPU"; None is an Ascend if there is one, else the CPU.
+        device_target: "CPU", "Ascend" or "GPU" (of ncnn: by Vulkan); None is an Ascend if there is
+            one, else the CPU.
         device_id: number of the device.
         mode: "graph" or "pynative", for MindSpore.
         seed: for MindSpore's random numbers.
@@ -48,12 +50,22 @@ class EngineOptions(NamedTuple):
                 f"engine onnxruntime computes on the CPU, not on {self.device_target}; "
                 "leave --engine or --device_target out"
             )
+        if self.engine == "ncnn" and self.device_target == "Ascend":
+            raise InputError(
+                "engine ncnn computes on the CPU, or on a GPU by Vulkan, not on Ascend; leave "
+                "--engine or --device_target out"
+            )
         if self.engine == "om" and self.device_target not in (None, "Ascend"):
             raise InputError(
                 f"engine om computes on an Ascend or Atlas, not on {self.device_target}; "
                 "leave --engine or --device_target out"
             )
         return self
+
+    @property
+    def vulkan(self) -> Optional[int]:
+        """Number of the GPU on which ncnn computes; None: it computes on the CPU."""
+        return (self.device_id or 0) if self.device_target == "GPU" else None
 
     def device(self) -> Optional[str]:
         """Return MindSpore's device: the CPU where another engine computes the network."""
@@ -66,7 +78,9 @@ def is_exported(path: Path) -> bool:
 
 
 def check_checkpoint(path: Path, engine: str) -> None:
-    """Raise InputError for an engine that takes no checkpoint."""
+    """Raise InputError for an engine that takes no checkpoint, and for half of ncnn's files."""
+    if path.name.endswith(".ncnn.bin"):
+        raise InputError(f"{path}: the weights of an ncnn model; name {path.stem}.param beside it")
     if engine == "om":
         raise InputError(
             f"{path}: engine om takes .om files alone; export the checkpoint (--file_format ONNX) "

@@ -34,6 +34,7 @@ class LiteEngine:
     """
 
     name = "lite"
+    memory_factor = 1.0
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ class MindSporeEngine:
     """An ``Engine`` of the network itself, on the device that ``runtime.start`` chose."""
 
     name = "mindspore"
+    memory_factor = 1.0
     shape: Optional[Size] = None
 
     def __init__(self, network: nn.Cell) -> None:
@@ -47,6 +48,7 @@ class MindIREngine:
     """
 
     name = "mindir"
+    memory_factor = 1.0
 
     def __init__(self, path: Path, shape: Optional[Size] = None) -> None:
         self.shape = shape

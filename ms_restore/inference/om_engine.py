@@ -36,6 +36,7 @@ class OMEngine:
     """
 
     name = "om"
+    memory_factor = 1.0
 
     def __init__(self, path: Path, device_id: Optional[int] = None) -> None:
         try:

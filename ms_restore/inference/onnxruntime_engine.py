@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib.util import find_spec
 from typing import Optional
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from ms_restore.contracts import Size
 from ms_restore.errors import InputError
+from ms_restore.runtime import usable_processors
 
 NEEDED = "pip install 'ms-restore[onnx]'"
 
@@ -28,6 +27,7 @@ class OnnxRuntimeEngine:
     """
 
     name = "onnxruntime"
+    memory_factor = 1.0
 
     def __init__(self, model: bytes, shape: Optional[Size] = None) -> None:
         self.shape = shape
@@ -38,7 +38,7 @@ class OnnxRuntimeEngine:
                 f"engine onnxruntime needs the package onnxruntime: {NEEDED}"
             ) from None
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _usable_processors()
+        options.intra_op_num_threads = usable_processors()
         options.log_severity_level = 4  # a model that cannot be read is reported by an exception
         self._session = onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"]
@@ -59,9 +59,3 @@ class OnnxRuntimeEngine:
             raise InputError(
                 f"ONNX Runtime cannot compute this network ({reason}); export it again"
             ) from None
-
-
-def _usable_processors() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

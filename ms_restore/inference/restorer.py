@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import time
 from typing import Optional, Union, overload
@@ -99,7 +101,9 @@ class Restorer:
                 f"{self.recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height x "
                 "width): no other tile fits, and no turned image unless it is square"
             )
-        self._windows = choose_windows(geometry, self.recipe.model, shape, tile)
+        floats = math.ceil(geometry.floats_per_pixel * loaded.engine.memory_factor)
+        needed = dataclasses.replace(geometry, floats_per_pixel=floats)
+        self._windows = choose_windows(needed, self.recipe.model, shape, tile)
 
     @overload
     def __call__(self, image: PIL.Image.Image, dtype: None = None) -> PIL.Image.Image: ...

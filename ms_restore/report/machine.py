@@ -17,13 +17,18 @@ import psutil
 from ms_restore.version import __version__
 
 
-def machine() -> dict[str, Any]:
-    """Return the processor, the number of cores, memory and free disk in GB, and the platform."""
+def processor() -> str:
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
     text = info.read_text(encoding="utf-8", errors="replace") if info.exists() else ""
     model = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
+    return model[0] if model else platform.processor()
+
+
+def machine() -> dict[str, Any]:
+    """Return the processor, the number of cores, memory and free disk in GB, and the platform."""
     return {
-        "cpu": model[0] if model else platform.processor(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "free_disk_gb": round(shutil.disk_usage(tempfile.gettempdir()).free / 1e9, 1),
@@ -36,7 +41,7 @@ def engine_versions(engine: str) -> dict[str, str]:
 
     MindSpore is not loaded for it.
     """
-    library = next((name for name in ("mindspore", "onnxruntime") if name in engine), "")
+    library = next((name for name in ("mindspore", "onnxruntime", "ncnn") if name in engine), "")
     loaded = sys.modules.get(library)
     computing = {library: str(vars(loaded)["__version__"])} if loaded is not None else {}
     python = platform.python_version()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
@@ -10,9 +12,10 @@ from typing import Any, Literal, Optional, Union
 from ms_restore import limits, parallel, runtime
 from ms_restore import recipe as recipes
 from ms_restore.contracts import Engine
-from ms_restore.deploy import export_cache, onnx
-from ms_restore.deploy.metadata import Metadata
+from ms_restore.deploy import engine_choice, export_cache, ncnn, onnx
+from ms_restore.deploy.metadata import KEY, Metadata
 from ms_restore.errors import InputError
+from ms_restore.files import sha256
 from ms_restore.inference import engine_selection
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.loaded_network import LoadedNetwork
@@ -26,7 +29,12 @@ from ms_restore.weights import catalogue, foreign, run_checkpoints
 PathLike = Union[str, "os.PathLike[str]"]
 """A path as text or as an object, also a ``Run``, which stands for its folder."""
 Settings = dict[str, Any]
-EXPORTED_AS = {"onnxruntime": ".onnx", "mindir": ".mindir", "lite": ".mindir"}
+EXPORTED_AS = {
+    "onnxruntime": ".onnx",
+    "ncnn": ncnn.SUFFIX,
+    "mindir": ".mindir",
+    "lite": ".mindir",
+}
 """Which file an engine needs of a checkpoint."""
 
 
@@ -54,15 +62,17 @@ def load_model(
             downloaded, see ``list_weights``.
         model: needed for a checkpoint that carries no recipe, and for weights of another framework
             that fit several models.
-        engine: what computes: mindspore, mindir, onnxruntime, lite or om; auto takes the fastest
-            that is there: ONNX Runtime on CPUs where the extra onnx is installed, else MindSpore.
+        engine: what computes: mindspore, mindir, onnxruntime, ncnn, lite or om; auto takes the
+            fastest that is there: on CPUs ONNX Runtime where the extra onnx is installed, or ncnn
+            where that is installed and the network is made of plain convolutions, else MindSpore.
             What an engine needs is exported when it is first used, and kept beside the checkpoint.
         tile: side of the windows that a large picture is computed in, see Restorer.
         self_ensemble: average over the eight flips and rotations.
         sigma_255: for a network that is told the noise: its standard deviation on a scale of 0 to
             255, or "auto", which estimates it for each image.
         luma: a gray network restores the brightness of colour images, see Restorer.
-        device_target: CPU, Ascend or GPU; none: an Ascend where there is one, else the CPU.
+        device_target: CPU, Ascend or GPU (of ncnn: by Vulkan); none: an Ascend where there is one,
+            else the CPU.
         device_id: which device; none: that of the variable DEVICE_ID, else the first.
         mode: "graph" (compiled) or "pynative" (operation by operation, for debugging).
     """
@@ -94,7 +104,7 @@ def restorer_of(
     luma: bool = False,
 ) -> Restorer:
     """Return the restorer of a checkpoint or an exported file; its ``recipe`` has the settings."""
-    loaded = load_network(checkpoint, model, settings, options)
+    loaded = load_network(checkpoint, model, settings, options, in_one_piece=tile == 0)
     return Restorer(loaded, tile=tile, self_ensemble=self_ensemble, noise=noise, luma=luma)
 
 
@@ -103,6 +113,7 @@ def load_network(
     model: Optional[str] = None,
     settings: Optional[Settings] = None,
     options: EngineOptions = EngineOptions(),  # noqa: B008 - it cannot be changed
+    in_one_piece: bool = False,
 ) -> LoadedNetwork:
     """Load a checkpoint or an exported file with the engine that is asked for.
 
@@ -114,6 +125,8 @@ def load_network(
         model: needed for a checkpoint that carries no recipe.
         settings: recipe keys, such as ``{"data.patch_size": 128}``.
         options: what computes it, and where.
+        in_one_piece: pictures are not cut into tiles, so that memory counts more than time; "auto"
+            then leaves ncnn out.
     """
     path = Path(checkpoint)
     exported = engine_selection.is_exported(path)
@@ -124,7 +137,15 @@ def load_network(
     automatic = options.checked().engine == "auto"
     if automatic:
         options = options._replace(engine=_fastest(options))
-    early = options.engine != "onnxruntime" or parallel.launched()
+    undecided = (
+        automatic
+        and options.engine == "onnxruntime"
+        and not (exported or in_one_piece or foreign.is_foreign(path))
+        and engine_choice.is_open()
+    )
+    if undecided and (chosen := engine_choice.kept(run_checkpoints.locate(path))):
+        options, undecided = options._replace(engine=chosen), False
+    early = options.engine not in ("onnxruntime", "ncnn") or parallel.launched()
     if early:
         _start_mindspore(options, settings)
     else:
@@ -134,15 +155,28 @@ def load_network(
         return _exported(path, model, settings, read)
     path = run_checkpoints.locate(path)
     kept = None if options.engine == "mindspore" else _kept(path, model, settings, options, read)
-    if kept is not None:
-        return kept
-    if not early:
-        _start_mindspore(options, settings)
-    from ms_restore.verbs import network_loading
+    if kept is None:
+        if not early:
+            _start_mindspore(options, settings)
+        from ms_restore.verbs import network_loading
 
-    if options.engine == "mindspore":
-        return LoadedNetwork.of(*network_loading.network_of(path, model, settings))
-    return network_loading.exported_network(path, model, settings, options, read, automatic)
+        if options.engine == "mindspore":
+            return LoadedNetwork.of(*network_loading.network_of(path, model, settings))
+        kept = network_loading.exported_network(path, model, settings, options, read, automatic)
+    return _better(path, kept) if undecided else kept
+
+
+def _better(path: Path, loaded: LoadedNetwork) -> LoadedNetwork:
+    """Return a network with the faster of ONNX Runtime and ncnn, where its export is kept."""
+    runtime, radius = loaded.engine, loaded.geometry.receptive_radius
+    if not isinstance(runtime, OnnxRuntimeEngine) or radius is None:
+        return loaded
+    metadata = Metadata.from_text(runtime.metadata.get(KEY), str(path))
+    if metadata.sha256 != sha256(path) or metadata.recipe.network != loaded.recipe.network:
+        return loaded
+    if not export_cache.beside(path, ".onnx").is_file():
+        return loaded
+    return dataclasses.replace(loaded, engine=engine_choice.choose(path, runtime, metadata))
 
 
 def _fastest(options: EngineOptions) -> str:
@@ -258,6 +292,7 @@ def _reader(options: EngineOptions) -> export_cache.Reader:
         "lite": read_lite,
         "om": read_om,
         "mindir": read_mindir,
+        "ncnn": partial(ncnn.read, vulkan=options.vulkan),
         "onnxruntime": onnx.read,
     }
     return readers.get(options.engine, onnx.read)

@@ -12,7 +12,7 @@ from mindspore import nn
 
 from ms_restore import registry
 from ms_restore.contracts import Foldable, Geometry
-from ms_restore.deploy import export_cache, mindir, onnx
+from ms_restore.deploy import export_cache, mindir, ncnn, onnx
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
@@ -64,7 +64,7 @@ def exported_network(
     Where the engine was chosen by ``auto`` and cannot compute the network, MindSpore does.
     """
     suffix = EXPORTED_AS[options.engine]
-    export = onnx.export if suffix == ".onnx" else mindir.export
+    export = {".onnx": onnx.export, ncnn.SUFFIX: ncnn.export}.get(suffix, mindir.export)
     network, recipe = network_of(path, model, settings)
     # another recipe than the file's, or none, is not the file's and is not kept
     own = None if foreign.is_foreign(path) else checkpoints.read(path).recipe
@@ -77,7 +77,7 @@ def exported_network(
     except InputError as error:
         if not automatic:
             raise
-        say(f"note: MindSpore computes, for ONNX Runtime cannot: {error}")
+        say(f"note: MindSpore computes, for {options.engine} cannot: {error}")
         return LoadedNetwork.of(network, recipe)
     if file is not None:
         say(f"exported for engine {options.engine}, for next time: {file}")

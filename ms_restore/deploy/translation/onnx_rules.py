@@ -183,6 +183,36 @@ def pixel_shuffle(view: View, node: Node) -> Rewritten:
     return [Node("DepthToSpace", [split.inputs[0]], node.outputs, attributes)]
 
 
+def repeated_pixels(view: View, node: Node) -> Rewritten:
+    """Replace the reshape, tiling and reshape by which each pixel is repeated by Resize."""
+    if node.kind != "Reshape":
+        return None
+    tiled = view.maker(node.inputs[0], "Tile")
+    split = view.maker(tiled.inputs[0], "Reshape") if tiled is not None else None
+    if tiled is None or split is None or not isinstance(tiled.inputs[1], np.ndarray):
+        return None
+    source, parts, whole = (
+        view.sizes(name) for name in (split.inputs[0], *split.outputs, *node.outputs)
+    )
+    if source is None or parts is None or whole is None or len(source) != 4:
+        return None
+    number, channels, height, width = source
+    times = [int(count) for count in tiled.inputs[1]]
+    if parts != (number, channels, height, 1, width, 1) or len(times) != 6:
+        return None
+    if times[:3] != [1, 1, 1] or times[4] != 1:
+        return None
+    if whole != (number, channels, height * times[3], width * times[5]):
+        return None
+    scales = np.array([1, 1, times[3], times[5]], np.float32)
+    attributes = {
+        "mode": "nearest",
+        "coordinate_transformation_mode": "asymmetric",
+        "nearest_mode": "floor",
+    }
+    return [Node("Resize", [split.inputs[0], "", scales], node.outputs, attributes)]
+
+
 def transposed_twice(view: View, node: Node) -> Rewritten:
     """Replace two transpositions by one, or by none."""
     if node.kind != "Transpose":
@@ -223,6 +253,7 @@ RULES = (
     negative_summand,
     leaky_relu,
     pixel_shuffle,
+    repeated_pixels,
     transposed_twice,
     reshaped_twice,
     bias_of_convolution,
