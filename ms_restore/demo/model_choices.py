@@ -104,4 +104,4 @@ def _of_recipe(model: str) -> ModelChoice:
 def _does(recipe: Recipe, scale: int) -> str:
     name = str(recipe.degradation["name"])
     does = _DOES.get(name, f"Undo {name.rpartition(':')[2]}")
-    return f"{does}, {scale} times as large" if scale > 1 else does
+    return f"{does} x{scale}" if scale > 1 and not takes_raw(recipe) else does

@@ -50,6 +50,7 @@ const tab = () => ($("restore").hidden ? "improve" : "restore");
 const model = () => models.find((one) => one.name === $("model").value);
 
 function choose(name) {
+  if (run !== null) return;
   for (const other of ["improve", "restore"]) {
     $(other).hidden = other !== name;
     $(`tab-${other}`).setAttribute("aria-selected", String(other === name));
@@ -79,7 +80,6 @@ function refresh() {
   }
   const painting = tab() === "restore" && task === "inpaint";
   $("given").querySelector("canvas").hidden = !painting || !picture || picture.raw;
-  if (painting && picture && !$("compare").hidden) showGiven();
   $("run").disabled = !picture || run !== null;
 }
 
@@ -290,7 +290,7 @@ async function showResult(result) {
   images[0].src = `files/${result.before}`;
   images[1].src = `files/${result.after}`;
   await Promise.all(images.map((image) => image.decode()));
-  wide(result.shown[0] / (result.width > picture.width ? 2 : 1));
+  wide(result.shown[0]);
   $("given").hidden = true;
   $("compare").hidden = false;
   $("download").href = `files/${result.file}?download=1`;
@@ -301,6 +301,7 @@ async function showResult(result) {
   $("facts").textContent =
     `${picture.name}: ${was}${result.width}×${result.height} pixels, ${result.seconds.toFixed(1)} s, engine ${result.engine}${note}`;
   at(50);
+  $("stage").scrollIntoView({ block: "nearest" });
 }
 
 // ---- before and after
@@ -375,6 +376,7 @@ for (const name of ["improve", "restore"]) {
   });
 }
 $("controls").addEventListener("input", refresh);
+$("task").addEventListener("input", () => picture && run === null && showGiven()); // for another result
 $("controls").addEventListener("submit", (event) => {
   event.preventDefault();
   if (picture && run === null) attempt(start);
