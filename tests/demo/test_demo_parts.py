@@ -19,6 +19,7 @@ from ms_restore.errors import InputError
 from ms_restore.images.picture import Picture
 from ms_restore.images.reading import read_picture
 from ms_restore.images.writing import write_picture
+from ms_restore.inference import tiling
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.weights import catalogue
 from tests.fixtures import dng
@@ -111,6 +112,30 @@ def test_a_gray_model_and_one_that_is_told_the_noise(workshop, pictures, tmp_pat
         api.infer(model, source, output, device_target="CPU", **options)
         ours = read_picture(workshop.files.path(shown["file"])).pixels
         assert np.array_equal(ours, read_picture(output).pixels), model
+
+
+def test_a_cancelled_run_ends_between_tiles(workshop, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(tiling, "_BYTES", 8 << 20)  # a few tiles of this small picture
+    workshop.models = {choice.name: choice for choice in models_here()}
+    id = _given(workshop.files, pictures / "a_rgb.png")
+    order, pieces = ImproveOrder(picture=id, model="edsr_small_x2"), []
+    shown = workshop.improve(order, lambda *piece: pieces.append(piece))
+    count = pieces[0][1]
+    assert count > 1 and pieces == [(done, count) for done in range(count + 1)]
+    output = tmp_path / "whole.png"
+    api.infer("edsr_small_x2", pictures / "a_rgb.png", output, device_target="CPU", tile=0)
+    ours = read_picture(workshop.files.path(shown["file"])).pixels
+    assert np.array_equal(ours, read_picture(output).pixels)
+
+    def cancel(done, total):
+        pieces.append((done, total))
+        if done == 1:
+            raise turns.Cancelled
+
+    pieces.clear()
+    with pytest.raises(turns.Cancelled):
+        workshop.improve(order, cancel)
+    assert pieces == [(0, count), (1, count)]
 
 
 def test_models_whose_weights_are_here_are_offered():
