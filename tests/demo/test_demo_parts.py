@@ -114,16 +114,18 @@ def test_a_gray_model_and_one_that_is_told_the_noise(workshop, pictures, tmp_pat
         assert np.array_equal(ours, read_picture(output).pixels), model
 
 
-def test_a_cancelled_run_ends_between_tiles(workshop, pictures, tmp_path, monkeypatch):
+def test_a_cancelled_run_ends_between_tiles(workshop, tmp_path, monkeypatch):
     monkeypatch.setattr(tiling, "_BYTES", 8 << 20)  # a few tiles of this small picture
     workshop.models = {choice.name: choice for choice in models_here()}
-    id = _given(workshop.files, pictures / "a_rgb.png")
+    source = tmp_path / "photo.png"
+    write_picture(source, Picture(samples.photos.load("chelsea")[:150, :200]))
+    id = _given(workshop.files, source)
     order, pieces = ImproveOrder(picture=id, model="edsr_small_x2"), []
     shown = workshop.improve(order, lambda *piece: pieces.append(piece))
     count = pieces[0][1]
     assert count > 1 and pieces == [(done, count) for done in range(count + 1)]
     output = tmp_path / "whole.png"
-    api.infer("edsr_small_x2", pictures / "a_rgb.png", output, device_target="CPU", tile=0)
+    api.infer("edsr_small_x2", source, output, device_target="CPU", tile=0)
     ours = read_picture(workshop.files.path(shown["file"])).pixels
     assert np.array_equal(ours, read_picture(output).pixels)
 
