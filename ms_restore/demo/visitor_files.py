@@ -76,7 +76,7 @@ class VisitorFiles:
             return self.new(name, ".png")
         id = secrets.token_urlsafe(16)
         word = re.sub(r"[^\w.-]+", "_", model, flags=re.ASCII).strip("_.")
-        file = f"{time.strftime('%Y%m%d_%H%M%S')}_{word}_{id[:6]}.png"
+        file = f"{time.strftime('%Y%m%d_%H%M%S')}_{word}_{secrets.token_hex(4)}.png"
         return self._add(id, KeptFile(self._results / file, name, time.monotonic(), own=True))
 
     def find(self, id: str) -> KeptFile:
