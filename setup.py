@@ -15,6 +15,7 @@ setup(
     package_data={
         "ms_restore": ["py.typed"],
         "ms_restore.metrics": ["*.npz"],
+        "ms_restore.demo": ["*.html", "*.css", "*.js"],
         "ms_restore.report": ["*.html", "*.css", "*.js"],
         "ms_restore.training.cpu_operators": ["*.cc", "*.h"],
         "ms_restore.recipes.models": [

@@ -257,6 +257,14 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     report = verb("report", "write a page of a training run or of an eval", cli_verbs.report)
     report.add_argument("folder", help="run folder, or the folder of an eval")
 
+    demo = verb("demo", "restore pictures on a page in the browser", cli_verbs.demo)
+    demo.add_argument("--host", default="127.0.0.1", help="address (default: this machine's own)")
+    demo.add_argument("--port", type=int, default=8600, help="default 8600; 0: any free one")
+    demo.add_argument("--checkpoint", nargs="+", help="files or run folders to offer beside ours")
+    demo.add_argument("--output_dir", help="folder where results stay (none: they are removed)")
+    demo.add_argument("--max_megapixels", type=int, default=16, help="of a picture (default 16)")
+    demo.add_argument("--open", action="store_true", help="open the page in a browser")
+
     convert = verb(
         "convert", "turn published weights into a checkpoint, or back", cli_verbs.convert
     )
@@ -272,10 +280,10 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     benchmark.add_argument("--max_steps", type=int, help="training steps (default 30)")
     benchmark.add_argument("--seed", type=int, help="seed of weights, data order and noise")
 
-    for added in (train, evaluate, infer, restore, export, benchmark):
+    for added in (train, evaluate, infer, restore, export, demo, benchmark):
         added.add_argument("--device_target", help="CPU, Ascend or GPU (default: Ascend if found)")
         added.add_argument("--device_id", type=int, help="which device (default: DEVICE_ID, or 0)")
-    for added in (evaluate, infer, restore):
+    for added in (evaluate, infer, restore, demo):
         added.add_argument("--engine", choices=ENGINES, default="auto", help="what computes")
         added.add_argument(
             "--vulkan",

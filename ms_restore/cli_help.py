@@ -10,7 +10,7 @@ from typing import Any
 from ms_restore.errors import InputError
 
 WITHOUT_RECIPE = (
-    "models", "weights", "launch", "rank-table", "completion", "doctor", "report",
+    "models", "weights", "launch", "rank-table", "completion", "doctor", "report", "demo",
 )  # fmt: skip
 """Verbs that take no keys of a recipe."""
 
@@ -40,6 +40,10 @@ EXAMPLES = {
         "ms-restore export --checkpoint runs/mine --file_name mine.onnx",
     ),
     "report": ("ms-restore report runs/mine", "ms-restore report runs/mine/eval"),
+    "demo": (
+        "ms-restore demo --open",
+        "ms-restore demo --checkpoint runs/mine --output_dir restored --port 8601",
+    ),
     "convert": (
         "ms-restore convert --source dncnn.pth --model dncnn_s25 --output dncnn.ckpt",
         "ms-restore convert --source runs/mine/best.ckpt --to torch --output mine.safetensors",

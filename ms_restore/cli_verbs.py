@@ -109,6 +109,13 @@ def report(folder: str) -> None:
     api.write_report(folder)
 
 
+def demo(**options: Any) -> None:
+    """Serve the page, once what is wrong at first sight has been said."""
+    from ms_restore.demo import serving
+
+    serving.demo(**options)
+
+
 def convert(**options: Any) -> None:
     """Convert weights."""
     from ms_restore import api

@@ -11,12 +11,13 @@ from ms_restore.errors import InputError
 
 _KEY = "runtime.max_megapixels"
 _max_megapixels = 512
+_option = _KEY
 
 
-def set_max_megapixels(megapixels: int) -> None:
-    """Set the limit of this process, in millions of pixels."""
-    global _max_megapixels
-    _max_megapixels = megapixels
+def set_max_megapixels(megapixels: int, option: str = _KEY) -> None:
+    """Set the limit of this process, in millions of pixels, and the option that raises it."""
+    global _max_megapixels, _option
+    _max_megapixels, _option = megapixels, option
 
 
 def check_pixels(path: Path, height: int, width: int, frames: int = 1) -> None:
@@ -32,7 +33,7 @@ def check_pixels(path: Path, height: int, width: int, frames: int = 1) -> None:
         raise InputError(
             f"{path}: declares {width}x{height} pixels{times}, which is above the limit of "
             f"{_max_megapixels} megapixels; if that is its true size, raise the limit by "
-            f"--{_KEY} {int(megapixels) + 1}"
+            f"--{_option} {int(megapixels) + 1}"
         )
 
 
@@ -45,5 +46,5 @@ def check_elements(path: Path, shape: tuple[int, ...], what: str = "an array") -
         raise InputError(
             f"{path}: declares {what} of {' x '.join(map(str, shape))} elements, above the limit "
             f"of {_max_megapixels} million; if that is its true size, raise the limit by "
-            f"--{_KEY} {elements // 1_000_000 + 1}"
+            f"--{_option} {elements // 1_000_000 + 1}"
         )

@@ -27,7 +27,7 @@ FLOORS = [  # from the ground up; what stands in one line does not import each o
     {"inference"},
     {"deploy", "launch", "preparation", "solvers", "training"},
     {"verbs"},
-    {"api", "cli_help", "cli_options"},
+    {"api", "cli_help", "cli_options", "demo"},
     {"cli_verbs"},
     {"cli"},
     {"__main__"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from typing import Optional
 
@@ -31,6 +32,8 @@ class OnnxRuntimeEngine:
 
     def __init__(self, model: bytes, shape: Optional[Size] = None) -> None:
         self.shape = shape
+        # Official builds send events to their maker, and keep a number of the device for it
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         try:
             import onnxruntime
         except ImportError:

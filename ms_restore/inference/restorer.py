@@ -32,7 +32,7 @@ from ms_restore.inference.noise_level import NoiseLevel, told
 from ms_restore.inference.self_ensemble import SelfEnsemble
 from ms_restore.inference.tiling import Span, choose_windows
 from ms_restore.recipe import coloured
-from ms_restore.report.terminal import progress
+from ms_restore.report.terminal import Watch, progress
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -58,6 +58,8 @@ class Restorer:
             more channel.
         luma: a gray network restores the brightness of colour images (Y of BT.601, limited range,
             as papers do), and their colours are kept, or enlarged bicubically.
+        watch: told of each window, between which it may end the work; then no window needs more
+            than 640 MiB.
 
     Attributes:
         busy: seconds that the engine has computed.
@@ -76,6 +78,7 @@ class Restorer:
         self_ensemble: bool = False,
         noise: Optional[NoiseLevel] = None,
         luma: bool = False,
+        watch: Optional[Watch] = None,
     ) -> None:
         geometry = loaded.geometry
         self.recipe = loaded.recipe
@@ -89,6 +92,7 @@ class Restorer:
             raise InputError(f"{self.recipe.model} is no model for gray images: it has no luma")
         self._noise = noise
         self._luma = luma
+        self._watch = watch
         self.engine = loaded.engine.name
         self.busy = 0.0
         self._engine = SelfEnsemble(loaded.engine) if self_ensemble else loaded.engine
@@ -102,8 +106,13 @@ class Restorer:
                 "width): no other tile fits, and no turned image unless it is square"
             )
         floats = math.ceil(geometry.floats_per_pixel * loaded.engine.memory_factor)
-        needed = dataclasses.replace(geometry, floats_per_pixel=floats)
-        self._windows = choose_windows(needed, self.recipe.model, shape, tile)
+        self._windows = choose_windows(
+            dataclasses.replace(geometry, floats_per_pixel=floats),
+            self.recipe.model,
+            shape,
+            tile,
+            watched=watch is not None,
+        )
 
     @overload
     def __call__(self, image: PIL.Image.Image, dtype: None = None) -> PIL.Image.Image: ...
@@ -184,7 +193,7 @@ class Restorer:
         x_hat = np.empty((scale * height, scale * width, channels), dtype)
         padded = [-(-side // self._multiple) * self._multiple for side in (height, width)]
         jobs = self._windows.cut(*padded)
-        for rows, columns in progress(jobs, "restoring"):
+        for rows, columns in progress(jobs, "restoring", self._watch):
             cut = _window(y, rows, columns, self._padding)
             if cut.shape[2] != self.channels:
                 cut = to_channels(cut, self.channels)

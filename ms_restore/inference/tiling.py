@@ -44,11 +44,14 @@ class MemoryBudget:
         radius: receptive radius of the network in input pixels.
         floats_per_pixel: float32 numbers in memory for each input pixel.
         multiple: sides of windows must be multiples of this.
+        whole: bytes that a picture in one piece may need, but at most an eighth of the machine's.
     """
 
-    def __init__(self, radius: int, floats_per_pixel: int, multiple: int = 1) -> None:
+    def __init__(
+        self, radius: int, floats_per_pixel: int, multiple: int = 1, whole: int = _WHOLE
+    ) -> None:
         self._radius, self._multiple = radius, multiple
-        self._floats = floats_per_pixel
+        self._floats, self._whole = floats_per_pixel, whole
 
     def cut(self, height: int, width: int) -> list[Window]:
         """Return the windows of a picture whose sides are multiples."""
@@ -60,7 +63,7 @@ class MemoryBudget:
         It is that of the picture where that fits into memory, or else the size that fits and
         computes the fewest pixels.
         """
-        whole = min(_WHOLE, psutil.virtual_memory().total // 8)
+        whole = min(self._whole, psutil.virtual_memory().total // 8)
         if height * width * self._floats * 4 <= whole:
             return height, width
         area = _BYTES // 4 // self._floats
@@ -98,7 +101,11 @@ class Windows(Protocol):
 
 
 def choose_windows(
-    geometry: Geometry, model: str, shape: Optional[Size], tile: Optional[int]
+    geometry: Geometry,
+    model: str,
+    shape: Optional[Size],
+    tile: Optional[int],
+    watched: bool = False,
 ) -> Windows:
     """Return the way to cut pictures into windows for a network and its engine.
 
@@ -107,6 +114,7 @@ def choose_windows(
         model: its name, for messages.
         shape: the only (height, width) that the engine takes; None if it takes any.
         tile: side of a square window in pixels; None is as memory allows; 0 is the whole picture.
+        watched: a picture in one piece takes no more memory, and so time, than a window.
 
     Raises:
         InputError: the tile is too small or no suitable multiple.
@@ -120,7 +128,7 @@ def choose_windows(
         floats = geometry.floats_per_pixel + _HOST_COPIES * geometry.output_channels * (
             geometry.scale**2
         )
-        return MemoryBudget(radius, floats, multiple)
+        return MemoryBudget(radius, floats, multiple, _BYTES if watched else _WHOLE)
     least = 2 * radius + multiple  # a window that keeps at least one multiple of pixels
     if tile and (tile < least or tile % multiple):
         raise InputError(

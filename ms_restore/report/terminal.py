@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Optional, TypeVar
 
 from rich import box
@@ -64,17 +64,24 @@ if not _log.handlers:
 
 
 _T = TypeVar("_T")
+Watch = Callable[[int, int], None]
+"""Told how many of how many pieces are done; what it raises ends the work."""
 _MIN_JOBS = 8  # fewer jobs need no bar
 
 
-def progress(jobs: Sequence[_T], what: str) -> Iterator[_T]:
+def progress(jobs: Sequence[_T], what: str, watch: Optional[Watch] = None) -> Iterator[_T]:
     """Yield the jobs, with a bar on a terminal if they are many, which disappears at the end.
 
-    ``what`` is the bar's caption.
+    ``what`` is the bar's caption; ``watch`` is called before each job, and after the last one.
     """
     shown = console.is_terminal and len(jobs) >= _MIN_JOBS
     with Progress(console=console, transient=True, disable=not shown) as bar:
-        yield from bar.track(jobs, description=what)
+        for done, job in enumerate(bar.track(jobs, description=what)):
+            if watch is not None:
+                watch(done, len(jobs))
+            yield job
+    if watch is not None:
+        watch(len(jobs), len(jobs))
 
 
 def score_line(

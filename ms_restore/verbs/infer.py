@@ -128,7 +128,7 @@ def infer(
     return [target for _, target in pairs]
 
 
-class _Restoration:
+class Restoration:
     """The restoration of pictures to files: what is read, computed, written and said of each.
 
     Args:
@@ -146,9 +146,11 @@ class _Restoration:
         self._restorer, self._record, self._develop = restorer, record, develop
 
     def read(self, source: Path) -> Union[PictureSequence, RawFrame]:
+        """Return what a file holds; raise InputError where it is damaged, or of another kind."""
         return self._develop.read(source) if self._develop else read_pictures(source)
 
     def compute(self, pair: picture_folder.Pair, read: Any) -> PictureSequence:
+        """Return what was read of the pair's source restored, as the pair's target can hold it."""
         source, target = pair
         if self._develop is not None:
             check_output(target, self._develop.empty_picture)
@@ -162,12 +164,14 @@ class _Restoration:
             raise InputError(f"{source}: {error}") from None
         return dataclasses.replace(frames, pictures=restored)
 
-    def write(self, target: Path, restored: PictureSequence) -> _Written:
+    def write(self, target: Path, restored: PictureSequence) -> Written:
+        """Write restored pictures to a file, and return what was written."""
         write_pictures(target, restored)
         height, width = restored.pictures[0].pixels.shape[:2]
-        return _Written(height, width, len(restored.pictures), restored.left_out)
+        return Written(height, width, len(restored.pictures), restored.left_out)
 
-    def finished(self, pair: picture_folder.Pair, written: _Written) -> None:
+    def finished(self, pair: picture_folder.Pair, written: Written) -> None:
+        """Note that a file is written, and say so."""
         source, target = pair
         if self._record is not None:
             self._record.add(pair)
@@ -180,12 +184,13 @@ class _Restoration:
             )
 
     def picture_bytes(self, source: Path) -> int:
+        """Return the bytes in memory of a file's pictures, read and restored."""
         if self._develop:
             return self._develop.picture_bytes(source)
         return decoded_bytes(source) * (1 + self._restorer.scale**2)
 
 
-class _Written(NamedTuple):
+class Written(NamedTuple):
     """Height and width of a written file's pictures, how many there are, and how many are not."""
 
     height: int
@@ -201,7 +206,7 @@ def restore_pictures(
     develop: Optional[RawDeveloper],
 ) -> None:
     """Restore pictures to files, and report those that could not be, by InputError at the end."""
-    job = _Restoration(restorer, record, develop)
+    job = Restoration(restorer, record, develop)
     before, began = restorer.busy, time.perf_counter()
     outcome = picture_folder.run(
         pairs, job.read, job.compute, job.write, job.picture_bytes, job.finished

@@ -21,10 +21,11 @@ from ms_restore.images.writing import check_output, write_picture
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.picture_folder import Pair
 from ms_restore.metrics.protocols import protocol_named
-from ms_restore.report.terminal import SolverProgress, say
+from ms_restore.report.terminal import SolverProgress, Watch, say
 from ms_restore.report.trajectory import Curve, Frame, trajectory
 from ms_restore.settings import PartSettings
 from ms_restore.solvers import tasks
+from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.verbs.loading import PathLike, Settings, prior_of
 from ms_restore.verbs.picture_paths import check_kept, pairs_of
 
@@ -107,15 +108,15 @@ def restore(
     _check_outputs(pairs, [kernel, mask, truth], save_trajectory)
     options = EngineOptions(engine, device_target, device_id, mode, seed)
     denoiser = prior_of(prior, part or {}, options, of_device)
-    part = part or _checked("dpir" if denoiser.takes_any_level else "dmsp", task, others)
+    part = part or suited_solver(denoiser, task, others)
     method: Solver = registry.build("solver", part, denoiser)
     noise = tasks.task_sigma_255(task, sigma_255, noise_blind, part["name"])
     say(f"{task}, {_described(noise, part['name'], method)}")
     whole = task == "deblur" and not same_size
     for source, target in pairs:
         reference = None if truth is None else _read(Path(truth)).values
-        watcher = _Watcher(method.iterations, operator, whole, reference)
-        _restore_file(method, source, target, watcher, noise, seed)
+        watcher = Watcher(method.iterations, operator, whole, reference)
+        restore_file(method, source, target, watcher, noise, seed)
         if save_trajectory is not None:
             trajectory(Path(save_trajectory), watcher.frames, watcher.curves)
             say(f"trajectory in {save_trajectory}")
@@ -147,15 +148,27 @@ def _described(noise: Optional[float], name: str, solver: Solver) -> str:
     )
 
 
-def _restore_file(
+def restore_file(
     solver: Solver,
     source: Path,
     target: Path,
-    watcher: _Watcher,
+    watcher: Watcher,
     noise: Optional[float],
     seed: int,
 ) -> None:
-    """Restore one picture, and say how it went."""
+    """Restore one picture to a file, and say how it went.
+
+    Args:
+        solver: the solver, with its prior.
+        source: picture, or ``.npy`` in [0, 1].
+        target: the file to write.
+        watcher: of this picture; it has the operator.
+        noise: standard deviation of the picture's noise on a scale of 0 to 255; None estimates it.
+        seed: of the solver's random numbers.
+
+    Raises:
+        InputError: the picture cannot be read, does not suit the operator, or cannot be written.
+    """
     given = _read(source)
     y = given.values
     _check_target(target, given.dtype)
@@ -177,22 +190,40 @@ def _restore_file(
     )
 
 
-class _Watcher:
-    """Shows the progress, and keeps what a picture of the trajectory needs."""
+class Watcher:
+    """Shows the progress, and keeps what a picture of the trajectory needs.
+
+    Args:
+        iterations: at most so many.
+        operator: the degradation that is undone.
+        whole: half the kernel is kept on every side, see ``tasks.restore_image``.
+        truth: the clean picture (H, W, C) in [0, 1], where it is known.
+        watch: told of iterations, between which it may end the work.
+    """
 
     def __init__(
-        self, iterations: int, operator: Blur, whole: bool, truth: Optional[np.ndarray]
+        self,
+        iterations: int,
+        operator: Blur,
+        whole: bool,
+        truth: Optional[np.ndarray] = None,
+        watch: Optional[Watch] = None,
     ) -> None:
         self.frames: list[Frame] = []
         self.curves: dict[str, Curve] = {"misfit/255": [], "PSNR dB": []}
         self.operator, self.whole, self._truth = operator, whole, truth
         self._shown = {*_FRAMES, iterations}
+        self._iterations, self._watch = iterations, watch
         self._bar = SolverProgress(iterations)
 
     def start(self, x: np.ndarray) -> None:
+        """Keep the image (1, C, H, W) that the solver starts from."""
         self._keep(0, x, "start")
 
     def __call__(self, progress: Progress) -> None:
+        """Show an iteration; raise what ``watch`` raises."""
+        if self._watch is not None:
+            self._watch(progress.iteration, self._iterations)
         misfit = float(progress.misfit_255[0])
         self.curves["misfit/255"].append((progress.iteration, misfit))
         psnr = None
@@ -222,10 +253,12 @@ class _Watcher:
         return psnr
 
     def gain(self) -> str:
+        """Return by how much PSNR rose, for the end of a line; empty where the truth is unknown."""
         figures = [psnr for _, psnr in self.curves["PSNR dB"]]
         return f", PSNR {figures[0]:.2f} -> {figures[-1]:.2f} dB" if figures else ""
 
     def close(self) -> None:
+        """Take the bar away."""
         self._bar.close()
 
 
@@ -256,6 +289,14 @@ def _solver_part(
     except InputError:
         return _checked("dmsp", task, settings)
     return None
+
+
+def suited_solver(denoiser: DenoiserPrior, task: str, settings: Settings) -> PartSettings:
+    """Return the solver that suits a prior, with its settings for a task.
+
+    ``settings`` are keys ``solver.KEY``. Raises InputError where one of them is none.
+    """
+    return _checked("dpir" if denoiser.takes_any_level else "dmsp", task, settings)
 
 
 def _checked(solver: str, task: str, settings: Settings) -> PartSettings:

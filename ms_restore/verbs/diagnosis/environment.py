@@ -29,6 +29,8 @@ _EXTRAS = {  # a package, which extra brings it, and what for
     "safetensors": ("convert", "weights in .safetensors"),
     "nibabel": ("mri", "MRI volumes"),
     "colour-demosaicing": ("demosaic", "a better start of demosaicing"),
+    "starlette": ("demo", "a page on which pictures are restored in a browser"),
+    "uvicorn": ("demo", "the server of that page"),
     "tensorboardX": ("tensorboard", "curves for TensorBoard"),
 }
 _LEAST_DISK = 5e9  # bytes, for a run's checkpoints
