@@ -37,14 +37,17 @@ def small_recipe(model):
 
 
 def distinct_steps():
-    """Recipes with every setting of networks and every kind of step; one of each network first."""
-    traits = {}
+    """Recipes with every kind of step; for ``--long`` those with every setting of networks too.
+
+    That every network learns is in test_contracts.py.
+    """
+    traits, steps = {}, {}
     for model in TRAINED:
         train = small_recipe(model).train
         step = {("averaged", train.ema_decay > 0), ("clipped", train.clip_norm is not None)}
         step |= {("loss", train.loss["name"]), ("amp_level", train.amp_level)}
-        traits[model] = network_traits(model) | step
-    first = covering({model: {recipe.load(model).network["name"]} for model in TRAINED})
+        steps[model], traits[model] = step, network_traits(model) | step
+    first = covering(steps)
     others = [model for model in covering(traits) if model not in first]
     return [*first, *(pytest.param(model, marks=pytest.mark.long) for model in others)]
 

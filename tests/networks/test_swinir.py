@@ -66,7 +66,12 @@ def test_parameter_count(model, count):
     assert sum(parameter.size for parameter in network.trainable_params()) == count
 
 
-@pytest.mark.parametrize("model", FORMS)
+FIRST = ["swinir_light_x4", "swinir_jpeg_color", "swinir_real_large_x4"]  # one of each end
+
+
+@pytest.mark.parametrize(
+    "model", [m if m in FIRST else pytest.param(m, marks=pytest.mark.long) for m in FORMS]
+)
 def test_it_is_the_twin_in_pytorch(torch_swinir, model, tmp_path):
     side = FORMS[model].get("window", 8)
     twin = _twin(torch_swinir, model)

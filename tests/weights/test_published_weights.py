@@ -28,6 +28,7 @@ def dncnn_s25(tmp_path_factory):
 
 
 @_needed("dncnn/dncnn_s25.pth", "set12")
+@pytest.mark.long
 def test_dncnn_s25_gives_its_published_figure(dncnn_s25, tmp_path):
     """30.404 dB published for these weights; 30.396 with PyTorch and another draw of the noise."""
     metrics = api.evaluate(dncnn_s25, data_dir=REFERENCE / "set12", output_dir=tmp_path)
