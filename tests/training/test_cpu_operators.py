@@ -250,7 +250,8 @@ def test_a_step_of_training_is_the_same():
             step(y, x)
         weights.append([p.asnumpy() for p in network.trainable_params()])
     for one, other in zip(*weights):
-        np.testing.assert_allclose(one, other, rtol=0, atol=3e-5)  # Adam enlarges rounding where gradients are small
+        # Adam enlarges rounding where gradients are small
+        np.testing.assert_allclose(one, other, rtol=0, atol=3e-5)
 
 
 def test_without_a_compiler_mindspore_computes(tmp_path, monkeypatch, capsys, fresh):
