@@ -50,6 +50,7 @@ EXAMPLES = {
     ),
     "benchmark": (
         "ms-restore benchmark --model edsr_quickstart",
+        "ms-restore benchmark --model edsr_quickstart --engines all",
         "ms-restore benchmark --model sid_sony --device_target Ascend --output sid.json",
     ),
     "launch": (
