@@ -279,6 +279,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     benchmark.add_argument("--output", default="benchmark.json", help="file of the figures")
     benchmark.add_argument("--max_steps", type=int, help="training steps (default 30)")
     benchmark.add_argument("--seed", type=int, help="seed of weights, data order and noise")
+    benchmark.add_argument(
+        "--engines", nargs="+", metavar="NAME", help="compare these: all, or mindspore, ncnn, ..."
+    )
 
     for added in (train, evaluate, infer, restore, export, demo, benchmark):
         added.add_argument("--device_target", help="CPU, Ascend or GPU (default: Ascend if found)")

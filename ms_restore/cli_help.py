@@ -49,7 +49,7 @@ EXAMPLES = {
         "ms-restore convert --source runs/mine/best.ckpt --to torch --output mine.safetensors",
     ),
     "benchmark": (
-        "ms-restore benchmark --model edsr_quickstart",
+        "ms-restore benchmark --model edsr_quickstart --engines all",
         "ms-restore benchmark --model sid_sony --device_target Ascend --output sid.json",
     ),
     "launch": (

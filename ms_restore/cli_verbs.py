@@ -124,9 +124,12 @@ def convert(**options: Any) -> None:
 
 
 def benchmark(**options: Any) -> None:
-    """Measure, once the number of steps has been checked."""
+    """Measure, once the number of steps and the engines have been checked."""
+    from ms_restore.inference import engine_selection
     from ms_restore.training import run_files
 
+    if options["engines"] is not None:
+        options["engines"] = engine_selection.to_measure(options["engines"])
     if options["max_steps"] is not None:
         run_files.check_measured_steps(options["max_steps"])
     from ms_restore import api

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 from ms_restore.errors import InputError, did_you_mean
 
 ENGINES = ("auto", "mindspore", "mindir", "onnxruntime", "ncnn", "lite", "om")
+MEASURED = ("mindspore", "mindir", "onnxruntime", "ncnn")
+"""The engines that ``benchmark`` compares: those that take any network as it is in memory."""
 _ENGINES_BY_SUFFIX = {  # the first is the customary one
     ".mindir": ("mindir", "lite"),
     ".onnx": ("onnxruntime",),
@@ -70,6 +73,29 @@ class EngineOptions(NamedTuple):
     def device(self) -> Optional[str]:
         """Return MindSpore's device: the CPU where another engine computes the network."""
         return "CPU" if self.engine in _HOST_ENGINES else self.device_target
+
+
+def to_measure(engines: Union[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return the engines that ``benchmark`` is to compare, each once, in the order given.
+
+    Args:
+        engines: names of ``MEASURED``, or one of them; "all" stands for all of them.
+
+    Raises:
+        InputError: there is no such engine, it is not one that is compared, or none is named.
+    """
+    names = [engines] if isinstance(engines, str) else engines
+    if not isinstance(names, (list, tuple)) or not names:
+        raise InputError(f"engines: got {engines!r}, expected all, or of {', '.join(MEASURED)}")
+    for name in names:
+        if name in ENGINES and name not in MEASURED:
+            raise InputError(
+                f"engine {name} is not compared; choose all, or of {', '.join(MEASURED)}"
+            )
+        if name not in (*MEASURED, "all"):
+            hint = did_you_mean(str(name), MEASURED) or f"; choose all, or of {', '.join(MEASURED)}"
+            raise InputError(f"unknown engine {name!r}{hint}")
+    return MEASURED if "all" in names else tuple(dict.fromkeys(names))
 
 
 def is_exported(path: Path) -> bool:

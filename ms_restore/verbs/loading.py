@@ -150,7 +150,7 @@ def load_network(
         _start_mindspore(options, settings)
     else:
         limits.set_max_megapixels(recipes.runtime_of(settings).max_megapixels)
-    read = _reader(options)
+    read = reader_of(options)
     if exported:
         return _exported(path, model, settings, read)
     path = run_checkpoints.locate(path)
@@ -270,8 +270,8 @@ def prior_of(
     return DenoiserPrior(load_network(found, settings=settings, options=options))
 
 
-def _reader(options: EngineOptions) -> export_cache.Reader:
-    """What reads an exported file for an engine."""
+def reader_of(options: EngineOptions) -> export_cache.Reader:
+    """Return what reads an exported file for an engine."""
 
     def read_mindir(path: Path) -> tuple[Metadata, Engine]:
         from ms_restore.deploy import mindir

@@ -5,14 +5,15 @@ Loads MindSpore.
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Optional
 
 from mindspore import nn
 
 from ms_restore import registry
-from ms_restore.contracts import Foldable, Geometry
-from ms_restore.deploy import export_cache, mindir, ncnn, onnx
+from ms_restore.contracts import Engine, Foldable, Geometry
+from ms_restore.deploy import engine_choice, export_cache, mindir, ncnn, onnx
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
 from ms_restore.files import sha256
@@ -21,9 +22,11 @@ from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.report.terminal import say
 from ms_restore.settings import Recipe
-from ms_restore.verbs.loading import EXPORTED_AS, PathLike, Settings, recipe_of
+from ms_restore.verbs.loading import EXPORTED_AS, PathLike, Settings, reader_of, recipe_of
 from ms_restore.weights import checkpoint as checkpoints
 from ms_restore.weights import conversion, foreign, run_checkpoints
+
+_EXPORTS = {".onnx": onnx.export, ncnn.SUFFIX: ncnn.export, ".mindir": mindir.export}
 
 
 def network_of(
@@ -64,7 +67,6 @@ def exported_network(
     Where the engine was chosen by ``auto`` and cannot compute the network, MindSpore does.
     """
     suffix = EXPORTED_AS[options.engine]
-    export = {".onnx": onnx.export, ncnn.SUFFIX: ncnn.export}.get(suffix, mindir.export)
     network, recipe = network_of(path, model, settings)
     # another recipe than the file's, or none, is not the file's and is not kept
     own = None if foreign.is_foreign(path) else checkpoints.read(path).recipe
@@ -72,7 +74,7 @@ def exported_network(
     metadata = Metadata(own or recipe, Geometry.of(network), None, sha256(path))
     try:
         engine, file = export_cache.make(
-            network, metadata, suffix, export, read, path if keep else None
+            network, metadata, suffix, _EXPORTS[suffix], read, path if keep else None
         )
     except InputError as error:
         if not automatic:
@@ -85,16 +87,58 @@ def exported_network(
 
 
 def automatic_engine(network: nn.Cell, recipe: Recipe, device: str) -> LoadedNetwork:
-    """Return a network in memory, by the engine that ``auto`` takes for it on a device."""
-    if isinstance(network, Foldable):
-        network = network.folded()
+    """Return a network in memory, by the engine that ``auto`` takes for it on a device.
+
+    It is chosen as ``load_model`` chooses for a checkpoint, and nothing of it is kept.
+
+    Args:
+        network: the network as it is trained; its batch normalisation is folded.
+        recipe: of the network.
+        device: "CPU", "Ascend" or "GPU", which MindSpore has been started on.
+    """
+    network = _folded(network)
     geometry = Geometry.of(network)
-    if device == "CPU" and OnnxRuntimeEngine.is_installed():
-        metadata = Metadata(recipe, geometry, None, None)
+    if device != "CPU" or not OnnxRuntimeEngine.is_installed():
+        return LoadedNetwork.of(network, recipe)
+    metadata = Metadata(recipe, geometry, None, None)
+    with tempfile.TemporaryDirectory(prefix="ms_restore_") as folder:
+        source = Path(folder) / "network.onnx"
+        engine: Engine
         try:
-            engine, _ = export_cache.make(network, metadata, ".onnx", onnx.export, onnx.read, None)
+            onnx.export(network, source, metadata)
+            _, engine = onnx.read(source)
         except InputError as error:
             say(f"note: MindSpore computes, for ONNX Runtime cannot: {error}")
-        else:
-            return LoadedNetwork(engine, geometry, recipe)
-    return LoadedNetwork.of(network, recipe)
+            return LoadedNetwork.of(network, recipe)
+        if engine_choice.is_open():
+            engine, reason = engine_choice.faster(source, engine, metadata)
+            say(f"auto takes engine {engine.name}: {reason}")
+    return LoadedNetwork(engine, geometry, recipe)
+
+
+def by_engine(network: nn.Cell, recipe: Recipe, options: EngineOptions) -> LoadedNetwork:
+    """Return a network in memory, by the engine that is asked for; nothing of it is kept.
+
+    Args:
+        network: the network as it is trained; its batch normalisation is folded.
+        recipe: of the network.
+        options: the engine, one of mindspore, mindir, onnxruntime, ncnn and lite, and the device.
+
+    Raises:
+        InputError: the engine is not installed, does not compute on the device, or cannot compute
+            the network.
+    """
+    network = _folded(network)
+    geometry = Geometry.of(network)
+    suffix = EXPORTED_AS.get(options.checked().engine)
+    if suffix is None:
+        return LoadedNetwork.of(network, recipe)
+    metadata = Metadata(recipe, geometry, None, None)
+    engine, _ = export_cache.make(
+        network, metadata, suffix, _EXPORTS[suffix], reader_of(options), None
+    )
+    return LoadedNetwork(engine, geometry, recipe)
+
+
+def _folded(network: nn.Cell) -> nn.Cell:
+    return network.folded() if isinstance(network, Foldable) else network
