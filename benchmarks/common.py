@@ -12,7 +12,8 @@ from typing import Any
 import psutil
 
 from ms_restore.report.machine import machine, versions
-from ms_restore.report.terminal import console, say
+from ms_restore.report.tables import console
+from ms_restore.report.terminal import say
 
 
 def watched(command: list[str]) -> tuple[float, int]:

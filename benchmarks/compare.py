@@ -16,7 +16,7 @@ from typing import Optional
 from common import flat
 from rich.table import Table
 
-from ms_restore.report.terminal import console
+from ms_restore.report.tables import console
 
 
 def main() -> None:

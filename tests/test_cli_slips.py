@@ -15,7 +15,7 @@ from ms_restore.cli_options import recipe_settings
 from ms_restore.contracts import Figure
 from ms_restore.errors import InputError
 from ms_restore.launch import rank_table
-from ms_restore.report import terminal
+from ms_restore.report import tables, terminal
 from ms_restore.report.pictures import comparison
 
 TOP = Path(__file__).parents[1]
@@ -204,7 +204,7 @@ BAD_NAME = os.fsdecode(b"caf\xe9")
 def test_names_that_are_not_utf8_are_printed_and_drawn(tmp_path, capsys):
     terminal.say(f"{BAD_NAME}.png")
     mean = {"ssim": 1.0, "baseline_ssim": 1.0}
-    terminal.score_table([{"name": BAD_NAME, **mean}], mean, "noisy", {"ssim": Figure("SSIM")})
+    tables.score_table([{"name": BAD_NAME, **mean}], mean, "noisy", {"ssim": Figure("SSIM")})
     assert capsys.readouterr().out.count("caf\\udce9") == 2
     x = np.zeros((20, 20, 3), np.float32)
     comparison(tmp_path / f"{BAD_NAME}.png", [(BAD_NAME, x), ("b", x), ("c", x)])

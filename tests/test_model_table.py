@@ -7,7 +7,7 @@ import yaml
 
 from ms_restore import recipe
 from ms_restore.errors import InputError
-from ms_restore.report import terminal
+from ms_restore.report import tables
 from ms_restore.verbs.models import models_table
 
 GROUPS = yaml.safe_load((recipe.folder() / "figures.yaml").read_text())
@@ -29,7 +29,7 @@ def test_each_model_has_one_figure():
 
 
 def test_the_table_fits_and_says_where_its_figures_are_from(monkeypatch, capsys):
-    monkeypatch.setattr(terminal.console, "_width", 80)
+    monkeypatch.setattr(tables.console, "_width", 80)
     rows = {row.name: row for row in models_table()}
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 80

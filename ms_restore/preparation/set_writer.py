@@ -41,7 +41,8 @@ from ms_restore.preparation.shard_writer import (
     read_json,
     write_json,
 )
-from ms_restore.report.terminal import PreparingProgress, say
+from ms_restore.report.progress_bars import PreparingProgress
+from ms_restore.report.terminal import say
 from ms_restore.version import __version__
 
 _LEAST_FREE = 64 << 20  # with fewer free bytes, a failed write is blamed on a full disk

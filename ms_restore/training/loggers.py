@@ -12,7 +12,8 @@ import numpy as np
 
 from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.files import to_json
-from ms_restore.report.terminal import TrainingProgress, say
+from ms_restore.report.progress_bars import TrainingProgress
+from ms_restore.report.terminal import say
 from ms_restore.training import trackers
 from ms_restore.training.run_files import LOG
 

@@ -10,7 +10,8 @@ import numpy as np
 from ms_restore import parallel, registry
 from ms_restore.contracts import Geometry
 from ms_restore.files import write_json
-from ms_restore.report.terminal import TrainingProgress, say
+from ms_restore.report.progress_bars import TrainingProgress
+from ms_restore.report.terminal import say
 from ms_restore.settings import Recipe
 from ms_restore.training import callbacks
 from ms_restore.training.loggers import Reporter

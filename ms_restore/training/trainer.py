@@ -17,7 +17,8 @@ from ms_restore.contracts import Degradation, Geometry, ImageSource
 from ms_restore.data.sampling import TrainingBatches, as_dataset
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.restorer import Restorer
-from ms_restore.report.terminal import TrainingProgress, say
+from ms_restore.report.progress_bars import TrainingProgress
+from ms_restore.report.terminal import say
 from ms_restore.settings import Recipe
 from ms_restore.training import callbacks, going_back, loggers, run_folder, run_images
 from ms_restore.training.divergence import kept_nothing

@@ -16,7 +16,8 @@ from ms_restore.contracts import Geometry
 from ms_restore.errors import InputError
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.restorer import Restorer
-from ms_restore.report.terminal import Column, print_table, say
+from ms_restore.report.tables import Column, print_table
+from ms_restore.report.terminal import say
 from ms_restore.settings import Recipe
 from ms_restore.verbs.network_loading import by_engine
 

@@ -18,8 +18,9 @@ from ms_restore.errors import InputError
 from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics import scoring
+from ms_restore.report.progress_bars import SolverProgress
 from ms_restore.report.score_folder import ScoreFolder
-from ms_restore.report.terminal import SolverProgress, say
+from ms_restore.report.terminal import say
 from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers import tasks
 from ms_restore.verbs import scored_degradation

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Optional, Union
 from ms_restore import recipe as recipes
 from ms_restore import texts
 from ms_restore.errors import InputError
-from ms_restore.report.terminal import Column, print_table, say
+from ms_restore.report.tables import Column, print_table
+from ms_restore.report.terminal import say
 from ms_restore.verbs.weights import list_weights
 
 WEIGHTS = ("here", "download", "yours")

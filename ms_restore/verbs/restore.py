@@ -21,7 +21,8 @@ from ms_restore.images.writing import check_output, write_picture
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.picture_folder import Pair
 from ms_restore.metrics.protocols import protocol_named
-from ms_restore.report.terminal import SolverProgress, Watch, say
+from ms_restore.report.progress_bars import SolverProgress
+from ms_restore.report.terminal import Watch, say
 from ms_restore.report.trajectory import Curve, Frame, trajectory
 from ms_restore.settings import PartSettings
 from ms_restore.solvers import tasks

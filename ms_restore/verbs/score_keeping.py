@@ -14,7 +14,8 @@ from ms_restore.metrics import scoring
 from ms_restore.metrics.protocols import protocol_named
 from ms_restore.report.machine import engine_versions
 from ms_restore.report.score_folder import ScoreFolder
-from ms_restore.report.terminal import say, say_infinite, score_line, score_table
+from ms_restore.report.tables import score_table
+from ms_restore.report.terminal import say, say_infinite, score_line
 from ms_restore.settings import Recipe
 from ms_restore.verbs import scored_degradation
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from ms_restore import recipe as recipes
 from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.files import exclusive_folder, sha256
-from ms_restore.report.terminal import DownloadProgress, say
+from ms_restore.report.progress_bars import DownloadProgress
+from ms_restore.report.terminal import say
 from ms_restore.weights import catalogue
 from ms_restore.weights.catalogue import Published
 from ms_restore.weights.fetching import fetch

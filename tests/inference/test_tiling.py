@@ -151,6 +151,27 @@ class Shift:
         return np.roll(y, 1, axis=3).repeat(2, axis=2).repeat(2, axis=3)
 
 
+def test_an_engine_that_needs_more_memory_gets_smaller_windows():
+    """ncnn: twice what ``floats_per_pixel`` says."""
+    loaded = recipe.load("edsr_baseline_x2")
+    geometry = registry.network_geometry(loaded.network)
+    y = np.zeros((900, 1000, 3), np.uint8)
+
+    class Counting(Shift):
+        def __init__(self, factor):
+            self.memory_factor, self.areas = factor, []
+
+        def __call__(self, y):
+            self.areas.append(y.shape[2] * y.shape[3])
+            return super().__call__(y)
+
+    engines = [Counting(1.0), Counting(2.1)]
+    for engine in engines:
+        Restorer(LoadedNetwork(engine, geometry, loaded))(y)
+    usual, greedy = (max(engine.areas) for engine in engines)
+    assert greedy <= usual / 1.5
+
+
 def test_self_ensemble_averages_the_eight_symmetries():
     """The mean of the image moved by one in each of the four directions, twice each."""
     y = np.random.default_rng(0).random((2, 3, 5, 7), np.float32)
