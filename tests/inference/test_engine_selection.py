@@ -125,7 +125,7 @@ def test_auto_goes_on_with_mindspore_where_onnx_runtime_cannot(by, monkeypatch, 
     monkeypatch.setattr(onnx, "export", differs)
     restorer = by()
     assert restorer.engine == "mindspore"
-    assert "note: MindSpore computes, for ONNX Runtime cannot: differs" in capsys.readouterr().out
+    assert "note: MindSpore computes, for onnxruntime cannot: differs" in capsys.readouterr().out
     with pytest.raises(InputError, match="differs from the checkpoint by 1"):
         by("onnxruntime")
 
