@@ -26,7 +26,7 @@ from ms_restore.verbs.loading import EXPORTED_AS, PathLike, Settings, reader_of,
 from ms_restore.weights import checkpoint as checkpoints
 from ms_restore.weights import conversion, foreign, run_checkpoints
 
-_EXPORTS = {".onnx": onnx.export, ncnn.SUFFIX: ncnn.export, ".mindir": mindir.export}
+_FORMATS = {".onnx": onnx, ncnn.SUFFIX: ncnn, ".mindir": mindir}
 
 
 def network_of(
@@ -74,7 +74,7 @@ def exported_network(
     metadata = Metadata(own or recipe, Geometry.of(network), None, sha256(path))
     try:
         engine, file = export_cache.make(
-            network, metadata, suffix, _EXPORTS[suffix], read, path if keep else None
+            network, metadata, suffix, _FORMATS[suffix].export, read, path if keep else None
         )
     except InputError as error:
         if not automatic:
@@ -108,7 +108,7 @@ def automatic_engine(network: nn.Cell, recipe: Recipe, device: str) -> LoadedNet
             onnx.export(network, source, metadata)
             _, engine = onnx.read(source)
         except InputError as error:
-            say(f"note: MindSpore computes, for ONNX Runtime cannot: {error}")
+            say(f"note: MindSpore computes, for onnxruntime cannot: {error}")
             return LoadedNetwork.of(network, recipe)
         if engine_choice.is_open():
             engine, reason = engine_choice.faster(source, engine, metadata)
@@ -135,7 +135,7 @@ def by_engine(network: nn.Cell, recipe: Recipe, options: EngineOptions) -> Loade
         return LoadedNetwork.of(network, recipe)
     metadata = Metadata(recipe, geometry, None, None)
     engine, _ = export_cache.make(
-        network, metadata, suffix, _EXPORTS[suffix], reader_of(options), None
+        network, metadata, suffix, _FORMATS[suffix].export, reader_of(options), None
     )
     return LoadedNetwork(engine, geometry, recipe)
 
