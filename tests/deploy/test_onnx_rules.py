@@ -65,7 +65,7 @@ def test_what_changes_nothing_goes():
 def test_one_that_changes_the_shape_stays():
     g = Small()
     mean = g("ReduceMean", g.y, axes=[1], keepdims=1, sizes=(1, 1, HEIGHT, WIDTH))
-    assert g.simplified(g("Add", mean, number(np.zeros((1, 4, 1, 1))))) == ["ReduceMean", "Add"]
+    assert g.simplified(g("Add", mean, number(np.zeros((1, 4, 1, 1))))) == ["Conv", "Add"]
 
 
 def test_negative_summands():
@@ -130,6 +130,38 @@ def test_pixel_shuffle(turn):
     left = g.simplified(g("Reshape", x, vector(*whole), sizes=whole))
     shuffled = turn == [0, 1, 4, 2, 5, 3]
     assert left == (["DepthToSpace"] if shuffled else ["Reshape", "Transpose", "Reshape"])
+
+
+@pytest.mark.parametrize("times", [(1, 1, 1, 2, 1, 3), (1, 1, 2, 1, 1, 1)])
+def test_repeated_pixels(times):
+    g = Small()
+    parts = (1, 4, HEIGHT, 1, WIDTH, 1)
+    x = g("Reshape", g.y, vector(*parts), sizes=parts)
+    tiled = tuple(size * count for size, count in zip(parts, times))
+    x = g("Tile", x, constant(times, np.int64), sizes=tiled)
+    whole = (1, 4, HEIGHT * times[2] * times[3], WIDTH * times[5])
+    left = g.simplified(g("Reshape", x, vector(*whole), sizes=whole))
+    assert left == (["Resize"] if times[2] == 1 else ["Reshape", "Tile", "Reshape"])
+
+
+@pytest.mark.parametrize(
+    ("axes", "keep", "kind"),
+    [
+        ([1], 1, "Conv"),
+        ([-3], 1, "Conv"),
+        ([2, 3], 1, "GlobalAveragePool"),
+        ([-1, -2], 1, "GlobalAveragePool"),
+        ([1], 0, "ReduceMean"),
+        ([1, 2], 1, "ReduceMean"),
+    ],
+)
+def test_means(axes, keep, kind):
+    g = Small()
+    sizes = [1 if axis in (a % 4 for a in axes) else size for axis, size in enumerate(SIZES)]
+    if not keep:
+        sizes = [size for axis, size in enumerate(SIZES) if axis != 1]
+    mean = g("ReduceMean", g.y, axes=axes, keepdims=keep, sizes=tuple(sizes))
+    assert g.simplified(mean) == [kind]
 
 
 def test_transpositions_and_reshapings():

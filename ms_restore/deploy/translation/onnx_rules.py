@@ -213,6 +213,32 @@ def repeated_pixels(view: View, node: Node) -> Rewritten:
     return [Node("Resize", [split.inputs[0], "", scales], node.outputs, attributes)]
 
 
+def mean_of_channels(view: View, node: Node) -> Rewritten:
+    """Replace the mean over the channels of each pixel by a convolution, which is faster."""
+    sizes = _averaged(view, node, [1])
+    if sizes is None or not isinstance(sizes[1], int):
+        return None
+    weight = np.full((1, sizes[1], 1, 1), 1 / sizes[1], np.float32)
+    return [Node("Conv", [node.inputs[0], weight], node.outputs, {"kernel_shape": [1, 1]})]
+
+
+def mean_of_planes(view: View, node: Node) -> Rewritten:
+    """Replace the mean over height and width by global average pooling, which is faster."""
+    if _averaged(view, node, [2, 3]) is None:
+        return None
+    return [Node("GlobalAveragePool", node.inputs[:1], node.outputs, {})]
+
+
+def _averaged(view: View, node: Node, axes: list[int]) -> Optional[tuple[Any, ...]]:
+    """The sizes of an image (N, C, H, W) whose mean over the axes the node keeps, else None."""
+    if node.kind != "ReduceMean" or not node.attributes.get("keepdims", 1):
+        return None
+    sizes = view.sizes(node.inputs[0])
+    if sizes is None or len(sizes) != 4:
+        return None
+    return sizes if sorted(axis % 4 for axis in node.attributes.get("axes", ())) == axes else None
+
+
 def transposed_twice(view: View, node: Node) -> Rewritten:
     """Replace two transpositions by one, or by none."""
     if node.kind != "Transpose":
@@ -254,6 +280,8 @@ RULES = (
     leaky_relu,
     pixel_shuffle,
     repeated_pixels,
+    mean_of_channels,
+    mean_of_planes,
     transposed_twice,
     reshaped_twice,
     bias_of_convolution,
