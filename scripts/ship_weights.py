@@ -46,6 +46,7 @@ def ship(run: Path, model: str) -> Path:
             f"{MOST:,} a model and {MOST_OF_ALL:,} in all come along"
         )
     loaded.recipe.model = model
+    loaded.recipe.seed = shipped.seed  # by which eval draws its noise
     loaded.recipe.data.dir = loaded.recipe.data.valid_dir = None
     network = registry.build("network", loaded.recipe.network)
     checkpoint.load_strictly(network, loaded)

@@ -16,7 +16,8 @@ def test_sid_small_is_clean_and_keeps_the_colours():
     for trial in scoring.restored_images(restorer, degradation, photos, restorer.recipe.seed):
         x_hat, x = trial.x_hat.astype(np.float64), trial.x.astype(np.float64)
         colour = x.mean((0, 1))
-        np.testing.assert_allclose(x_hat.mean((0, 1)), colour, rtol=0.03, err_msg=trial.name)
+        off = np.linalg.norm(x_hat.mean((0, 1)) - colour) / np.linalg.norm(colour)
+        assert off < 0.03, trial.name
         values.append(psnr(trial.x_hat, trial.x, peak=1.0))
     assert len(values) == 4
-    assert np.mean(values) > 24.5
+    assert np.mean(values) > 25.5
