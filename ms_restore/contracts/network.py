@@ -166,7 +166,7 @@ class Engine(Protocol):
     shape: Optional[Size]
     """The only height and width that it takes; None: any that the network takes."""
     memory_factor: float
-    """How many times the memory of the network's ``floats_per_pixel`` it needs."""
+    """How many times the memory of the network's ``floats_per_pixel`` it needs, about."""
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """Compute x_hat of y."""

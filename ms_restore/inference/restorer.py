@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import os
 import time
 from typing import Optional, Union, overload
@@ -105,13 +103,13 @@ class Restorer:
                 f"{self.recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height x "
                 "width): no other tile fits, and no turned image unless it is square"
             )
-        floats = math.ceil(geometry.floats_per_pixel * loaded.engine.memory_factor)
         self._windows = choose_windows(
-            dataclasses.replace(geometry, floats_per_pixel=floats),
+            geometry,
             self.recipe.model,
             shape,
             tile,
             watched=watch is not None,
+            memory_factor=loaded.engine.memory_factor,
         )
 
     @overload

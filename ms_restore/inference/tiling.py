@@ -8,7 +8,9 @@ size needs it.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 from typing import NamedTuple, Optional, Protocol
 
 import psutil
@@ -106,6 +108,7 @@ def choose_windows(
     shape: Optional[Size],
     tile: Optional[int],
     watched: bool = False,
+    memory_factor: float = 1.0,
 ) -> Windows:
     """Return the way to cut pictures into windows for a network and its engine.
 
@@ -115,13 +118,17 @@ def choose_windows(
         shape: the only (height, width) that the engine takes; None if it takes any.
         tile: side of a square window in pixels; None is as memory allows; 0 is the whole picture.
         watched: a picture in one piece takes no more memory, and so time, than a window.
+        memory_factor: of the engine. Windows do not become smaller by it, as more context would
+            cost more time than such an engine saves; what a whole picture needs is told with it.
 
     Raises:
         InputError: the tile is too small or no suitable multiple.
     """
     radius, multiple = geometry.receptive_radius, geometry.size_multiple
     if radius is None:
-        return _WholePicture(geometry, model, shape, tile)
+        needed = math.ceil(geometry.floats_per_pixel * memory_factor)
+        whole = dataclasses.replace(geometry, floats_per_pixel=needed)
+        return _WholePicture(whole, model, shape, tile)
     if shape is not None:
         return _ExactWindows(radius, multiple, model, shape)
     if tile is None:
