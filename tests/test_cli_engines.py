@@ -71,7 +71,7 @@ INFER = "infer --checkpoint {} --device_target CPU --input in --output out"
         ),
         (
             "export --checkpoint best.ckpt --device_target CPU --file_name out --file_format PB",
-            "file_format 'PB' is not known; choose MINDIR or ONNX",
+            "file_format 'PB' is not known; choose MINDIR, ONNX or NCNN",
         ),
         (
             "restore --task denoise --prior net.onnx --device_target CPU --input in --output out "

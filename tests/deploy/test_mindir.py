@@ -39,7 +39,7 @@ def test_a_file_that_does_not_equal_the_network_is_not_kept(tmp_path):
 
 
 def test_unknown_format(run, tmp_path):
-    with pytest.raises(InputError, match="file_format 'AIRR' is not known; choose MINDIR, ONNX or NCNN"):
+    with pytest.raises(InputError, match="'AIRR' is not known; choose MINDIR, ONNX or NCNN"):
         api.export(run.folder, tmp_path / "net", file_format="AIRR", device_target="CPU")
 
 
