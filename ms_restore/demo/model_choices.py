@@ -9,6 +9,7 @@ from typing import Any
 
 from ms_restore import recipe as recipes
 from ms_restore import registry
+from ms_restore.contracts import Geometry
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.raw_development import takes_raw
 from ms_restore.settings import Recipe
@@ -74,26 +75,21 @@ def own_model(checkpoint: str, loaded: LoadedNetwork, names: Iterable[str]) -> M
     number = 2
     while name in taken:
         name, number = f"{recipe.model} ({path.name}, {number})", number + 1
-    return ModelChoice(
-        name,
-        _does(recipe, geometry.scale),
-        recipe.description,
-        catalogue.resolve(checkpoint),
-        geometry.noise_map,
-        takes_raw(recipe),
-        geometry.scale,
-        (geometry.channels, geometry.output_channels) == (1, 1),
-    )
+    return _choice(name, catalogue.resolve(checkpoint), recipe, geometry)
 
 
 def _of_recipe(model: str) -> ModelChoice:
     recipe = recipes.load(model)
     geometry = registry.network_geometry(recipe.network)
+    return _choice(model, catalogue.weights_of(model), recipe, geometry)
+
+
+def _choice(name: str, checkpoint: Path, recipe: Recipe, geometry: Geometry) -> ModelChoice:
     return ModelChoice(
-        model,
+        name,
         _does(recipe, geometry.scale),
         recipe.description,
-        catalogue.weights_of(model),
+        checkpoint,
         geometry.noise_map,
         takes_raw(recipe),
         geometry.scale,

@@ -1,8 +1,8 @@
 """Whether ``auto`` takes ncnn for a network on the CPU: by a rule from measurements.
 
 ncnn multiplies convolutions of 3x3 by Winograd's transform: on a processor with AVX-512, 1.4 to 2.5
-times as fast as ONNX Runtime for twelve of our networks. It has no fast form of dilated ones (0.83)
-nor of normalisation, and needs twice the memory. See docs/performance.md.
+times as fast as ONNX Runtime for ten of our networks. It has no fast form of dilated ones (0.83)
+nor of normalisation, and needs twice the memory. See docs/export.md.
 """
 
 from __future__ import annotations

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Optional, TypeVar
 
 from ms_restore.contracts import Figure
 from ms_restore.errors import comma_list
 
-# with several ranks, only the first one prints
 QUIET = os.environ.get("RANK_ID", "0") != "0"
 """Whether this process is another rank than the first, which alone prints."""
 
@@ -27,7 +26,7 @@ def printable(text: str) -> str:
 
     File names that are not UTF-8 have such characters.
     """
-    encoding = sys.stdout.encoding or "utf-8"  # to which the console prints
+    encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
@@ -58,10 +57,10 @@ def progress(jobs: Sequence[_T], what: str, watch: Optional[Watch] = None) -> It
     if len(jobs) >= _MIN_JOBS and sys.stdout.isatty():
         from ms_restore.report import progress_bars  # Rich takes a tenth of infer's start
 
-        rest = iter(progress_bars.tracked(jobs, what))
+        shown: Iterable[_T] = progress_bars.tracked(jobs, what)
     else:
-        rest = iter(jobs)
-    for done, job in enumerate(rest):
+        shown = jobs
+    for done, job in enumerate(shown):
         if watch is not None:
             watch(done, len(jobs))
         yield job
