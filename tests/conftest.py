@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -65,6 +66,16 @@ def network_traits(model: str) -> set:
 # Modules that take a minute or more, so that no process is left with one of them at the end
 _LONGEST = ["test_compile", "test_recipe", "test_resume", "test_parallel", "test_own_parts"]
 _LONGEST += ["test_soak", "test_tiling", "test_trainer", "test_every_network", "test_mindir"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _little_garbage_to_look_for():
+    """MindSpore collects garbage at every compilation, in a time that grows with all objects.
+
+    So those that a module's imports and those before it left are taken out of the search.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
