@@ -63,7 +63,9 @@ def test_chinese_pages_have_commands_that_english_ones_have():
         for page in PAGES
     }
     english = set().union(*(own for page, own in words.items() if not page.endswith("_cn.md")))
-    for page in ("docs/quick_start_cn.md", "docs/tasks_cn.md", "docs/troubleshooting_cn.md"):
+    chinese = [page for page in PAGES if page.endswith("_cn.md")]
+    assert len(chinese) >= 12
+    for page in chinese:
         assert words[page] <= english, words[page] - english
 
 
