@@ -29,6 +29,7 @@ from ms_restore.images.picture import Picture
 from ms_restore.images.writing import write_picture
 
 _COMMAND = [sys.executable, "-m", "ms_restore"]
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once
 
 
 def main() -> None:

@@ -6,6 +6,7 @@
 # The tests run in a process for each of up to four processors; -n 0 runs them in one, and shows prints with -s.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" test
+unset PYTHONDONTWRITEBYTECODE # tests start many processes, each of which would compile the package
 
 case ${1:-} in
 --quick) selection="not long and not slow" && shift ;;

@@ -28,6 +28,7 @@ from ms_restore.verbs.picture_paths import Naming, PathsLike, check_kept, pairs_
 from ms_restore.weights import catalogue, run_checkpoints
 
 _SHOWN = 10  # problems of a folder, each in its line
+_SMALL = 4 * 256**2  # bytes of a picture for which ncnn's memory costs as much time as it saves
 
 
 def infer(
@@ -98,7 +99,10 @@ def infer(
     found = catalogue.resolve(checkpoint)
     options = EngineOptions(engine, device_target, device_id, mode)
     noise = noise_level(sigma_255, None if sigma_map is None else Path(sigma_map))
-    restorer = restorer_of(found, model, settings, options, tile, self_ensemble, noise, luma)
+    small = len(inputs) == 1 and 0 < decoded_bytes(Path(inputs[0])) <= _SMALL
+    restorer = restorer_of(
+        found, model, settings, options, tile, self_ensemble, noise, luma, sparing=small
+    )
     develop = RawDeveloper(restorer, ratio, bits) if takes_raw(restorer.recipe) else None
     if develop is None and (ratio is not None or bits != 8):
         raise InputError(

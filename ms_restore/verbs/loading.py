@@ -102,9 +102,11 @@ def restorer_of(
     self_ensemble: bool,
     noise: Optional[NoiseLevel] = None,
     luma: bool = False,
+    sparing: bool = False,
 ) -> Restorer:
     """Return the restorer of a checkpoint or an exported file; its ``recipe`` has the settings."""
-    loaded = load_network(checkpoint, model, settings, options, in_one_piece=tile == 0)
+    sparing = sparing or tile == 0  # a picture in one piece
+    loaded = load_network(checkpoint, model, settings, options, sparing)
     return Restorer(loaded, tile=tile, self_ensemble=self_ensemble, noise=noise, luma=luma)
 
 
@@ -113,7 +115,7 @@ def load_network(
     model: Optional[str] = None,
     settings: Optional[Settings] = None,
     options: EngineOptions = EngineOptions(),  # noqa: B008 - it cannot be changed
-    in_one_piece: bool = False,
+    sparing: bool = False,
 ) -> LoadedNetwork:
     """Load a checkpoint or an exported file with the engine that is asked for.
 
@@ -125,8 +127,7 @@ def load_network(
         model: needed for a checkpoint that carries no recipe.
         settings: recipe keys, such as ``{"data.patch_size": 128}``.
         options: what computes it, and where.
-        in_one_piece: pictures are not cut into tiles, so that memory counts more than time; "auto"
-            then leaves ncnn out.
+        sparing: memory counts more than time; "auto" then leaves ncnn out.
     """
     path = Path(checkpoint)
     exported = engine_selection.is_exported(path)
@@ -140,7 +141,7 @@ def load_network(
     undecided = (
         automatic
         and options.engine == "onnxruntime"
-        and not (exported or in_one_piece or foreign.is_foreign(path))
+        and not (exported or sparing or foreign.is_foreign(path))
         and engine_choice.is_open()
     )
     if undecided and (chosen := engine_choice.kept(run_checkpoints.locate(path))):

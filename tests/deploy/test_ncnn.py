@@ -11,9 +11,12 @@ import pytest
 
 from ms_restore import api, cli, recipe, registry
 from ms_restore.contracts import Geometry
+from ms_restore.data import photos
 from ms_restore.deploy import engine_choice, ncnn
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
+from ms_restore.images.picture import Picture
+from ms_restore.images.writing import write_picture
 from ms_restore.inference.mindspore_engine import MindSporeEngine
 from tests.conftest import reduced
 
@@ -21,15 +24,9 @@ vulkan = pytest.importorskip("ncnn", reason="ncnn is optional").get_gpu_count() 
 if not ncnn.can_convert():
     pytest.skip("pnnx is optional", allow_module_level=True)
 
-MODELS = [
-    "edsr_baseline_x2",
-    "dncnn_s25",
-    "noise2noise_gaussian",
-    "sid_sony",
-    "dmsp_dae",
-    "srvgg_x4",
-]
-MODELS += ["real_x4_6", "drunet_color", "ircnn_color"]
+MODELS = ["edsr_baseline_x2", "dncnn_s25", "noise2noise_gaussian", "srvgg_x4"]
+OTHERS = ["sid_sony", "dmsp_dae", "real_x4_6", "drunet_color", "ircnn_color"]
+MODELS += [pytest.param(model, marks=pytest.mark.long) for model in OTHERS]
 
 
 @pytest.fixture
@@ -86,6 +83,14 @@ def test_auto_takes_it_and_does_so_again(best, tmp_path, capsys, monkeypatch):
     assert in_one_piece.engine == "onnxruntime"  # which needs half the memory
     monkeypatch.setenv(engine_choice.WITHOUT_NCNN, "0")
     assert api.load_model(best, device_target="CPU").engine == "onnxruntime"
+
+
+@pytest.mark.parametrize(("side", "chosen"), [(256, False), (300, True)])
+def test_a_small_picture_is_not_worth_its_memory(best, side, chosen, tmp_path):
+    photo = tmp_path / "photo.png"
+    write_picture(photo, Picture(np.ascontiguousarray(photos.load("chelsea")[:side, :side])))
+    api.infer(best, photo, tmp_path / "larger.png", device_target="CPU")
+    assert best.with_name("best.cached.engine.json").exists() == chosen
 
 
 def test_auto_keeps_onnx_runtime_where_ncnn_is_slow(tmp_path, monkeypatch, capsys):
