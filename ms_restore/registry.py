@@ -285,6 +285,7 @@ def check(kind: Kind, part: object, where: str) -> tuple[PartSettings, list[str]
         return part, describe(error, where, lambda _: model.model_fields)
 
 
+@functools.lru_cache(maxsize=256)
 def _settings_model(target: Any) -> type[pydantic.BaseModel]:
     """The settings of a class or function as a pydantic model."""
     function = target.__init__ if inspect.isclass(target) else target

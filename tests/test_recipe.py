@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ def test_every_shipped_recipe_is_whole(model):
 TRAINED = sorted(name for name in recipe.files() if recipe.load(name).solver is None)
 
 
+@functools.cache
 def small_recipe(model):
     """The recipe with a reduced network and the smallest patches that it can have."""
     small = reduced(model)
@@ -37,9 +39,10 @@ def small_recipe(model):
 
 
 def distinct_steps():
-    """Recipes with every kind of step; for ``--long`` those with every setting of networks too.
+    """Recipes with every kind of step, and whether two layers take the place of their network.
 
-    That every network learns is in test_contracts.py.
+    For ``--long`` all with their own, and those with every setting of networks too. That every
+    network learns is in test_contracts.py.
     """
     traits, steps = {}, {}
     for model in TRAINED:
@@ -48,8 +51,13 @@ def distinct_steps():
         step |= {("loss", train.loss["name"]), ("amp_level", train.amp_level)}
         steps[model], traits[model] = step, network_traits(model) | step
     first = covering(steps)
-    others = [model for model in covering(traits) if model not in first]
-    return [*first, *(pytest.param(model, marks=pytest.mark.long) for model in others)]
+    geometries = {m: registry.network_geometry(recipe.load(m).network) for m in first}
+    shallow = {m: g.scale == 1 and not (g.side or g.noise_map) for m, g in geometries.items()}
+    long = {m for m in (*first, *covering(traits)) if shallow.get(m, True)}
+    return [
+        *shallow.items(),
+        *(pytest.param(model, False, marks=pytest.mark.long) for model in sorted(long)),
+    ]
 
 
 def distinct_batches():
@@ -86,10 +94,14 @@ def test_every_shipped_recipe_makes_its_batches(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", distinct_steps())
-def test_every_kind_of_step_trains(model, tmp_path):
+@pytest.mark.parametrize(("model", "shallow"), distinct_steps())
+def test_every_kind_of_step_trains(model, shallow, tmp_path):
     """At reduced size: the recipe's own parts, put together."""
     small = small_recipe(model)
+    if shallow:
+        channels = registry.network_geometry(small.network).input_channels
+        other = {"name": "dncnn", "channels": channels, "layers": 2, "filters": 2}
+        small = recipe.changed(small, {f"network.{key}": value for key, value in other.items()})
     network = registry.build("network", small.network)
     degradation = registry.build("degradation", small.degradation)
     run = Trainer(network, degradation, small, tmp_path / "run", max_steps=1).run()
