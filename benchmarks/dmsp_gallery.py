@@ -21,7 +21,8 @@ from ms_restore import seeds
 from ms_restore.contracts import Solver
 from ms_restore.data import photos
 from ms_restore.degradations import kernels
-from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.degradations.bayer_mosaic import BayerMosaic
+from ms_restore.degradations.operators import Blur, BlurDownsample, Mask
 from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.metrics.protocols import protocol_named

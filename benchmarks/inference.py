@@ -33,6 +33,7 @@ from common import publish
 from turns import alternate, serve, spread, undo_environment
 
 from ms_restore import recipe, registry, runtime
+from ms_restore.contracts import Geometry
 from ms_restore.deploy import ncnn
 from ms_restore.deploy.export_cache import beside
 from ms_restore.errors import InputError
@@ -87,7 +88,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="inference_") as folder:
             checkpoint = _checkpoint(model, Path(folder) / f"{model}.ckpt")
             figures[model] = measure(model, checkpoint, options.rounds, pytorch, pytorch_rounds)
-    publish(figures, options.output)
+        publish(figures, options.output)  # what was measured, should one fail
 
 
 def measure(
@@ -195,7 +196,9 @@ def _infer(model: str, checkpoint: Path, way: str) -> Callable[[], Any]:
     from ms_restore import load_model
     from ms_restore.images.picture import Picture
 
-    restorer = load_model(checkpoint, device_target="CPU")
+    told = registry.network_geometry(_recipe(model).network).noise_map
+    sigma_255 = 25.0 if told else None
+    restorer = load_model(checkpoint, sigma_255=sigma_255, device_target="CPU")
     pixels = _pixels(model, restorer.channels)
     if restorer.channels == restorer.output_channels:
         return lambda: restorer.picture(Picture(pixels))
@@ -252,7 +255,8 @@ def _pytorch(model: str, checkpoint: Path, way: str) -> Callable[[], Any]:
     undo_environment()  # before PyTorch's first convolution
     memory_format = torch.channels_last if way == "channels_last" else torch.contiguous_format
     theirs = twin(network, loaded).eval().to(memory_format=memory_format)
-    y = torch.from_numpy(_array(model, network.channels)).to(memory_format=memory_format)
+    channels = Geometry.of(network).input_channels
+    y = torch.from_numpy(_array(model, channels)).to(memory_format=memory_format)
 
     run = torch.compile(theirs) if way == _COMPILED else theirs
 

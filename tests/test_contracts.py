@@ -16,7 +16,8 @@ from ms_restore import registry
 from ms_restore.contracts import Degradation, Geometry, PatchLocation, PatchRequest
 from ms_restore.data import sources
 from ms_restore.data.prepared.image_set import PreparedSet, RecordSource
-from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.degradations.bayer_mosaic import BayerMosaic
+from ms_restore.degradations.operators import Blur, BlurDownsample, Mask
 from ms_restore.images.mosaic import BAYER
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.loaded_network import LoadedNetwork

@@ -95,6 +95,17 @@ class LinearOperator(Protocol):
         """Return the operator for the device, for an x of this size."""
         ...
 
+    def held(self, y: np.ndarray, size: Size) -> np.ndarray:
+        """Return y as ``proximal_cell`` takes it."""
+        ...
+
+    def proximal_cell(self, y: np.ndarray, size: Size) -> nn.Cell:
+        """Return ``proximal`` for the device, for y of this shape and x of this size.
+
+        It takes z, ``held`` and alpha (1,), and returns x.
+        """
+        ...
+
 
 class Prior(Protocol):
     """A denoiser of one known level, or of any, as a solver sees it."""

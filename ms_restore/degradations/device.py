@@ -160,7 +160,7 @@ class MaskCell(OperatorCell):
 
 
 class MosaicCell(MaskCell):
-    """The blur and mosaic of ``operators.BayerMosaic`` on the device.
+    """The blur and mosaic of ``bayer_mosaic.BayerMosaic`` on the device.
 
     The mask is (1, 3, rows, columns) and holds 1 for the channel of each pixel.
     """

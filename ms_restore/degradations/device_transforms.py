@@ -1,4 +1,8 @@
-"""Fourier transforms as products with matrices, for devices without kernels for transforms."""
+"""Fourier transforms as products with matrices, for devices without kernels for transforms.
+
+The transform of an image z is D_h z D_w, with D = C - i S, where C and S are matrices of cosines
+and sines. Complex numbers are pairs of tensors, real and imaginary.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,79 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from ms_restore.contracts import Size
+
+Complex = tuple[Tensor, Tensor]
+
+
+def product(a: Complex, b: Complex) -> Complex:
+    """Return a times b."""
+    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
+
+
+class ToFrequencies(nn.Cell):
+    """The transform of images of which only some rows and columns are not zero.
+
+    Args:
+        size: height and width of the transform.
+        rows: those of the images that are given.
+        columns: the same.
+        half: compute only the horizontal frequencies from 0 to width // 2; those of a real image
+            come in conjugate pairs.
+    """
+
+    def __init__(self, size: Size, rows: range, columns: range, half: bool) -> None:
+        super().__init__(auto_prefix=False)
+        height, width = size
+        self._height, self._count = height, width // 2 + 1 if half else width
+        cosine, sine = _waves(columns, range(self._count), width)
+        self._right = _tensor(np.concatenate([cosine, -sine], 1))  # z to [real, imaginary]
+        cosine, sine = _waves(range(height), rows, height)
+        self._left = _tensor(np.concatenate([cosine, sine], 0))
+
+    def construct(self, z: Tensor) -> Complex:
+        """Return the frequencies (N, C, height, count) of z (N, C, rows, columns)."""
+        height, count = self._height, self._count
+        left = ops.matmul(self._left, ops.matmul(z, self._right))
+        cosine, sine = left[:, :, :height], left[:, :, height:]
+        real = cosine[:, :, :, :count] + sine[:, :, :, count:]
+        imaginary = cosine[:, :, :, count:] - sine[:, :, :, :count]
+        return real, imaginary
+
+
+class FromFrequencies(nn.Cell):
+    """The inverse of ``ToFrequencies``, of the real part, at some rows and columns.
+
+    Arguments are those of ``ToFrequencies``.
+    """
+
+    def __init__(self, size: Size, rows: range, columns: range, half: bool) -> None:
+        super().__init__(auto_prefix=False)
+        height, width = size
+        self._count, self._rows = width // 2 + 1 if half else width, len(rows)
+        cosine, sine = _waves(rows, range(height), height)
+        self._left = _tensor(np.concatenate([cosine, sine], 0) / height)
+        pairs = np.ones((self._count, 1))
+        if half:
+            pairs[1 : (width + 1) // 2] = 2
+        cosine, sine = _waves(range(self._count), columns, width)
+        self._right = _tensor(np.concatenate([pairs * cosine, -pairs * sine], 0) / width)
+
+    def construct(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Return the images (N, C, rows, columns) of frequencies (N, C, height, count)."""
+        count, rows = self._count, self._rows
+        back = ops.matmul(self._left, ops.cat((real, imaginary), 3))
+        cosine, sine = back[:, :, :rows], back[:, :, rows:]
+        real = cosine[:, :, :, :count] - sine[:, :, :, count:]
+        imaginary = cosine[:, :, :, count:] + sine[:, :, :, :count]
+        return ops.matmul(ops.cat((real, imaginary), 3), self._right)
+
 
 class MatrixFilter(nn.Cell):
-    """A correlation or convolution with a kernel by the DFT, whose sums are matrix products.
+    """A correlation or convolution with a kernel by the Fourier transform.
 
-    The transform F = D_h z D_w of an image z is multiplied by the kernel's, and transformed back;
-    D = C - i S, where C and S are cosine and sine matrices. Only half of the horizontal frequencies
-    are computed, since those of a real image come in conjugate pairs. Where z is smaller than the
-    transform, or less than the whole result is wanted, the matrices lack those rows and columns.
+    Where z is smaller than the transform, or less than the whole result is wanted, the matrices
+    lack those rows and columns.
 
     Args:
         spectrum: what the transform is multiplied by, (height, width // 2 + 1) complex.
@@ -22,48 +91,27 @@ class MatrixFilter(nn.Cell):
         wanted: rows and columns of the result.
     """
 
-    def __init__(
-        self, spectrum: np.ndarray, width: int, given: tuple[int, int], wanted: tuple[int, int]
-    ) -> None:
+    def __init__(self, spectrum: np.ndarray, width: int, given: Size, wanted: Size) -> None:
         super().__init__(auto_prefix=False)
-        height, half = spectrum.shape
-        self._half, self._height = half, height
-        cosine, sine = _waves(given[1], half, width)
-        self._right = _tensor(np.concatenate([cosine, -sine], 1))  # z to [real, imaginary]
-        cosine, sine = _waves(height, given[0], height)
-        self._left = _tensor(np.concatenate([cosine, sine], 0))
-        self._real, self._imaginary = _tensor(spectrum.real), _tensor(spectrum.imag)
-        cosine, sine = _waves(wanted[0], height, height)
-        self._left_back = _tensor(np.concatenate([cosine, sine], 0) / height)
-        self._rows = wanted[0]
-        pairs = np.full((half, 1), 2.0)
-        pairs[0] = 1
-        if width % 2 == 0:
-            pairs[-1] = 1
-        cosine, sine = _waves(half, wanted[1], width)
-        self._right_back = _tensor(np.concatenate([pairs * cosine, -pairs * sine], 0) / width)
+        size = (len(spectrum), width)
+        self._to = ToFrequencies(size, range(given[0]), range(given[1]), half=True)
+        self._from = FromFrequencies(size, range(wanted[0]), range(wanted[1]), half=True)
+        self._spectrum = as_pair(spectrum)
 
     def construct(self, z: Tensor) -> Tensor:
         """Return the filtered images (N, C, *wanted) of z (N, C, *given)."""
-        half, height, rows = self._half, self._height, self._rows
-        left = ops.matmul(self._left, ops.matmul(z, self._right))
-        cosine, sine = left[:, :, :height], left[:, :, height:]
-        real = cosine[:, :, :, :half] + sine[:, :, :, half:]
-        imaginary = cosine[:, :, :, half:] - sine[:, :, :, :half]
-        both = (
-            real * self._real - imaginary * self._imaginary,
-            real * self._imaginary + imaginary * self._real,
-        )
-        back = ops.matmul(self._left_back, ops.cat(both, 3))
-        cosine, sine = back[:, :, :rows], back[:, :, rows:]
-        real = cosine[:, :, :, :half] - sine[:, :, :, half:]
-        imaginary = cosine[:, :, :, half:] + sine[:, :, :, :half]
-        return ops.matmul(ops.cat((real, imaginary), 3), self._right_back)
+        real, imaginary = product(self._to(z), self._spectrum)
+        return self._from(real, imaginary)
 
 
-def _waves(rows: int, columns: int, period: int) -> tuple[np.ndarray, np.ndarray]:
+def as_pair(values: np.ndarray) -> Complex:
+    """Return complex numbers as a pair of float32 tensors."""
+    return _tensor(values.real), _tensor(values.imag)
+
+
+def _waves(rows: range, columns: range, period: int) -> tuple[np.ndarray, np.ndarray]:
     """Return cos and sin of 2 pi r c / period for every row r and column c."""
-    angle = 2 * np.pi / period * (np.outer(np.arange(rows), np.arange(columns)) % period)
+    angle = 2 * np.pi / period * (np.outer(rows, columns) % period)
     return np.cos(angle), np.sin(angle)
 
 

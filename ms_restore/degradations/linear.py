@@ -13,8 +13,9 @@ from pydantic import Field
 
 from ms_restore.contracts import Degradation
 from ms_restore.degradations import demosaicing, kernels
+from ms_restore.degradations.bayer_mosaic import BayerMosaic, Pattern
 from ms_restore.degradations.noise import Sigma
-from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Pattern
+from ms_restore.degradations.operators import Blur, BlurDownsample
 from ms_restore.errors import InputError
 from ms_restore.images.arrays import to_float
 from ms_restore.images.resize import interpolate

@@ -14,23 +14,22 @@ device.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Optional, get_args
+from typing import TYPE_CHECKING, Literal, Optional
 
 import numpy as np
 from scipy import fft
 from scipy.ndimage import convolve
 
-from ms_restore.degradations import demosaicing
 from ms_restore.degradations.kernels import fft_size
 from ms_restore.errors import InputError
 
 if TYPE_CHECKING:
+    from mindspore import nn
+
     from ms_restore.degradations.device import OperatorCell
 
-Pattern = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
 Size = tuple[int, int]
 _POINT = np.ones((1, 1))
-_LEAST_OF_MENON = 8  # rows and columns
 # How often values beyond the border are solved for in turn; with other numbers here, the deblurring
 # test in tests/solvers/test_dpir.py gives 25.48 dB (1), 25.93 (3), 26.26 (10) and 26.44 (30)
 _FILLINGS = 10
@@ -187,6 +186,24 @@ class Blur:
 
         return OperatorCell(self.kernel, height, width)
 
+    def held(self, y: np.ndarray, size: Size) -> np.ndarray:
+        """Return y as ``proximal_cell`` takes it: its values in their places in K x, else 0.
+
+        The blurred image is continued with zeros to ``size``, that of x.
+        """
+        z = self.spread(y)
+        borders = [(0, side - length) for side, length in zip(size, z.shape[-2:])]
+        return np.pad(z, [(0, 0), (0, 0), *borders])
+
+    def proximal_cell(self, y: np.ndarray, size: Size) -> nn.Cell:
+        """Return ``proximal`` for the device, for y of this shape and x of this size."""
+        from ms_restore.degradations import device_proximal
+
+        known = self.held(np.ones_like(y[:1]), size)
+        if self.kernel.size == 1:
+            return device_proximal.PointProximal(float(self.kernel[0, 0]), known)
+        return device_proximal.BlurProximal(self.kernel, known, _FILLINGS)
+
 
 class BlurDownsample(Blur):
     """Blur and downsampling: y is every ``scale``-th row and column of K x, from the first.
@@ -226,27 +243,26 @@ class BlurDownsample(Blur):
 
         Zhao et al., "Fast Single Image Super-Resolution Using a New Analytical Solution for l2-l2
         Problems", IEEE TIP 2016: the frequencies that sampling folds onto each other are solved
-        together. The image is continued by reflection to a multiple of the scale and taken as
-        periodic, and values beyond y's borders are found as those of a blur.
+        together, here as x = z + A^T (A A^T + alpha)^-1 (y - A z). The image is continued by
+        reflection to a multiple of the scale and taken as periodic, and values beyond y's borders
+        are found as those of a blur.
         """
         scale, (height, width) = self.scale, z.shape[-2:]
         below, beside = -height % scale, -width % scale
         edges = [(0, 0)] * (z.ndim - 2) + [(0, below), (0, beside)]
-        z = np.pad(z, edges, mode="reflect" if min(height, width) > scale else "edge")
+        z = np.pad(z, edges, mode=self._edges((height, width)))
         size = (z.shape[-2], z.shape[-1])
         kernel = fft.fft2(self.kernel, size).astype(np.complex64)
-        blur = kernel.conj()
-        energy = self._folded(abs(blur) ** 2) + alpha
-        transform = fft.fft2(z)
-        spread, solved = np.zeros_like(z), transform
+        energy = self._folded(abs(kernel) ** 2)  # of A A^T, which is diagonal in frequency
+        before = fft.ifft2(fft.fft2(z) * kernel.conj()).real[..., ::scale, ::scale]  # A z
+        after = before
         for _ in range(_FILLINGS if self.kernel.size > 1 else 1):
-            low = fft.ifft2(solved * blur).real[..., ::scale, ::scale]
-            low[..., : y.shape[-2], : y.shape[-1]] = y
-            spread[..., ::scale, ::scale] = low
-            data = kernel * fft.fft2(spread) + alpha * transform
-            tiled = np.tile(self._folded(blur * data) / energy, (scale, scale))
-            solved = (data - kernel * tiled) / alpha
-        return fft.ifft2(solved).real[..., :height, :width].astype(z.dtype)
+            samples = after.copy()
+            samples[..., : y.shape[-2], : y.shape[-1]] = y
+            solved = fft.fft2(samples - before) / (energy + alpha)
+            after = before + fft.ifft2(energy * solved).real
+        x = z + fft.ifft2(kernel * np.tile(solved, (scale, scale))).real
+        return x[..., :height, :width].astype(z.dtype)
 
     def _folded(self, spectrum: np.ndarray) -> np.ndarray:
         """Return the mean of the frequencies that sampling folds onto each other."""
@@ -260,6 +276,25 @@ class BlurDownsample(Blur):
         from ms_restore.degradations.device import DownsampleCell
 
         return DownsampleCell(self.kernel, height, width, self.scale)
+
+    def held(self, y: np.ndarray, size: Size) -> np.ndarray:
+        """Return y, continued with zeros to all samples of an x of this size."""
+        borders = [(0, -(-side // self.scale) - n) for side, n in zip(size, y.shape[-2:])]
+        return np.pad(y, [(0, 0), (0, 0), *borders])
+
+    def proximal_cell(self, y: np.ndarray, size: Size) -> nn.Cell:
+        """Return ``proximal`` for the device, for y of this shape and x of this size."""
+        from ms_restore.degradations import device_proximal
+
+        known = self.held(np.ones_like(y[:1, :1]), size)
+        fillings = _FILLINGS if self.kernel.size > 1 else 1
+        return device_proximal.DownsampleProximal(
+            self.kernel, size, known, self.scale, fillings, self._edges(size)
+        )
+
+    def _edges(self, size: Size) -> Literal["reflect", "edge"]:
+        """How an image is continued to a multiple of the scale."""
+        return "reflect" if min(size) > self.scale else "edge"
 
 
 class Mask(Blur):
@@ -307,70 +342,6 @@ class Mask(Blur):
         from ms_restore.degradations.device import MaskCell
 
         return MaskCell(self.kernel, height, width, self.mask[None, None])
-
-
-class BayerMosaic(Blur):
-    """Bayer mosaic: y (N, 1, H, W) holds one of the three channels of K x at each pixel.
-
-    Args:
-        pattern: the colours of the first two pixels of the first and then the second row.
-        kernel: of a blur before the mosaic, as of ``Blur``.
-
-    Raises:
-        InputError: the pattern is not known.
-    """
-
-    name = "Bayer mosaic"
-
-    def __init__(self, pattern: Pattern = "RGGB", kernel: Optional[np.ndarray] = None) -> None:
-        super().__init__(kernel)
-        if pattern not in get_args(Pattern):
-            raise InputError(
-                f"pattern {pattern!r} is not known; choose {', '.join(get_args(Pattern))}"
-            )
-        self.pattern = pattern
-
-    def gain(self, y: np.ndarray) -> float:
-        """Return 3, since y holds one of three channels."""
-        return 3.0
-
-    def masks(self, height: int, width: int) -> np.ndarray:
-        """Return masks (1, 3, height, width) float64: 1 for the channel that a pixel holds."""
-        colours = np.array(["RGB".index(letter) for letter in self.pattern]).reshape(2, 2)
-        tiled = np.tile(colours, (height // 2 + 1, width // 2 + 1))[:height, :width]
-        return (tiled == np.arange(3)[:, None, None])[None].astype(np.float64)
-
-    def sample(self, z: np.ndarray) -> np.ndarray:
-        """Return the one colour of each pixel, (N, 1, H, W); raise InputError for gray images."""
-        if z.shape[-3] != 3:
-            raise InputError(
-                f"a Bayer mosaic is made of a colour image, this one has {z.shape[-3]} channel"
-            )
-        return (z * self.masks(*z.shape[-2:]).astype(z.dtype)).sum(axis=-3, keepdims=True)
-
-    def spread(self, y: np.ndarray, size: Optional[Size] = None) -> np.ndarray:
-        """Return y in the channel of each pixel, with zeros in the other channels."""
-        return y * self.masks(*y.shape[-2:]).astype(y.dtype)
-
-    def start(self, y: np.ndarray) -> np.ndarray:
-        """Return a first x for a solver, in y's dtype, by Menon 2007 where that is installed.
-
-        Otherwise, and where y has fewer than 8 rows or columns, it is the mean of known neighbours,
-        as for other operators.
-        """
-        fits = y.shape[-3] == 1 and min(y.shape[-2:]) >= _LEAST_OF_MENON
-        if not fits or not demosaicing.is_installed():
-            return super().start(y)
-        rows, columns = self.half
-        edges = [(0, 0), (0, 0), (rows, rows), (columns, columns)]
-        return np.pad(demosaicing.menon2007(y, self.pattern), edges, mode="edge")
-
-    def cell(self, height: int, width: int) -> OperatorCell:
-        """Return the operator as a float32 cell for the device, for x of this size."""
-        from ms_restore.degradations.device import MosaicCell
-
-        rows, columns = (side - k + 1 for side, k in zip((height, width), self.kernel.shape))
-        return MosaicCell(self.kernel, height, width, self.masks(rows, columns))
 
 
 def _sum3x3(z: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ms_restore.degradations.operators import Pattern
+from ms_restore.degradations.bayer_mosaic import Pattern
 from ms_restore.solvers.tasks import Task
 
 _Id = Annotated[str, Field(max_length=64)]

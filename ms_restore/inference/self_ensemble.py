@@ -22,8 +22,13 @@ def _symmetry(turns: int, mirrored: bool) -> tuple[_Turn, _Turn]:
     return turn, back
 
 
-SYMMETRIES = [_symmetry(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
+_TURNS = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
+SYMMETRIES = [_symmetry(*turn) for turn in _TURNS]
 """The eight symmetries of the square: functions that turn images (..., H, W), and turn back."""
+
+FLIPS = [(t % 2 == 1, t in (1, 2), (t in (2, 3)) != mirrored) for t, mirrored in _TURNS]
+"""The same symmetries as whether rows and columns change places, and whether then the order of the
+rows and that of the columns is reversed."""
 
 
 class SelfEnsemble:

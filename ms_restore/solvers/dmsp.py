@@ -18,7 +18,6 @@ known neighbours.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import time
 from typing import Annotated, Any, Callable, Literal, Optional
@@ -28,15 +27,14 @@ import numpy as np
 from mindspore import Tensor, amp, nn
 from pydantic import Field
 
-from ms_restore import runtime
 from ms_restore.contracts import Engine, LinearOperator, Progress, Solution
 from ms_restore.errors import InputError
 from ms_restore.solvers.device_noise import device_noise
+from ms_restore.solvers.kept_cells import KeptCells
 from ms_restore.solvers.priors import DenoiserPrior
 
 MIN_SIGMA_255 = 12**-0.5  # standard deviation of the error of rounding to 8 bit
 _LEAST_ITERATIONS = 20  # before the momentum has built up, small updates do not mean convergence
-_KEPT = 4  # compiled iterations that wait for another image of their operator and size
 _MONITOR_INTERVAL = 10  # iterations between two transfers of the figures from the device
 
 
@@ -83,8 +81,7 @@ class DMSP:
         self.tolerance = tolerance
         self.engine = prior.engine_name
         self._step, self._momentum = step, momentum
-        self._kept: collections.OrderedDict[Any, tuple[LinearOperator, DMSPIteration]]
-        self._kept = collections.OrderedDict()
+        self._kept: KeptCells[DMSPIteration] = KeptCells()
         self._denoise: Any
         if prior.engine is not None:
             if amp_level != "O0":
@@ -168,22 +165,12 @@ class DMSP:
         if self.prior.engine is not None:
             return _HostDescent(x, y, operator, self._denoise, constants, seed)
         noise = device_noise(x.shape, constants.prior_sigma, seed)
-        return _DeviceDescent(x, y, self._iteration(operator, x, y, constants), noise, constants)
-
-    def _iteration(
-        self, operator: LinearOperator, x: np.ndarray, y: np.ndarray, constants: _Constants
-    ) -> DMSPIteration:
-        """Return the cell for this operator and size: one that is compiled, if there is one."""
-        key = (id(operator), x.shape, y.shape, constants)
-        if key not in self._kept:
-            cell = operator.cell(*x.shape[-2:])
-            made = DMSPIteration(cell, self._denoise, constants).set_train(False)
-            runtime.use_jit_level(made)
-            self._kept[key] = (operator, made)  # holds the operator, so that its id stays its own
-        self._kept.move_to_end(key)
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[key][1]
+        iterate = self._kept.get(
+            operator,
+            (x.shape, y.shape, constants),
+            lambda: DMSPIteration(operator.cell(*x.shape[-2:]), self._denoise, constants),
+        )
+        return _DeviceDescent(x, y, iterate, noise, constants)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ program, the denoiser sees a flipped or rotated image in each iteration, one aft
 from __future__ import annotations
 
 import time
-from typing import Annotated, Callable, Optional
+from typing import Annotated, Any, Callable, Optional, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -64,6 +64,11 @@ class DPIR:
         self.engine = prior.engine_name
         self._first, self._last = first_sigma_255 / 255, last_sigma_255 / 255
         self._data_weight = data_weight
+        self._cells: Any = None
+        if prior.engine is None:  # MindSpore computes
+            from ms_restore.solvers.kept_cells import KeptCells
+
+            self._cells = (KeptCells(), prior.cell().set_train(False))
 
     def __call__(
         self,
@@ -97,17 +102,51 @@ class DPIR:
             noise = sigma_255 / 255
         noise = max(noise, _LEAST_SIGMA_255 / 255)
         levels = np.geomspace(max(self._first, noise), max(self._last, noise), self.iterations)
+        steps = self._steps(operator, y, z)
         times, misfit = [], np.zeros(len(y))
         for number, level in enumerate(levels, start=1):
             began = time.perf_counter()
-            alpha = self._data_weight * noise**2 / level**2
-            x = operator.proximal(z, y, float(alpha))
-            turn, back = SYMMETRIES[(number - 1) % len(SYMMETRIES)]
-            z = back(self.prior.denoise(np.ascontiguousarray(turn(x)), 255 * float(level)))
-            z = np.clip(z, 0, 1)
+            steps.advance(number - 1, float(self._data_weight * noise**2 / level**2), float(level))
+            if monitor is not None or number == self.iterations:
+                z = steps.image()
             times.append(time.perf_counter() - began)
-            error = operator.forward(z) - y
-            misfit = 255 * np.sqrt((error**2).mean(axis=(1, 2, 3), dtype=np.float64))
+            if monitor is not None or number == self.iterations:
+                error = operator.forward(z) - y
+                misfit = 255 * np.sqrt((error**2).mean(axis=(1, 2, 3), dtype=np.float64))
             if monitor is not None:
                 monitor(Progress(number, misfit, lambda image=z: image))  # type: ignore[misc]
         return Solution(z, self.iterations, misfit, float(np.median(times)), self.engine)
+
+    def _steps(self, operator: LinearOperator, y: np.ndarray, z: np.ndarray) -> _Steps:
+        if self._cells is None:
+            return _HostSteps(self.prior, operator, y, z)
+        from ms_restore.solvers.dpir_cell import DeviceSteps
+
+        kept, denoise = self._cells
+        return DeviceSteps(kept, denoise, operator, y, z)
+
+
+class _Steps(Protocol):
+    """The iterations of one batch."""
+
+    def advance(self, number: int, alpha: float, level: float) -> None: ...
+
+    def image(self) -> np.ndarray: ...
+
+
+class _HostSteps:
+    """Iterations in NumPy, with a denoiser that an engine computes."""
+
+    def __init__(
+        self, prior: DenoiserPrior, operator: LinearOperator, y: np.ndarray, z: np.ndarray
+    ) -> None:
+        self._prior, self._operator, self._y, self._z = prior, operator, y, z
+
+    def advance(self, number: int, alpha: float, level: float) -> None:
+        x = self._operator.proximal(self._z, self._y, alpha)
+        turn, back = SYMMETRIES[number % len(SYMMETRIES)]
+        z = back(self._prior.denoise(np.ascontiguousarray(turn(x)), 255 * level))
+        self._z = np.clip(z, 0, 1)
+
+    def image(self) -> np.ndarray:
+        return self._z

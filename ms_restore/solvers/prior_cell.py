@@ -36,15 +36,18 @@ class PriorCell(nn.Cell):
         self._told = level is not None
         self._level = level or 0.0
 
-    def construct(self, y: Tensor) -> Tensor:
-        """Return the denoised images (N, C, H, W) for y (N, C, H, W)."""
+    def construct(self, y: Tensor, level: Optional[Tensor] = None) -> Tensor:
+        """Return the denoised images (N, C, H, W) for y (N, C, H, W).
+
+        ``level`` (1,) is what the network is told instead of the cell's own.
+        """
         images, channels, height, width = y.shape
         planes = y.reshape(images * channels // self._channels, self._channels, height, width)
         below, beside = -height % self._multiple, -width % self._multiple
         if below or beside:
             planes = ops.pad(planes, (0, beside, 0, below), self._padding)
         if self._told:
-            noise = ops.zeros_like(planes[:, :1]) + self._level
+            noise = ops.zeros_like(planes[:, :1]) + (self._level if level is None else level)
             planes = ops.concat((planes, noise), 1)
         x_hat = self.network(planes)[:, :, :height, :width]
         return x_hat.reshape(images, channels, height, width)

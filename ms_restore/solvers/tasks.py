@@ -10,7 +10,8 @@ import numpy as np
 
 from ms_restore.contracts import LinearOperator, Progress, Solution, Solver
 from ms_restore.degradations import kernels
-from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask, Pattern
+from ms_restore.degradations.bayer_mosaic import BayerMosaic, Pattern
+from ms_restore.degradations.operators import Blur, BlurDownsample, Mask
 from ms_restore.errors import InputError, comma_list, did_you_mean
 from ms_restore.images.reading import read_picture
 

@@ -92,10 +92,7 @@ def infer(
         settings: recipe keys such as ``{"runtime.max_megapixels": 1000}``.
     """
     naming = Naming(format, name_suffix, recursive)
-    inputs = [input] if isinstance(input, (str, os.PathLike)) else list(input)
-    missing = [f"{path}: no such file or folder" for path in inputs if not Path(path).exists()]
-    if missing:
-        raise InputError(*missing)
+    inputs = _inputs(input)
     found = catalogue.resolve(checkpoint)
     options = EngineOptions(engine, device_target, device_id, mode)
     noise = noise_level(sigma_255, None if sigma_map is None else Path(sigma_map))
@@ -130,6 +127,14 @@ def infer(
     if left:
         restore_pictures(restorer, left, record, develop)
     return [target for _, target in pairs]
+
+
+def _inputs(input: PathsLike) -> list[PathLike]:
+    inputs = [input] if isinstance(input, (str, os.PathLike)) else list(input)
+    missing = [f"{path}: no such file or folder" for path in inputs if not Path(path).exists()]
+    if missing:
+        raise InputError(*missing)
+    return inputs
 
 
 class Restoration:

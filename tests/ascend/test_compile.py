@@ -5,6 +5,7 @@ The graphs are those after MindSpore's front end: types, differentiation, what i
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ CHECK = {"ascend910": "NPUGetFloatStatusV2", "ascend910b": "AllFinite"}
 CLEAR = "NPUClearFloatStatusV2"
 CONVOLUTIONS = ("Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput", "Conv2DTranspose")
 MODELS = list(worker.SMALL)
+DPIR = ["dpir-blur", "dpir-downsample", "dpir-mask"]
 SOLVERS = [f"solver-{k}-{s}" for k in worker.OPERATORS for s in ("small", "large")]
 
 pytestmark = [
@@ -31,6 +33,7 @@ pytestmark = [
 ]
 
 
+@functools.cache
 def _of(soc: str) -> list[str]:
     """The cases of a SoC in every run of the tests: each kind of graph, for one SoC or both."""
     both = ["step-edsr-O2", "ranks-O2", "sink", "scale-none"]
@@ -41,9 +44,19 @@ def _of(soc: str) -> list[str]:
         return [*dict.fromkeys([*both, *steps, *engines, "noise", "refused", *broken])]
     steps = [f"step-{m}-{level}" for m, level in (("edsr", "O0"), ("edsr", "bfloat16"))]
     options = [name for name in worker.cases() if name.startswith(("loss", "optimizer"))]
-    return [*both, *steps, "ranks-O0", *options, "options", "validation-edsr", *SOLVERS[:2]]
+    return [
+        *both,
+        *steps,
+        "ranks-O0",
+        *options,
+        "options",
+        "validation-edsr",
+        *SOLVERS[:2],
+        *DPIR[:2],
+    ]
 
 
+@functools.cache
 def _rest(soc: str) -> list[str]:
     """The other cases of a SoC, for ``--long``.
 
@@ -127,7 +140,11 @@ class Compiled:
 
 ALL = [(soc, case) for soc in SOCS for case in [*_of(soc), *_rest(soc)]]
 SOUND = [(soc, case) for soc, case in ALL if not case.startswith(("broken", "refused"))]
-STEPS = [(s, c) for s, c in SOUND if not c.startswith(("engine", "validation", "solver", "noise"))]
+STEPS = [
+    (s, c)
+    for s, c in SOUND
+    if not c.startswith(("engine", "validation", "solver", "dpir", "noise"))
+]
 
 
 def _of_both(cases):
@@ -195,7 +212,7 @@ def test_bfloat16_is_refused_where_there_is_none(compiled):
     assert "not on an Ascend 910 of the first generation" in said
 
 
-@_of_both([(s, c) for s, c in SOUND if c.startswith(("engine", "validation", "solver"))])
+@_of_both([(s, c) for s, c in SOUND if c.startswith(("engine", "validation", "solver", "dpir"))])
 def test_what_restores_is_float32(compiled, soc, case):
     for graph in compiled.graphs(soc, case):
         assert not graph.all_types() & {"Float16", "BFloat16"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import json
 import os
 import sys
@@ -152,7 +153,7 @@ def solver(kind: str, large: bool, blind: bool) -> None:
     """Compile an iteration of the solver; ``large`` is a kernel that transforms are for."""
     import numpy as np
 
-    from ms_restore.degradations import kernels, operators
+    from ms_restore.degradations import bayer_mosaic, kernels, operators
     from ms_restore.inference.loaded_network import LoadedNetwork
     from ms_restore.solvers.dmsp import DMSP
     from ms_restore.solvers.priors import DenoiserPrior
@@ -166,12 +167,36 @@ def solver(kind: str, large: bool, blind: bool) -> None:
         "blur": lambda: operators.Blur(kernel),
         "downsample": lambda: operators.BlurDownsample(kernel, 2),
         "mask": lambda: operators.Mask(mask, kernel),
-        "mosaic": lambda: operators.BayerMosaic(kernel=kernel),
+        "mosaic": lambda: bayer_mosaic.BayerMosaic(kernel=kernel),
     }[kind]()
     y = operator.forward(np.zeros((1, 3, 32, 30), np.float32))
     dmsp = DMSP(DenoiserPrior(LoadedNetwork.of(network, recipe)))
     descent = dmsp.descent(y, operator, sigma_255=None if blind else 2.0)
     descent._iterate(descent._x, descent._v, descent._y, descent._x)
+
+
+def dpir(kind: str) -> None:
+    """Compile an iteration of the other solver, which turns the image on its side."""
+    import numpy as np
+
+    from ms_restore.degradations import kernels, operators
+    from ms_restore.inference.loaded_network import LoadedNetwork
+    from ms_restore.solvers.dpir import DPIR
+    from ms_restore.solvers.priors import DenoiserPrior
+
+    recipe = recipes.load("ffdnet_gray", {"network.layers": 3, "network.filters": 4})
+    network = registry.build("network", recipe.network)
+    kernel = kernels.load("gaussian:0.5")
+    mask = np.random.default_rng(0).random((32, 30)) > 0.5
+    operator = {
+        "blur": lambda: operators.Blur(kernel),
+        "downsample": lambda: operators.BlurDownsample(kernel, 2),
+        "mask": lambda: operators.Mask(mask),
+    }[kind]()
+    y = operator.forward(np.zeros((1, 3, 32, 30), np.float32))
+    solver = DPIR(DenoiserPrior(LoadedNetwork.of(network, recipe)), iterations=3)
+    steps = solver._steps(operator, y, operator.start(y))
+    steps.advance(2, 0.1, 0.1)
 
 
 def noise() -> None:
@@ -243,6 +268,8 @@ def cases() -> dict[str, Callable[[], Any]]:
         for large in (False, True):
             name = f"solver-{kind}-{'large' if large else 'small'}"
             made[name] = functools.partial(solver, kind, large, blind=large)
+    for kind in ("blur", "downsample", "mask"):
+        made[f"dpir-{kind}"] = functools.partial(dpir, kind)
     made["noise"] = noise
     made["refused"] = refused
     for kind in ("aicpu", "callback", "cpu"):
@@ -269,6 +296,8 @@ def main() -> None:
     for name, case in cases().items():
         if wanted and name not in wanted:
             continue
+        gc.collect()
+        gc.freeze()  # or MindSpore looks through all that the cases before left, at every graph
         began, found = time.perf_counter(), {}
         try:
             found["returned"] = case()

@@ -8,8 +8,9 @@ from scipy.signal import correlate2d
 
 from ms_restore.data import photos
 from ms_restore.degradations import demosaicing, kernels
+from ms_restore.degradations.bayer_mosaic import BayerMosaic
 from ms_restore.degradations.device import OperatorCell
-from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.degradations.operators import Blur, BlurDownsample, Mask
 from ms_restore.errors import InputError
 from ms_restore.images.arrays import to_float
 from ms_restore.metrics.quality import psnr

@@ -6,7 +6,8 @@ import pytest
 from ms_restore.contracts import Geometry
 from ms_restore.data import photos
 from ms_restore.degradations import demosaicing, kernels
-from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.degradations.bayer_mosaic import BayerMosaic
+from ms_restore.degradations.operators import Blur, BlurDownsample, Mask
 from ms_restore.deploy.translation import onnx_graph
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
@@ -200,9 +201,9 @@ def test_pictures_of_one_size_share_a_graph(prior, x, monkeypatch):
     restored = [solver(operator.forward(p), operator, sigma_255=2.55).x_hat for p in pictures]
     assert (restored[0] == restored[3]).all()
     assert len(set(compiled)) == 2
-    assert len({id(cell) for _, cell in solver._kept.values()}) == 2
+    assert len(set(map(id, solver._kept.cells))) == 2
     solver(operator.forward(x), Blur(KERNEL), sigma_255=2.55)
-    assert len(solver._kept) == 3
+    assert len(solver._kept.cells) == 3
     for level in (1.0, 2.0, 3.0):
         solver(operator.forward(x), operator, sigma_255=level)
-    assert len(solver._kept) == 4
+    assert len(solver._kept.cells) == 4

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pytest
 from scipy.sparse.linalg import LinearOperator, cg
 
 from ms_restore import api
 from ms_restore.degradations import kernels
-from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.degradations.bayer_mosaic import BayerMosaic
+from ms_restore.degradations.operators import Blur, BlurDownsample, Mask
 from ms_restore.errors import InputError
 from ms_restore.images.arrays import from_float
 from ms_restore.images.picture import Picture
@@ -25,22 +27,20 @@ KERNEL = RNG.random((5, 3))
 KERNEL /= KERNEL.sum()
 SIZE = (24, 20)
 ALPHA = 0.1
+DATA_STEPS = [
+    (Mask(RNG.random(SIZE) > 0.5), SIZE, 1e-5),
+    (BayerMosaic(), SIZE, 1e-5),
+    (BlurDownsample(None, 2), SIZE, 1e-5),
+    (Blur(KERNEL), SIZE, 1e-3),
+    (BlurDownsample(KERNEL, 2), (25, 22), 1e-3),
+    (BlurDownsample(KERNEL, 3), (26, 20), 1e-3),
+    (Mask(RNG.random((20, 18)) > 0.5, KERNEL), SIZE, 1e-2),
+]
+DATA_STEP_IDS = ["mask", "mosaic", "samples", "blur", "x2", "x3", "blur and mask"]
 PRIOR = 26.0  # dB, of prior_small in the test of deblurring
 
 
-@pytest.mark.parametrize(
-    ("operator", "size", "tolerance"),
-    [
-        (Mask(RNG.random(SIZE) > 0.5), SIZE, 1e-5),
-        (BayerMosaic(), SIZE, 1e-5),
-        (BlurDownsample(None, 2), SIZE, 1e-5),
-        (Blur(KERNEL), SIZE, 1e-3),
-        (BlurDownsample(KERNEL, 2), (25, 22), 1e-3),
-        (BlurDownsample(KERNEL, 3), (26, 20), 1e-3),
-        (Mask(RNG.random((20, 18)) > 0.5, KERNEL), SIZE, 1e-2),
-    ],
-    ids=["mask", "mosaic", "samples", "blur", "x2", "x3", "blur and mask"],
-)
+@pytest.mark.parametrize(("operator", "size", "tolerance"), DATA_STEPS, ids=DATA_STEP_IDS)
 def test_the_data_step_is_the_minimum(operator, size, tolerance):
     """Of |A x - y|^2 + alpha |x - z|^2, for any z."""
     x, z = RNG.random((2, 1, 3, *size)).astype(np.float32)
@@ -60,6 +60,42 @@ def test_the_data_step_is_the_minimum(operator, size, tolerance):
     assert found.dtype == np.float32
     assert cost(found) <= cost(best.reshape(z.shape)) * (1 + tolerance)
     assert cost(z) > 1.5 * cost(found)
+
+
+@pytest.mark.parametrize(("operator", "size"), [case[:2] for case in DATA_STEPS], ids=DATA_STEP_IDS)
+def test_the_data_step_on_the_device_is_that_of_numpy(operator, size):
+    x, z = RNG.random((2, 2, 3, *size)).astype(np.float32)
+    y = operator.forward(x)
+    cell = operator.proximal_cell(y, size)
+    held, alpha = ms.Tensor(operator.held(y, size)), ms.Tensor([ALPHA], ms.float32)
+    found = cell(ms.Tensor(z), held, alpha).asnumpy()
+    assert found.shape == z.shape
+    np.testing.assert_allclose(found, operator.proximal(z, y, ALPHA), atol=2e-5)
+
+
+@pytest.mark.parametrize("operator", [Blur(KERNEL), BlurDownsample(KERNEL, 2)], ids=["blur", "x2"])
+def test_both_ways_restore_alike(operator, told_smoother):
+    """All eight turns, of an image that is not square; for another image nothing is compiled."""
+    y = operator.forward(RNG.random((2, 1, 3, 25, 22)).astype(np.float32)[0])
+    by = {
+        engine: DPIR(prior_of(told_smoother, {}, EngineOptions(engine)), iterations=9)
+        for engine in ("mindspore", "onnxruntime")
+    }
+    seen = []
+    solutions = {
+        engine: solver(y, operator, sigma_255=2.0, monitor=lambda p: seen.append(p.iteration))
+        for engine, solver in by.items()
+    }
+    assert seen == 2 * list(range(1, 10))
+    found, expected = solutions["mindspore"], solutions["onnxruntime"]
+    np.testing.assert_allclose(found.x_hat, expected.x_hat, atol=1e-4)
+    np.testing.assert_allclose(found.misfit_255, expected.misfit_255, atol=0.02)
+    assert np.ptp(expected.x_hat) > 0.1
+    graphs, _ = by["mindspore"]._cells
+    compiled = {cell: list(cell.compile_cache) for cell in graphs.cells}
+    assert [len(phases) for phases in compiled.values()] == [1, 1]  # upright and turned
+    by["mindspore"](y[:, :, ::-1], operator, sigma_255=2.0)
+    assert {cell: list(cell.compile_cache) for cell in graphs.cells} == compiled
 
 
 def test_a_prior_of_one_level_is_refused(smoother):

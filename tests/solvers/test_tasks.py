@@ -2,7 +2,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from ms_restore.degradations.operators import BayerMosaic, Blur, BlurDownsample, Mask
+from ms_restore.degradations.bayer_mosaic import BayerMosaic
+from ms_restore.degradations.operators import Blur, BlurDownsample, Mask
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.solvers import tasks
