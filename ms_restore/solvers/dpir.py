@@ -123,7 +123,7 @@ class DPIR:
         from ms_restore.solvers.dpir_cell import DeviceSteps
 
         kept, denoise = self._cells
-        return DeviceSteps(kept, denoise, operator, y, z)
+        return DeviceSteps(kept, self.prior, denoise, operator, y, z)
 
 
 class _Steps(Protocol):

@@ -9,6 +9,7 @@ from mindspore import Tensor, nn, ops
 from ms_restore.contracts import LinearOperator
 from ms_restore.inference.self_ensemble import FLIPS
 from ms_restore.solvers.kept_cells import KeptCells
+from ms_restore.solvers.priors import DenoiserPrior
 
 
 class DPIRIteration(nn.Cell):
@@ -36,16 +37,17 @@ class DPIRIteration(nn.Cell):
     ) -> Tensor:
         """Return the new z (N, C, H, W) in [0, 1].
 
-        ``alpha`` and ``level`` are (1,); ``rows`` and ``columns`` (H,) and (W,), or the reverse
-        where it is transposed, are the order in which the denoiser sees them: ascending or
-        descending.
+        ``alpha`` and ``level`` are (1,); ``rows`` and ``columns`` are the order in which the
+        denoiser sees those of the image, or of the transposed one: ascending or descending, and
+        continued at the end.
         """
         x = self.proximal(z, held, alpha)
         if self._transposed:
             x = x.swapaxes(2, 3)
+        height, width = x.shape[2:]
         x = ops.gather(ops.gather(x, rows, 2), columns, 3)
         z = self.denoise(x, level)
-        z = ops.gather(ops.gather(z, rows, 2), columns, 3)
+        z = ops.gather(ops.gather(z, rows[:height], 2), columns[:width], 3)
         if self._transposed:
             z = z.swapaxes(2, 3)
         return ops.clamp(z, 0.0, 1.0)
@@ -56,7 +58,8 @@ class DeviceSteps:
 
     Args:
         kept: where the graphs are kept.
-        denoise: the prior, a ``PriorCell``.
+        prior: the denoiser.
+        denoise: its cell, a ``PriorCell``.
         operator: the degradation.
         y: the degraded images.
         z: the start.
@@ -65,12 +68,14 @@ class DeviceSteps:
     def __init__(
         self,
         kept: KeptCells[DPIRIteration],
+        prior: DenoiserPrior,
         denoise: nn.Cell,
         operator: LinearOperator,
         y: np.ndarray,
         z: np.ndarray,
     ) -> None:
-        self._kept, self._operator, self._denoise = kept, operator, denoise
+        self._kept, self._operator = kept, operator
+        self._prior, self._denoise = prior, denoise
         self._y, self._size = y, (z.shape[-2], z.shape[-1])
         self._held = Tensor(np.ascontiguousarray(operator.held(y, self._size)))
         self._z = Tensor(z)
@@ -87,7 +92,7 @@ class DeviceSteps:
         )
         sides = self._size[::-1] if transposed else self._size
         orders = [
-            Tensor(np.arange(side)[:: -1 if flip else 1].astype(np.int32))
+            Tensor(self._prior.continued(np.arange(side, dtype=np.int32)[:: -1 if flip else 1]))
             for side, flip in zip(sides, reversed_)
         ]
         scalars = [Tensor([value], ms.float32) for value in (alpha, level)]

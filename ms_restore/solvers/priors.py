@@ -81,6 +81,15 @@ class DenoiserPrior:
 
         return PriorCell(self.loaded.cell, self.channels, self._multiple, self._padding, level)
 
+    def continued(self, places: np.ndarray) -> np.ndarray:
+        """Return places of pixels along a side, continued at the end to what the network takes.
+
+        Where it takes images that are continued with zeros, they are returned as they are.
+        """
+        if self._padding == "constant":
+            return places
+        return np.pad(places, (0, -len(places) % self._multiple), mode=self._padding)
+
     def denoise(self, y: np.ndarray, sigma_255: Optional[float] = None) -> np.ndarray:
         """Denoise a batch (N, C, H, W) float32 by the engine; C is any number of channels.
 

@@ -187,13 +187,13 @@ def dpir(kind: str) -> None:
     recipe = recipes.load("ffdnet_gray", {"network.layers": 3, "network.filters": 4})
     network = registry.build("network", recipe.network)
     kernel = kernels.load("gaussian:0.5")
-    mask = np.random.default_rng(0).random((32, 30)) > 0.5
+    mask = np.random.default_rng(0).random((32, 29)) > 0.5
     operator = {
         "blur": lambda: operators.Blur(kernel),
         "downsample": lambda: operators.BlurDownsample(kernel, 2),
         "mask": lambda: operators.Mask(mask),
     }[kind]()
-    y = operator.forward(np.zeros((1, 3, 32, 30), np.float32))
+    y = operator.forward(np.zeros((1, 3, 32, 29), np.float32))
     solver = DPIR(DenoiserPrior(LoadedNetwork.of(network, recipe)), iterations=3)
     steps = solver._steps(operator, y, operator.start(y))
     steps.advance(2, 0.1, 0.1)
