@@ -74,6 +74,25 @@ def test_two_ranks_of_a_batch_equal_one_of_twice_as_much(two_ranks):
     assert any(np.abs(single[name] - moved[name]).max() > 1e-4 for name in single)
 
 
+@pytest.mark.long
+def test_two_ranks_of_every_network_equal_one(tmp_path):
+    """Those without batch normalisation, whose means are each rank's own."""
+    from tests.fixtures import network_ranks
+
+    done = msrun(2, tmp_path, network_ranks.__file__, tmp_path, timeout=600)
+    assert done.returncode == 0, logs(tmp_path)
+    first, second = (dict(np.load(tmp_path / f"rank{rank}.npz")) for rank in range(2))
+    assert all((first[name] == second[name]).all() for name in first)
+    networks = dict(network_ranks.networks())
+    assert {"drunet_gray", "nafnet_gopro_32", "rrdbnet_x4", "srvgg_x4", "swinir_x2"} <= {*networks}
+    for model, network in networks.items():
+        before = {name: value.asnumpy().copy() for name, value in network.parameters_and_names()}
+        for name, value in network_ranks.train(network).items():
+            np.testing.assert_allclose(first[f"{model}/{name}"], value, atol=1e-5)
+        moved = [np.abs(first[f"{model}/{name}"] - value).max() for name, value in before.items()]
+        assert max(moved) > 1e-4, model
+
+
 def test_an_overflow_on_one_rank_makes_both_skip(two_ranks):
     for rank in two_ranks:
         assert rank["overflow/skipped"] == 1
