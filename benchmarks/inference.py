@@ -52,6 +52,7 @@ _CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {  # recipe, se
     "swinir_light_x2": ("swinir_light_x2", {}, (128, 128)),
     "drunet_gray": ("drunet_gray", {}, (256, 256)),
 }
+_TOLD = {"drunet_gray": 25.0}  # the noise, on a scale of 0 to 255
 _EAGER = ("contiguous", "channels_last")
 _COMPILED = "compiled"
 _TITLES = {
@@ -196,9 +197,7 @@ def _infer(model: str, checkpoint: Path, way: str) -> Callable[[], Any]:
     from ms_restore import load_model
     from ms_restore.images.picture import Picture
 
-    told = registry.network_geometry(_recipe(model).network).noise_map
-    sigma_255 = 25.0 if told else None
-    restorer = load_model(checkpoint, sigma_255=sigma_255, device_target="CPU")
+    restorer = load_model(checkpoint, sigma_255=_TOLD.get(model), device_target="CPU")
     pixels = _pixels(model, restorer.channels)
     if restorer.channels == restorer.output_channels:
         return lambda: restorer.picture(Picture(pixels))
