@@ -103,6 +103,40 @@ def test_gains_and_biases_of_convolutions():
     assert g.simplified(x) == ["Conv", "ConvTranspose"]
 
 
+def gate(g, x, axis=1):
+    """The product of the halves along an axis."""
+    bounds = [constant([n], np.int64) for n in (0, 4, 8)]
+    sizes = (1, 4, HEIGHT, WIDTH)
+    halves = [
+        g("Slice", x, a, b, constant([axis], np.int64), sizes=sizes)
+        for a, b in zip(bounds, bounds[1:])
+    ]
+    return g("Mul", *halves, sizes=sizes)
+
+
+@pytest.mark.parametrize("of_each", [False, True])
+def test_a_gate_becomes_two_convolutions(of_each):
+    """With biases, which are merged first; that of each channel takes what is before it along."""
+    g, wide = Small(), (1, 8, HEIGHT, WIDTH)
+    x = g("Conv", g.y, weights(8, 4, 1, 1), sizes=wide)
+    x = g("Add", x, weights(1, 8, 1, 1), sizes=wide)
+    if of_each:
+        x = g("Conv", x, weights(8, 1, 3, 3), weights(8), sizes=wide, group=8, pads=[1] * 4)
+    convolutions = ["Conv", "Conv"] if of_each else ["Conv"]
+    assert g.simplified(gate(g, x)) == [*convolutions, *convolutions, "Mul"]
+
+
+def test_a_gate_of_what_others_need_too_stays():
+    g, wide = Small(), (1, 8, HEIGHT, WIDTH)
+    x = g("Conv", g.y, weights(8, 4, 1, 1), sizes=wide)
+    whole = g("Concat", gate(g, x), g("Relu", x, sizes=wide), sizes=None, axis=1)
+    assert g.simplified(whole).count("Conv") == 1
+    other = Small()
+    x = other("Conv", other.y, weights(8, 4, 1, 1), sizes=wide)
+    x = other("Conv", x, weights(8, 2, 3, 3), sizes=wide, group=4, pads=[1] * 4)
+    assert other.simplified(gate(other, x)).count("Conv") == 2
+
+
 def test_a_convolution_that_others_need_too_stays():
     g = Small()
     x = g("Conv", g.y, weights(4, 4, 1, 1))

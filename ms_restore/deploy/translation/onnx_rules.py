@@ -128,6 +128,67 @@ def _convolution(old: Node, node: Node, weight: np.ndarray, bias: np.ndarray) ->
     return Node(old.kind, inputs, node.outputs, old.attributes)
 
 
+def gate_of_convolution(view: View, node: Node) -> Rewritten:
+    """Replace the product of the halves of a convolution's channels by that of two convolutions.
+
+    ONNX Runtime computes convolutions and products in a layout of its own, from which it must
+    return for the halves. A convolution before it, if it is one of each channel, is halved too.
+    """
+    if node.kind != "Mul":
+        return None
+    halves = [half for value in node.inputs if (half := view.own_maker(value, "Slice"))]
+    if len(halves) != 2 or halves[0].inputs[0] != halves[1].inputs[0]:
+        return None
+    made = view.maker(halves[0].inputs[0], "Conv")
+    if made is None or view.uses(made.outputs[0]) != 2:
+        return None
+    new: list[Node] = []
+    results: list[Input] = []
+    for number, half in enumerate(halves):
+        bounds = _channels_of_slice(half)
+        parts = None if bounds is None else _part_of_convolution(view, made, *bounds, number)
+        if parts is None:
+            return None
+        new += parts
+        results += parts[-1].outputs
+    return [*new, Node("Mul", results, node.outputs, {})]
+
+
+def _channels_of_slice(node: Node) -> Optional[tuple[int, int]]:
+    """The channels from and up to which a slice goes, if it cuts nothing else."""
+    numbers = [value.tolist() for value in node.inputs[1:] if isinstance(value, np.ndarray)]
+    if len(numbers) != len(node.inputs) - 1 or len(numbers) not in (3, 4):
+        return None
+    start, stop, axis, step = (*numbers, [1])[:4]
+    if axis != [1] or step != [1] or not 0 <= start[0] < stop[0]:
+        return None
+    return start[0], stop[0]
+
+
+def _part_of_convolution(
+    view: View, made: Node, start: int, stop: int, number: int
+) -> Optional[list[Node]]:
+    """The convolution of these channels of the result, and before it what it alone needs."""
+    if not all(isinstance(value, np.ndarray) for value in made.inputs[1:]):
+        return None
+    if not view.can_go(made.outputs[0]):
+        return None
+    group, channels = made.attributes.get("group", 1), _channels(made)
+    source, before, attributes = made.inputs[0], [], made.attributes
+    if group != 1:
+        inner = view.own_maker(source, "Conv")
+        if group != channels or inner is None or inner.attributes.get("group", 1) != 1:
+            return None
+        found = _part_of_convolution(view, inner, start, stop, number)
+        if found is None:
+            return None
+        before, source = found, found[-1].outputs[0]
+        attributes = {**attributes, "group": min(stop, channels) - start}
+    numbers = [value[start:stop] for value in made.inputs[1:]]  # type: ignore[index, union-attr]
+    name = f"{made.outputs[0]}_{number}"
+    return [*before, Node("Conv", [source, *numbers], [name], attributes)]
+
+
 def leaky_relu(view: View, node: Node) -> Rewritten:
     """Replace s x + (1 - s) relu(x), and max(x, s x) with s below 1, by a leaky ReLU."""
     if node.kind == "Max" and len(node.inputs) == 2:
@@ -286,4 +347,5 @@ RULES = (
     reshaped_twice,
     bias_of_convolution,
     gain_of_convolution,
+    gate_of_convolution,
 )

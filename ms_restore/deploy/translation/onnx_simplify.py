@@ -49,6 +49,10 @@ class View:
         """Tell whether a tensor may vanish: no output, and nothing asks for its sizes."""
         return name not in self._measured
 
+    def uses(self, name: str) -> int:
+        """Return how often a tensor is needed."""
+        return self._uses[name]
+
     def maker(self, value: Input, *kinds: str) -> Optional[Node]:
         """Return the node that makes this input, if it is of one of these kinds."""
         node = self._makers.get(value) if isinstance(value, str) else None
