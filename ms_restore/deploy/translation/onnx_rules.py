@@ -184,7 +184,7 @@ def _part_of_convolution(
             return None
         before, source = found, found[-1].outputs[0]
         attributes = {**attributes, "group": min(stop, channels) - start}
-    numbers = [value[start:stop] for value in made.inputs[1:]]  # type: ignore[index, union-attr]
+    numbers = [value[start:stop] for value in made.inputs[1:]]  # type: ignore[index]
     name = f"{made.outputs[0]}_{number}"
     return [*before, Node("Conv", [source, *numbers], [name], attributes)]
 
