@@ -96,7 +96,7 @@ def infer(
     found = catalogue.resolve(checkpoint)
     options = EngineOptions(engine, device_target, device_id, mode)
     noise = noise_level(sigma_255, None if sigma_map is None else Path(sigma_map))
-    small = len(inputs) == 1 and 0 < decoded_bytes(Path(inputs[0])) <= _SMALL
+    small = _is_small(inputs)
     restorer = restorer_of(
         found, model, settings, options, tile, self_ensemble, noise, luma, sparing=small
     )
@@ -135,6 +135,12 @@ def _inputs(input: PathsLike) -> list[PathLike]:
     if missing:
         raise InputError(*missing)
     return inputs
+
+
+def _is_small(inputs: list[PathLike]) -> bool:
+    """Tell whether the only input is a small picture; a pipe is not opened, since it would wait."""
+    first = Path(inputs[0])
+    return len(inputs) == 1 and first.is_file() and decoded_bytes(first) <= _SMALL
 
 
 class Restoration:
