@@ -145,3 +145,8 @@ def test_pages_of_a_document_in_a_folder_become_a_document(run, tmp_path):
     assert [path.name for path in paths] == ["scan.tif"]
     shapes = [picture.pixels.shape for picture in read_pictures(paths[0]).pictures]
     assert shapes == [(18, 16, 3), (18, 24, 3)]
+
+
+def test_no_input_at_all(run, tmp_path):
+    with pytest.raises(InputError, match="no input: name a picture or a folder"):
+        api.infer(run.folder, [], tmp_path / "out", device_target="CPU")

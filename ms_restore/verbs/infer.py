@@ -139,8 +139,8 @@ def _inputs(input: PathsLike) -> list[PathLike]:
 
 def _is_small(inputs: list[PathLike]) -> bool:
     """Tell whether the only input is a small picture; a pipe is not opened, since it would wait."""
-    first = Path(inputs[0])
-    return len(inputs) == 1 and first.is_file() and decoded_bytes(first) <= _SMALL
+    files = [Path(path) for path in inputs if Path(path).is_file()]
+    return len(inputs) == len(files) == 1 and decoded_bytes(files[0]) <= _SMALL
 
 
 class Restoration:
