@@ -107,12 +107,10 @@ class DPIR:
         for number, level in enumerate(levels, start=1):
             began = time.perf_counter()
             steps.advance(number - 1, float(self._data_weight * noise**2 / level**2), float(level))
-            if monitor is not None or number == self.iterations:
-                z = steps.image()
+            z = steps.image()  # waits for the device
             times.append(time.perf_counter() - began)
-            if monitor is not None or number == self.iterations:
-                error = operator.forward(z) - y
-                misfit = 255 * np.sqrt((error**2).mean(axis=(1, 2, 3), dtype=np.float64))
+            error = operator.forward(z) - y
+            misfit = 255 * np.sqrt((error**2).mean(axis=(1, 2, 3), dtype=np.float64))
             if monitor is not None:
                 monitor(Progress(number, misfit, lambda image=z: image))  # type: ignore[misc]
         return Solution(z, self.iterations, misfit, float(np.median(times)), self.engine)
