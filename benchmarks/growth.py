@@ -6,7 +6,7 @@
 Every point is a whole command in a process of its own: its seconds, and the most memory of it and
 its children. ``pixels``: infer --model edsr_small_x2 on one picture of 1 to 400 megapixels, the
 memory above the 8-bit input and output. ``pictures``: infer --model denoise_small on a folder of
-1 to 10,000 pictures of 64x64. ``ranks``: milliseconds of a training step of edsr_small_x2 with 1
+1 to 10,000 pictures of 64x64. ``ranks``: seconds of a training step of edsr_small_x2 with 1
 to 4 ranks on this machine's processors, 8 patches in all. ``prepare``: 0.5 to 8 GB of pixels of
 2040x1356, from which the time of 100 GB follows by the line through the two largest; the files of
 a set are hard links to 60 photographs.
@@ -26,6 +26,7 @@ from typing import Any, Callable
 import numpy as np
 from common import publish, watched
 from data_pipeline import make_photos
+from large_picture import write_photo
 
 from ms_restore.data import photos
 from ms_restore.images.picture import Picture
@@ -61,10 +62,7 @@ def main() -> None:
 def _pixels(folder: Path) -> _Figures:
     figures = {}
     for megapixels in _MEGAPIXELS:
-        side = round((megapixels * 1e6) ** 0.5)
-        photo = photos.load("coffee")
-        copies = (-(-side // photo.shape[0]), -(-side // photo.shape[1]), 1)
-        write_picture(folder / "in.png", Picture(np.tile(photo, copies)[:side, :side]))
+        side = write_photo(folder / "in.png", megapixels)
         words = ["infer", "--model", "edsr_small_x2", "--input", str(folder / "in.png")]
         seconds, peak = watched([*_COMMAND, *words, "--output", str(folder / "out.png")])
         own = 3 * side**2 * (1 + 2**2)

@@ -38,16 +38,12 @@ def main() -> None:
             run = folder / "run"
             ms_restore.train(options.model, output_dir=run, max_steps=1, settings=settings)
             checkpoint = run
-        side = round((options.megapixels * 1e6) ** 0.5)
-        photo = photos.load("coffee")
-        copies = (-(-side // photo.shape[0]), -(-side // photo.shape[1]), 1)
-        pixels = np.ascontiguousarray(np.tile(photo, copies)[:side, :side])
-        write_picture(folder / "in.png", Picture(pixels))
+        side = write_photo(folder / "in.png", options.megapixels)
         scale = ms_restore.load_model(checkpoint).scale
         command = [sys.executable, "-m", "ms_restore", "infer", "--checkpoint", str(checkpoint)]
         command += ["--input", str(folder / "in.png"), "--output", str(folder / "out.png")]
         seconds, peak = watched(command)
-    pictures = pixels.nbytes * (1 + scale**2)
+    pictures = 3 * side**2 * (1 + scale**2)
     figures = {
         "megapixels": round(side * side / 1e6, 1),
         "input_and_output_mb": round(pictures / 1e6),
@@ -57,6 +53,15 @@ def main() -> None:
         "megapixels_per_second": round(side * side / 1e6 / seconds, 3),
     }
     publish(figures, options.output)
+
+
+def write_photo(path: Path, megapixels: float) -> int:
+    """Write a square 8-bit RGB picture made of copies of a photo, and return its side in pixels."""
+    side = round((megapixels * 1e6) ** 0.5)
+    photo = photos.load("coffee")
+    copies = (-(-side // photo.shape[0]), -(-side // photo.shape[1]), 1)
+    write_picture(path, Picture(np.ascontiguousarray(np.tile(photo, copies)[:side, :side])))
+    return side
 
 
 if __name__ == "__main__":
