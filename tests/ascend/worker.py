@@ -286,9 +286,9 @@ def yield_to_this_thread() -> None:
 
     Two of the plugin's wait for an Ascend's reports, and without one they ask without a rest.
     """
-    for thread in map(int, os.listdir("/proc/self/task")):
-        if thread != threading.get_native_id():
-            os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+    for task in Path("/proc/self/task").iterdir():
+        if int(task.name) != threading.get_native_id():
+            os.sched_setscheduler(int(task.name), os.SCHED_IDLE, os.sched_param(0))
 
 
 def main() -> None:

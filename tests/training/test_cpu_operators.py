@@ -1,5 +1,9 @@
 """The compiled operators against MindSpore's own, forward and all gradients."""
 
+import ctypes
+import shutil
+from pathlib import Path
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -252,6 +256,21 @@ def test_a_step_of_training_is_the_same():
     for one, other in zip(*weights):
         # Adam enlarges rounding where gradients are small
         np.testing.assert_allclose(one, other, rtol=0, atol=3e-5)
+
+
+def test_loops_are_those_of_the_processor():
+    """The product of a sum's second term is not rounded where the processor adds it at once."""
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    if shutil.which("g++") is None or not {"avx2", "fma", "bmi2", "movbe"} <= flags:
+        pytest.skip("loops are compiled for several processors by g++, for those with AVX2")
+    a, b = np.zeros((2, 32), np.float32)
+    a[0], b[0] = -1, 1 + 2**-11
+    a[16] = b[16] = 1 + 2**-12
+    dot = ctypes.CDLL(str(library.operators()))["_Z3DotPKfS0_l"]
+    dot.restype = ctypes.c_float
+    numbers = ctypes.POINTER(ctypes.c_float)
+    arguments = (x.ctypes.data_as(numbers) for x in (a, b))
+    assert dot(*arguments, ctypes.c_int64(32)) == 2**-24
 
 
 def test_without_a_compiler_mindspore_computes(tmp_path, monkeypatch, capsys, fresh):

@@ -49,83 +49,134 @@ FOR_EACH_PROCESSOR void SoftmaxGradient(const float *__restrict weights, float m
   for (int64_t i = 0; i < count; ++i) gradient[i] = weights[i] * (gradient[i] - mean);
 }
 
-// One head: queries, scaled, by pixel; keys and values by channel, so that pixels lie side by side.
+// As many floats as there are lanes, anywhere in memory.
+using Vector [[gnu::vector_size(kLanes * sizeof(float)), gnu::aligned(4), gnu::may_alias]] = float;
+
+constexpr int64_t kTile = 4;  // rows that a product computes at once, of kLanes columns
+
+int64_t Padded(int64_t count, int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+// Rows of numbers, of which those beyond the last column, and beyond the last row, are zero.
+struct Matrix {
+  Matrix(int64_t rows, int64_t columns)
+      : rows(Padded(rows, kTile)), stride(Padded(columns, kLanes)), values(this->rows * stride) {}
+  float *Row(int64_t row) { return &values[row * stride]; }
+  int64_t rows, stride;
+  std::vector<float> values;
+};
+
+// Writes the product of a (rows, depth), whose steps are those from a row and from a column to the
+// next, and b (depth, columns). Rows are a multiple of kTile, and columns, the stride of b and of
+// the product, of kLanes.
+FOR_EACH_PROCESSOR void Multiply(const float *__restrict a, int64_t row_step, int64_t column_step,
+                                 const float *__restrict b, float *__restrict product,
+                                 int64_t rows, int64_t depth, int64_t columns) {
+  for (int64_t column = 0; column < columns; column += kLanes) {
+    for (int64_t row = 0; row < rows; row += kTile) {
+      Vector sums[kTile] = {};
+      const float *of_a = a + row * row_step;
+      const float *of_b = b + column;
+      for (int64_t k = 0; k < depth; ++k, of_a += column_step, of_b += columns) {
+        const Vector values = *reinterpret_cast<const Vector *>(of_b);
+#pragma GCC unroll 4
+        for (int64_t i = 0; i < kTile; ++i) sums[i] += of_a[i * row_step] * values;
+      }
+      float *to = product + row * columns + column;
+      for (int64_t i = 0; i < kTile; ++i) *reinterpret_cast<Vector *>(to + i * columns) = sums[i];
+    }
+  }
+}
+
+// "product" is a times b, or the transposed a times b.
+void Multiply(Matrix &a, Matrix &b, int64_t depth, Matrix *product) {
+  Multiply(a.Row(0), a.stride, 1, b.Row(0), product->Row(0), a.rows, depth, b.stride);
+}
+
+void MultiplyTransposed(Matrix &a, Matrix &b, int64_t depth, Matrix *product) {
+  Multiply(a.Row(0), 1, a.stride, b.Row(0), product->Row(0), product->rows, depth, b.stride);
+}
+
+// One head: matrices (pixels, channels) of queries, scaled, keys and values, and what pixels weigh
+// for each other.
 class Head {
  public:
   Head(int64_t pixels, int64_t channels)
       : pixels_(pixels),
         channels_(channels),
         scale_(1.0f / std::sqrt(static_cast<float>(channels))),
-        queries_(pixels * channels),
-        keys_(pixels * channels),
-        values_(pixels * channels),
-        weights_(pixels * pixels),
-        row_(pixels),
-        of_keys_(pixels * channels),
-        of_values_(pixels * channels) {}
+        queries_(pixels, channels),
+        keys_(pixels, channels),
+        values_(pixels, channels),
+        across_(channels, pixels),
+        weights_(pixels, pixels),
+        of_weights_(pixels, pixels),
+        gradient_(pixels, channels),
+        product_(pixels, channels) {}
 
   // "qkv" is this head's part of the first pixel, whose query, key and value lie a stride apart.
   // The mask may be null.
   void Weigh(const float *qkv, int64_t stride, const float *position, const float *mask) {
+    Read(qkv, 3 * stride, scale_, &queries_);
+    Read(qkv + stride, 3 * stride, 1.0f, &keys_);
+    Read(qkv + 2 * stride, 3 * stride, 1.0f, &values_);
+    Turn(keys_);
+    Multiply(queries_, across_, channels_, &weights_);
     for (int64_t i = 0; i < pixels_; ++i) {
-      const float *of_pixel = qkv + i * 3 * stride;
-      for (int64_t c = 0; c < channels_; ++c) {
-        queries_[i * channels_ + c] = of_pixel[c] * scale_;
-        keys_[c * pixels_ + i] = of_pixel[stride + c];
-        values_[c * pixels_ + i] = of_pixel[2 * stride + c];
-      }
-    }
-    for (int64_t i = 0; i < pixels_; ++i) {
-      float *row = &weights_[i * pixels_];
-      std::copy_n(position + i * pixels_, pixels_, row);
+      float *row = weights_.Row(i);
+      AddScaled(position + i * pixels_, 1.0f, row, pixels_);
       if (mask) AddScaled(mask + i * pixels_, 1.0f, row, pixels_);
-      for (int64_t c = 0; c < channels_; ++c) {
-        AddScaled(&keys_[c * pixels_], queries_[i * channels_ + c], row, pixels_);
-      }
       Exponentials(row, Largest(row, pixels_), pixels_);
       Normalise(row, 1.0f / Sum(row, pixels_), pixels_);
     }
   }
 
-  void Apply(int64_t stride, float *y) const {
-    for (int64_t i = 0; i < pixels_; ++i) {
-      for (int64_t c = 0; c < channels_; ++c) {
-        y[i * stride + c] = Dot(&weights_[i * pixels_], &values_[c * pixels_], pixels_);
-      }
-    }
+  void Apply(int64_t stride, float *y) {
+    Multiply(weights_, values_, pixels_, &product_);
+    Write(1.0f, y, stride);
   }
 
   // Writes the gradients of queries, keys and values, and adds that of the position.
   void Differentiate(const float *dy, int64_t stride, float *of_qkv, float *of_position) {
-    std::fill(of_keys_.begin(), of_keys_.end(), 0.0f);
-    std::fill(of_values_.begin(), of_values_.end(), 0.0f);
+    Read(dy, stride, 1.0f, &gradient_);
+    MultiplyTransposed(weights_, gradient_, pixels_, &product_);
+    Write(1.0f, of_qkv + 2 * stride, 3 * stride);
+    Turn(values_);
+    Multiply(gradient_, across_, channels_, &of_weights_);
     for (int64_t i = 0; i < pixels_; ++i) {
-      const float *weights = &weights_[i * pixels_], *gradient = dy + i * stride;
-      std::fill(row_.begin(), row_.end(), 0.0f);
-      for (int64_t c = 0; c < channels_; ++c) {
-        AddScaled(&values_[c * pixels_], gradient[c], row_.data(), pixels_);
-        AddScaled(weights, gradient[c], &of_values_[c * pixels_], pixels_);
-      }
-      SoftmaxGradient(weights, Dot(weights, row_.data(), pixels_), row_.data(), pixels_);
-      AddScaled(row_.data(), 1.0f, of_position + i * pixels_, pixels_);
-      for (int64_t c = 0; c < channels_; ++c) {
-        of_qkv[i * 3 * stride + c] = scale_ * Dot(row_.data(), &keys_[c * pixels_], pixels_);
-        AddScaled(row_.data(), queries_[i * channels_ + c], &of_keys_[c * pixels_], pixels_);
-      }
+      float *row = of_weights_.Row(i);
+      SoftmaxGradient(weights_.Row(i), Dot(weights_.Row(i), row, pixels_), row, pixels_);
+      AddScaled(row, 1.0f, of_position + i * pixels_, pixels_);
     }
-    for (int64_t i = 0; i < pixels_; ++i) {
-      float *of_pixel = of_qkv + i * 3 * stride;
-      for (int64_t c = 0; c < channels_; ++c) {
-        of_pixel[stride + c] = of_keys_[c * pixels_ + i];
-        of_pixel[2 * stride + c] = of_values_[c * pixels_ + i];
-      }
-    }
+    Multiply(of_weights_, keys_, pixels_, &product_);
+    Write(scale_, of_qkv, 3 * stride);
+    MultiplyTransposed(of_weights_, queries_, pixels_, &product_);
+    Write(1.0f, of_qkv + stride, 3 * stride);
   }
 
  private:
+  void Read(const float *from, int64_t stride, float factor, Matrix *to) const {
+    for (int64_t i = 0; i < pixels_; ++i) {
+      for (int64_t c = 0; c < channels_; ++c) to->Row(i)[c] = from[i * stride + c] * factor;
+    }
+  }
+
+  void Write(float factor, float *to, int64_t stride) {
+    for (int64_t i = 0; i < pixels_; ++i) {
+      for (int64_t c = 0; c < channels_; ++c) to[i * stride + c] = product_.Row(i)[c] * factor;
+    }
+  }
+
+  void Turn(Matrix &from) {
+    for (int64_t c = 0; c < channels_; ++c) {
+      for (int64_t i = 0; i < pixels_; ++i) across_.Row(c)[i] = from.Row(i)[c];
+    }
+  }
+
   int64_t pixels_, channels_;
   float scale_;
-  std::vector<float> queries_, keys_, values_, weights_, row_, of_keys_, of_values_;
+  Matrix queries_, keys_, values_, across_, weights_, of_weights_, gradient_, product_;
 };
 
 // (windows, pixels, 3 C) of queries, keys and values; (1, heads, pixels, pixels) of positions; and,
