@@ -34,8 +34,8 @@ void Shuffle(float *deep, float *wide, const int64_t *deep_shape, const int64_t 
 }
 
 // Numbers of "from", where "of" is not positive, times the slope.
-void LeakPiece(const float *__restrict from, const float *__restrict of, float slope,
-               float *__restrict to, int64_t count) {
+FOR_EACH_PROCESSOR void LeakPiece(const float *__restrict from, const float *__restrict of,
+                                  float slope, float *__restrict to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = from[i] * (of[i] > 0 ? 1.0f : slope);
 }
 
@@ -47,7 +47,8 @@ void Leak(const float *from, const float *of, const float *slope, float *to, int
 }
 
 // The sum of products of numbers that are not positive, in lanes that a compiler takes at once.
-float SumOfLeaked(const float *__restrict of, const float *__restrict with, int64_t count) {
+FOR_EACH_PROCESSOR float SumOfLeaked(const float *__restrict of, const float *__restrict with,
+                                     int64_t count) {
   float lanes[kLanes] = {}, rest = 0.0f;
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
@@ -60,9 +61,10 @@ float SumOfLeaked(const float *__restrict of, const float *__restrict with, int6
 }
 
 // The gradient of the largest of each 2x2 pixels goes to the first that is as large.
-void SpreadRow(const float *__restrict above, const float *__restrict below,
-               const float *__restrict largest, const float *__restrict gradient,
-               float *__restrict to_above, float *__restrict to_below, int64_t columns) {
+FOR_EACH_PROCESSOR void SpreadRow(const float *__restrict above, const float *__restrict below,
+                                  const float *__restrict largest,
+                                  const float *__restrict gradient, float *__restrict to_above,
+                                  float *__restrict to_below, int64_t columns) {
   for (int64_t i = 0; i < columns; ++i) {
     const bool a = above[2 * i] == largest[i], b = above[2 * i + 1] == largest[i];
     const bool c = below[2 * i] == largest[i];
@@ -73,8 +75,8 @@ void SpreadRow(const float *__restrict above, const float *__restrict below,
   }
 }
 
-void LargestRow(const float *__restrict above, const float *__restrict below,
-                float *__restrict largest, int64_t columns) {
+FOR_EACH_PROCESSOR void LargestRow(const float *__restrict above, const float *__restrict below,
+                                   float *__restrict largest, int64_t columns) {
   for (int64_t i = 0; i < columns; ++i) {
     largest[i] = std::max(std::max(above[2 * i], above[2 * i + 1]),
                           std::max(below[2 * i], below[2 * i + 1]));
