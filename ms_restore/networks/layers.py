@@ -62,6 +62,14 @@ class SimpleGate(nn.Cell):
         return x[:, : self.width] * x[:, self.width :]
 
 
+class PlaneMean(nn.Cell):
+    """The mean over the pixels of each channel, (N, C, 1, 1) for x (N, C, H, W)."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return the means."""
+        return x.mean((2, 3), keep_dims=True)
+
+
 class ChannelScale(nn.Cell):
     """The product of an image and a factor for each of its channels."""
 

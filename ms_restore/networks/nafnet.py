@@ -13,7 +13,7 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, mint, nn, ops
 from pydantic import Field
 
-from ms_restore.networks.layers import ChannelNormalization, ChannelScale, SimpleGate
+from ms_restore.networks.layers import ChannelNormalization, ChannelScale, PlaneMean, SimpleGate
 
 if TYPE_CHECKING:
     from ms_restore.settings import Recipe
@@ -173,13 +173,14 @@ class WindowMean(nn.Cell):
     def __init__(self, window: int) -> None:
         super().__init__()
         self.window = window
+        self.whole = PlaneMean()
         self.on_ascend = ms.get_context("device_target") == "Ascend"
 
     def construct(self, x: Tensor) -> Tensor:
         """Return the means, (N, C, H, W) or (N, C, 1, 1), for x (N, C, H, W)."""
         wide = x.astype(ms.float32)
         if self.sees_all(x):
-            return wide.mean((2, 3), keep_dims=True).astype(x.dtype)
+            return self.whole(wide).astype(x.dtype)
         columns = self.along(wide, wide[0, 0, :, 0], 2)
         return self.along(columns, wide[0, 0, 0, :], 3).astype(x.dtype)
 

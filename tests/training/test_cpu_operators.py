@@ -11,7 +11,13 @@ from mindspore import nn, ops
 
 from ms_restore import recipe, registry, runtime
 from ms_restore.contracts import Geometry
-from ms_restore.networks.layers import ChannelScale, LeakyReLU, PReLU, SimpleGate
+from ms_restore.networks.layers import (
+    ChannelScale,
+    LeakyReLU,
+    PlaneMean,
+    PReLU,
+    SimpleGate,
+)
 from ms_restore.networks.nafnet import ChannelNorm
 from ms_restore.networks.window_attention import WindowAttention
 from ms_restore.training.cpu_operators import Unavailable, cells, library, replace_operators
@@ -132,6 +138,7 @@ CELLS = {
     "layer norm": ((2, 33, 17, 12), lambda: nn.LayerNorm((12,), epsilon=1e-5)),
     "attention": ((5, 49, 36), lambda: _Attending(False)),
     "attention with a mask": ((4, 49, 36), lambda: _Attending(True)),
+    "mean": ((2, 3, 50, 70), PlaneMean),
     "gate": ((2, 10, 7, 9), lambda: SimpleGate(5)),
     "pixel shuffle by 2": ((2, 12, 5, 7), lambda: nn.PixelShuffle(2)),
     "pixel shuffle by 3": ((1, 27, 4, 1), lambda: nn.PixelShuffle(3)),

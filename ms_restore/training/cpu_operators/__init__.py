@@ -6,7 +6,7 @@ call a second copy of the oneDNN that MindSpore brings, for MindSpore's own call
 AVX2 (``ms_restore.runtime``). Those of ``images.cc`` pass over an image once, where MindSpore does
 several times (leaky and parametric ReLU), searches again (the gradient of pooling) or keeps a table
 of every number's place (pixel shuffle). Those of ``channels.cc`` and ``norms.cc`` are the depthwise
-convolution, the gate and the factors of NAFNet, and normalisation over channels; that of
+convolution, the gate, the factors and the means of NAFNet, and normalisation over channels; that of
 ``attention.cc`` is the attention of SwinIR, which keeps nothing of the size of all pairs of pixels.
 """
 
@@ -21,6 +21,7 @@ from ms_restore.networks.layers import (
     ChannelNormalization,
     ChannelScale,
     LeakyReLU,
+    PlaneMean,
     SimpleGate,
 )
 from ms_restore.networks.window_attention import WindowAttention
@@ -72,6 +73,8 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
         return cells.WindowAttention(operators, part.masked)
     if isinstance(part, ChannelScale):
         return cells.ChannelScale(operators)
+    if isinstance(part, PlaneMean):
+        return cells.PlaneMean(operators)
     if isinstance(part, ChannelNormalization):
         return cells.ChannelNormalization(operators, part.epsilon)
     if isinstance(part, ops.MaxPool):

@@ -256,6 +256,30 @@ class ChannelScale(nn.Cell):
         return self.backward(dy, x, factors)
 
 
+class PlaneMean(nn.Cell):
+    """The mean over the pixels of each channel, (N, C, 1, 1) for x (N, C, H, W)."""
+
+    def __init__(self, operators: Path) -> None:
+        super().__init__(auto_prefix=False)
+
+        def means(x: list[int]) -> list[int]:
+            return [*x[:2], 1, 1]
+
+        def whole(dy: list[int], x: list[int]) -> list[int]:
+            return x
+
+        self.forward = _operator(operators, "PlaneMean", means)
+        self.backward = _operator(operators, "PlaneMeanBackward", whole)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Compute the output."""
+        return self.forward(x)
+
+    def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
+        """Return the gradients of the inputs."""
+        return (self.backward(dy, x),)
+
+
 class PixelShuffle(nn.Cell):
     """Rearranges (N, C * r * r, H, W) to (N, C, r * H, r * W)."""
 

@@ -1,5 +1,6 @@
 // Operators on the channels of images as custom operators of MindSpore ("aot"): convolution of each
-// channel by itself, the product of two halves, a factor for each channel, and their gradients.
+// channel by itself, the product of two halves, a factor for each channel, the mean of each, and their
+// gradients.
 
 #include <algorithm>
 #include <cstdint>
@@ -61,7 +62,7 @@ FOR_EACH_PROCESSOR void Scale(const float *__restrict x, float factor, float *__
 
 extern "C" Operator DepthwiseForward, DepthwiseBackwardData;
 extern "C" Operator DepthwiseBackwardWeights, Gate, GateBackward, ScaleChannels;
-extern "C" Operator ScaleChannelsBackward;
+extern "C" Operator ScaleChannelsBackward, PlaneMean, PlaneMeanBackward;
 
 // (x, kernels, stride and padding, bias) to y, or without a bias
 int DepthwiseForward(int tensor_count, void **tensors, int *, int64_t **shapes, const char **, void *,
@@ -202,6 +203,28 @@ int ScaleChannelsBackward(int, void **tensors, int *, int64_t **shapes, const ch
         sum += Dot(gradient, x, pixels);
       }
       images[4][factor] = static_cast<float>(sum);
+    });
+  });
+}
+
+// (x) to the mean of each plane
+int PlaneMean(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t pixels = shapes[0][2] * shapes[0][3];
+  return Guarded([=] {
+    Together(shapes[0][0] * shapes[0][1], [=](size_t, size_t plane) {
+      images[1][plane] = Sum(images[0] + plane * pixels, pixels) / pixels;
+    });
+  });
+}
+
+// (gradient of the means, x) to the gradient of x
+int PlaneMeanBackward(int, void **tensors, int *, int64_t **shapes, const char **, void *, void *) {
+  auto **images = reinterpret_cast<float **>(tensors);
+  const int64_t pixels = shapes[1][2] * shapes[1][3];
+  return Guarded([=] {
+    Together(shapes[1][0] * shapes[1][1], [=](size_t, size_t plane) {
+      std::fill_n(images[2] + plane * pixels, pixels, images[0][plane] / pixels);
     });
   });
 }
