@@ -224,6 +224,7 @@ MODELS += [pytest.param(model, marks=pytest.mark.long) for model in OTHERS]
 
 def _network(model):
     settings = {} if model.endswith("quickstart") else reduced(model)
+    ms.set_seed(1)  # with others a ReLU may be given a number that rounding turns to one beside 0
     return registry.build("network", recipe.load(model, settings).network)
 
 

@@ -124,25 +124,25 @@ int DepthwiseBackwardWeights(int tensor_count, void **tensors, int *, int64_t **
   return Guarded([&] {
     const int64_t padded_rows = y[2] + w[2] - 1, padded_columns = y[3] + w[3] - 1;
     std::vector<std::vector<float>> buffers(Workers());
-    const std::vector<float> ones(y[3], 1.0f);
+    // rows of the gradient are as long as those of the padded x, so that a tap is one product
+    const int64_t length = y[2] * padded_columns;
+    const std::vector<float> ones(length, 1.0f);
     Together(y[1], [&](size_t worker, size_t channel) {
       auto &own = buffers[worker];
-      own.resize(padded_rows * padded_columns);
+      own.resize(padded_rows * padded_columns + w[3] + length);
+      float *gradient = own.data() + padded_rows * padded_columns + w[3];
       std::vector<double> sums(w[2] * w[3] + 1);
       for (int64_t image = 0; image < y[0]; ++image) {
         const int64_t plane = image * y[1] + channel;
         Pad(images[0] + plane * x[2] * x[3], x[2], x[3], top, left, padded_rows,
             padded_columns, own.data());
-        for (int64_t row = 0; row < y[2]; ++row) {
-          const float *gradient = images[1] + (plane * y[2] + row) * y[3];
-          for (int64_t k = 0; k < w[2]; ++k) {
-            const float *from = own.data() + (row + k) * padded_columns;
-            for (int64_t l = 0; l < w[3]; ++l) {
-              sums[k * w[3] + l] += Dot(gradient, from + l, y[3]);
-            }
+        Pad(images[1] + plane * y[2] * y[3], y[2], y[3], 0, 0, y[2], padded_columns, gradient);
+        for (int64_t k = 0; k < w[2]; ++k) {
+          for (int64_t l = 0; l < w[3]; ++l) {
+            sums[k * w[3] + l] += Dot(gradient, own.data() + k * padded_columns + l, length);
           }
-          sums.back() += Dot(gradient, ones.data(), y[3]);
         }
+        sums.back() += Dot(gradient, ones.data(), length);
       }
       std::copy(sums.begin(), sums.end() - 1, images[4] + channel * w[2] * w[3]);
       if (tensor_count == 6) images[5][channel] = static_cast<float>(sums.back());

@@ -1,5 +1,6 @@
 #include "workers.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
@@ -48,28 +49,33 @@ class Worker {
   std::exception_ptr failure_;
 };
 
-std::vector<Worker *> workers;
+std::vector<Worker *> others;  // beside the thread that calls, which is number 0
 std::mutex one_at_a_time;
 
 }  // namespace
 
-size_t Workers() { return workers.size(); }
+size_t Workers() { return others.size() + 1; }
 
 void SetWorkers(size_t count) {
-  if (workers.size() > count) workers.resize(count);
-  while (workers.size() < count) workers.push_back(new Worker);
+  if (others.size() >= count) others.resize(count - 1);
+  while (others.size() + 1 < count) others.push_back(new Worker);
 }
 
 void Together(size_t pieces, const std::function<void(size_t, size_t)> &work) {
   std::atomic<size_t> next{0};
-  for (size_t number = 0; number < workers.size(); ++number) {
-    workers[number]->Start([&, number] {
-      for (size_t piece; (piece = next++) < pieces;) work(number, piece);
-    });
-  }
+  const auto share = [&](size_t number) {
+    for (size_t piece; (piece = next++) < pieces;) work(number, piece);
+  };
+  const size_t helping = pieces > 1 ? std::min(others.size(), pieces - 1) : 0;
+  for (size_t i = 0; i < helping; ++i) others[i]->Start([&share, i] { share(i + 1); });
   std::exception_ptr failure;
-  for (Worker *worker : workers) {
-    if (auto one = worker->Wait()) failure = one;
+  try {
+    share(0);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  for (size_t i = 0; i < helping; ++i) {
+    if (auto one = others[i]->Wait()) failure = one;
   }
   if (failure) std::rethrow_exception(failure);
 }

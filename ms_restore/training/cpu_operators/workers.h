@@ -10,7 +10,7 @@
 // Of MindSpore: the number of tensors, their data, numbers of dimensions, and shapes.
 using Operator = int(int, void **, int *, int64_t **, const char **, void *, void *);
 
-// Whose numbers are below this many; to be set before any work is done.
+// Whose numbers are below this many; to be set, to one or more, before any work is done.
 size_t Workers();
 void SetWorkers(size_t count);
 
