@@ -154,8 +154,11 @@ class Geometry:
         if self.side:
             return [(self.side, self.side)]
         multiple = self.size_multiple
-        factors = ((1, 1), (2, 1), (1, 3)) if multiple > 8 else ((16, 16), (37, 23), (64, 48))
-        return [(height * multiple, width * multiple) for height, width in factors]
+        if multiple > 8:
+            sizes = [(multiple, multiple), (2 * multiple, multiple), (multiple, 3 * multiple)]
+        else:
+            sizes = [(16, 16), (37, 23), (64, 48)]
+        return [(height + -height % multiple, width + -width % multiple) for height, width in sizes]
 
 
 class Engine(Protocol):
