@@ -94,6 +94,15 @@ def test_networks_give_the_shape_that_they_say(name):
         assert np.isfinite(x_hat).all()
 
 
+@pytest.mark.parametrize("multiple", [1, 2, 7, 8, 16, 32])
+def test_sizes_to_try_a_network_with_are_small(multiple):
+    """SwinIR's attention in MindSpore takes gigabytes for pictures of some hundred pixels."""
+    sizes = Geometry(1, 3, None, 1, multiple, 3, None).example_sizes()
+    assert len(set(sizes)) == 3
+    assert all(side % multiple == 0 for size in sizes for side in size)
+    assert max(map(max, sizes)) <= max(70, 3 * multiple)
+
+
 @pytest.mark.parametrize("name", names("network"))
 def test_every_weight_gets_a_finite_gradient(name):
     cell, geometry = network(name), Geometry.of(network(name))
