@@ -75,7 +75,7 @@ _ON_910B_ALONE = ("bfloat16", "loss", "optimizer", "options", "validation", "sca
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
+def compiled(request, tmp_path_factory):
     """What both SoCs' processes found, by SoC."""
     folder = tmp_path_factory.mktemp("ascend")
     environment = {
@@ -84,16 +84,17 @@ def compiled(tmp_path_factory):
         "GLOG_v": "3",
         "PYTHONPATH": str(TOP),
     }
-    return Compiled(folder, environment)
+    everything = any(item.get_closest_marker("long") for item in request.session.items)
+    return Compiled(folder, environment, everything)
 
 
 class Compiled:
-    """Compiles the cases of both SoCs beside each other, and the rest where one of it is asked."""
+    """Compiles the cases of both SoCs beside each other, with the long ones where those are run."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], everything: bool) -> None:
         self._folder, self._environment = folder, environment
         self._reports: dict[str, dict[str, Any]] = {soc: {} for soc in SOCS}
-        self._compile({soc: _of(soc) for soc in SOCS})
+        self._compile({soc: _of(soc) + (_rest(soc) if everything else []) for soc in SOCS})
 
     def _compile(self, wanted: dict[str, list[str]]) -> None:
         running = []
@@ -122,8 +123,6 @@ class Compiled:
         return self._folder / f"{soc}.log"
 
     def report(self, soc: str, case: str) -> Any:
-        if case not in self._reports[soc]:
-            self._compile({soc: _rest(soc) for soc in SOCS})
         return self._reports[soc][case]
 
     def graphs(self, soc: str, case: str) -> list[ir.Graph]:
