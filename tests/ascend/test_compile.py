@@ -93,10 +93,11 @@ class Compiled:
 
     def __init__(self, folder: Path, environment: dict[str, str], everything: bool) -> None:
         self._folder, self._environment = folder, environment
-        self._reports: dict[str, dict[str, Any]] = {soc: {} for soc in SOCS}
-        self._compile({soc: _of(soc) + (_rest(soc) if everything else []) for soc in SOCS})
+        self._reports = self._compile(
+            {soc: _of(soc) + (_rest(soc) if everything else []) for soc in SOCS}
+        )
 
-    def _compile(self, wanted: dict[str, list[str]]) -> None:
+    def _compile(self, wanted: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
         running = []
         for soc in SOCS:
             (self._folder / soc).mkdir(exist_ok=True)
@@ -115,9 +116,8 @@ class Compiled:
                 process.kill()
         said = "\n".join(self._log(soc).read_text()[-2000:] for soc in SOCS)
         assert codes == [0, 0], said
-        for soc in SOCS:
-            report = (self._folder / soc / "report.json").read_text(encoding="utf-8")
-            self._reports[soc].update(json.loads(report))
+        reports = {soc: self._folder / soc / "report.json" for soc in SOCS}
+        return {soc: json.loads(path.read_text(encoding="utf-8")) for soc, path in reports.items()}
 
     def _log(self, soc: str) -> Path:
         return self._folder / f"{soc}.log"

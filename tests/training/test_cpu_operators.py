@@ -138,6 +138,7 @@ CELLS = {
     "layer norm": ((2, 33, 17, 12), lambda: nn.LayerNorm((12,), epsilon=1e-5)),
     "attention": ((5, 49, 36), lambda: _Attending(False)),
     "attention with a mask": ((4, 49, 36), lambda: _Attending(True)),
+    "attention of wide heads": ((2, 49, 180), lambda: _Attending(False)),
     "mean": ((2, 3, 50, 70), PlaneMean),
     "gate": ((2, 10, 7, 9), lambda: SimpleGate(5)),
     "pixel shuffle by 2": ((2, 12, 5, 7), lambda: nn.PixelShuffle(2)),

@@ -178,7 +178,22 @@ class LayerNorm(ChannelNormalization):
         return self.backward(gradients[0], x, weight, self.epsilon)
 
 
-class SimpleGate(nn.Cell):
+class _OfOneImage(nn.Cell):
+    """An operator of one image x, whose gradient is computed from that of the output and x."""
+
+    forward: ops.Custom
+    backward: ops.Custom
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Compute the output."""
+        return self.forward(x)
+
+    def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
+        """Return the gradients of the inputs."""
+        return (self.backward(dy, x),)
+
+
+class SimpleGate(_OfOneImage):
     """The product of the first and the second half of the channels of x (N, 2 * C, H, W)."""
 
     def __init__(self, operators: Path) -> None:
@@ -192,14 +207,6 @@ class SimpleGate(nn.Cell):
 
         self.forward = _operator(operators, "Gate", half)
         self.backward = _operator(operators, "GateBackward", whole)
-
-    def construct(self, x: Tensor) -> Tensor:
-        """Compute the output."""
-        return self.forward(x)
-
-    def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
-        """Return the gradients of the inputs."""
-        return (self.backward(dy, x),)
 
 
 class WindowAttention(nn.Cell):
@@ -256,7 +263,7 @@ class ChannelScale(nn.Cell):
         return self.backward(dy, x, factors)
 
 
-class PlaneMean(nn.Cell):
+class PlaneMean(_OfOneImage):
     """The mean over the pixels of each channel, (N, C, 1, 1) for x (N, C, H, W)."""
 
     def __init__(self, operators: Path) -> None:
@@ -270,14 +277,6 @@ class PlaneMean(nn.Cell):
 
         self.forward = _operator(operators, "PlaneMean", means)
         self.backward = _operator(operators, "PlaneMeanBackward", whole)
-
-    def construct(self, x: Tensor) -> Tensor:
-        """Compute the output."""
-        return self.forward(x)
-
-    def bprop(self, x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor]:
-        """Return the gradients of the inputs."""
-        return (self.backward(dy, x),)
 
 
 class PixelShuffle(nn.Cell):
