@@ -51,8 +51,11 @@ _CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {  # recipe, se
     "nafnet_sidd_32": ("nafnet_sidd_32", {}, (256, 256)),
     "swinir_light_x2": ("swinir_light_x2", {}, (128, 128)),
     "drunet_gray": ("drunet_gray", {}, (256, 256)),
+    "ffdnet_color": ("ffdnet_color", {}, (1024, 1024)),
+    "fdncnn_gray": ("fdncnn_gray", {}, (1024, 1024)),
+    "ircnn_gray": ("ircnn_gray", {}, (1024, 1024)),
 }
-_TOLD = {"drunet_gray": 25.0}  # the noise, on a scale of 0 to 255
+_TOLD = dict.fromkeys(("drunet_gray", "ffdnet_color", "fdncnn_gray"), 25.0)  # noise, of 0 to 255
 _EAGER = ("contiguous", "channels_last")
 _COMPILED = "compiled"
 _TITLES = {

@@ -24,7 +24,7 @@ _LEVELS = 5  # of Noise2Noise
 
 
 def twin(network: Any, recipe: Recipe) -> nn.Module:
-    """Of any network of ms_restore.networks but FFDNet and the MRI's Noise2Noise, and its recipe.
+    """Of any network of ms_restore.networks but the MRI's Noise2Noise, and its recipe.
 
     KeyError for another network, RuntimeError where the parameters are not alike.
     """
@@ -261,5 +261,56 @@ class SRVGG(nn.Module):
         return functional.pixel_shuffle(self.body(y), self.scale) + larger
 
 
+class FFDNet(nn.Module):
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        self.convolutions = _convolutions(like)
+        self.channels, self.noise_map = like.channels, like.noise_map
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        x = functional.pixel_unshuffle(y[:, : self.channels], 2)
+        if self.noise_map:
+            x = torch.cat((x, functional.avg_pool2d(y[:, self.channels :], 2)), 1)
+        return functional.pixel_shuffle(self.convolutions(x), 2)
+
+
+class FDnCNN(nn.Module):
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        self.convolutions = _convolutions(like)
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        return self.convolutions(y)
+
+
+class IRCNN(nn.Module):
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        self.convolutions = _convolutions(like)
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        return y - self.convolutions(y)
+
+
+class _Convolutions(nn.ModuleList):
+    """With a ReLU after each but the last."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        *before, last = self
+        for convolution in before:
+            x = functional.relu(convolution(x), inplace=True)
+        return last(x)
+
+
+def _convolutions(like: Any) -> _Convolutions:
+    return _Convolutions(
+        nn.Conv2d(c.in_channels, c.out_channels, 3, padding=c.dilation[0], dilation=c.dilation[0])
+        for c in like.convolutions
+    )
+
+
 _OF_TESTS = {"DRUNet", "NAFNet", "SwinIR"}
-_TWINS = {kind.__name__: kind for kind in (EDSR, DnCNN, Noise2Noise, SID, RRDBNet, SRVGG)}
+_TWINS = {
+    kind.__name__: kind
+    for kind in (EDSR, DnCNN, Noise2Noise, SID, RRDBNet, SRVGG, FFDNet, FDnCNN, IRCNN)
+}

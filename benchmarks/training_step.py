@@ -41,6 +41,9 @@ _CASES = {  # model, and its input
     "nafnet_sidd_32": (2, 3, 128, 128),
     "swinir_light_x2": (4, 3, 64, 64),
     "drunet_gray": (2, 2, 64, 64),
+    "ffdnet_color": (16, 4, 50, 50),
+    "fdncnn_gray": (16, 2, 50, 50),
+    "ircnn_gray": (32, 1, 35, 35),
 }
 _LAYOUTS = ("contiguous", "channels_last")
 
@@ -68,7 +71,7 @@ def main() -> None:
     figures = {}
     for model in options.model:
         figures[model] = measure(model, options.rounds, options.steps, options.convolutions)
-        publish(figures, options.output)  # what there is, should one fail
+        publish(figures, options.output)  # what was measured, should one fail
 
 
 def measure(model: str, rounds: int, steps: int, convolutions: str) -> dict[str, Any]:

@@ -31,8 +31,9 @@ def devices(folder: Path = DEVICE_FOLDER) -> list[int]:
 def logical(numbers: list[int], folder: Path = DEVICE_FOLDER) -> list[int]:
     """Return the numbers, in ascending order, by which CANN knows these devices of a rank table.
 
-    A table has the driver's numbers, CANN's own count what is there from 0. They differ in a
-    container that was given some of a server's devices, and are the same on the server itself.
+    A table holds the driver's numbers, while CANN counts the devices that a process can see from 0.
+    The two differ in a container that was given some of a server's devices, and are the same on the
+    server itself.
     """
     there = devices(folder)
     known = all(number in there for number in numbers)

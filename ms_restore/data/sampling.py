@@ -101,7 +101,7 @@ class BatchPlan:
     ranks: int = 1
 
     def part(self, first: int, steps: int) -> BatchPlan:
-        """Return the plan of so many batches from number ``first`` on."""
+        """Return the plan of ``steps`` batches from number ``first`` on."""
         skipped = first * self.ranks * self.batch_size
         return dataclasses.replace(self, steps=steps, first_sample=self.first_sample + skipped)
 
@@ -152,7 +152,7 @@ class TrainingBatches:
         return self._join([*self.source.patches(locations, self._request)])
 
     def part(self, first: int, steps: int) -> TrainingBatches:
-        """Return so many of these batches from number ``first`` on."""
+        """Return ``steps`` of these batches from number ``first`` on."""
         batches = copy.copy(self)
         batches._plan = self._plan.part(first, steps)
         return batches

@@ -195,7 +195,7 @@ class Watcher:
     """Shows the progress, and keeps what a picture of the trajectory needs.
 
     Args:
-        iterations: at most so many.
+        iterations: the largest number of them.
         operator: the degradation that is undone.
         whole: half the kernel is kept on every side, see ``tasks.restore_image``.
         truth: the clean picture (H, W, C) in [0, 1], where it is known.

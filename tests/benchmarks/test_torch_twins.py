@@ -25,6 +25,10 @@ torch_networks = importlib.import_module("benchmarks.torch_networks")
         {"name": "sid", "channels": 9, "width": 2},
         {"name": "rrdbnet", "scale": 2, "blocks": 1, "filters": 6, "growth": 3},
         {"name": "srvgg", "scale": 3, "convolutions": 2, "filters": 6},
+        {"name": "ffdnet", "layers": 3, "filters": 8},
+        {"name": "ffdnet", "channels": 3, "layers": 2, "filters": 8, "noise_map": False},
+        {"name": "fdncnn", "layers": 3, "filters": 8},
+        {"name": "ircnn", "channels": 3, "filters": 8},
     ],
 )
 @pytest.mark.parametrize("training", [False, True])
@@ -33,7 +37,8 @@ def test_a_twin_computes_the_same(part, training):
     twin = torch_networks.twin(network, recipe.load("edsr"))  # whose recipe does not matter
     network.set_train(training)
     twin.train(training)
-    y = np.random.default_rng(0).random((2, network.channels, 32, 64)).astype(np.float32)
+    channels = Geometry.of(network).input_channels
+    y = np.random.default_rng(0).random((2, channels, 32, 64)).astype(np.float32)
     with torch.no_grad():
         theirs = twin(torch.from_numpy(y)).numpy()
     np.testing.assert_allclose(network(ms.Tensor(y)).asnumpy(), theirs, atol=2e-5)

@@ -109,6 +109,12 @@ CELLS = {
         (2, 8, 11, 12),
         lambda: nn.Conv2d(8, 16, 3, pad_mode="pad", padding=(0, 1, 2, 0)),
     ),
+    "dilated": (
+        (2, 24, 15, 18),
+        lambda: nn.Conv2d(24, 40, 3, pad_mode="pad", padding=3, dilation=3, has_bias=True),
+    ),
+    "dilated, same": ((2, 8, 11, 12), lambda: nn.Conv2d(8, 16, 4, dilation=2)),
+    "dilated, few channels": ((2, 3, 16, 9), lambda: nn.Conv2d(3, 3, 3, dilation=(4, 2))),
     "transposed": ((2, 32, 9, 7), lambda: nn.Conv2dTranspose(32, 16, 2, stride=2)),
     "transposed, padding": (
         (3, 16, 6, 8),
@@ -198,7 +204,7 @@ def test_any_number_of_threads(threads, monkeypatch, fresh):
     [
         lambda: nn.Conv2d(8, 8, 3, group=2),
         lambda: nn.Conv2d(8, 16, 3, group=8),
-        lambda: nn.Conv2d(8, 8, 3, dilation=2),
+        lambda: nn.Conv2d(8, 8, 3, dilation=2, group=8),
         lambda: nn.Conv2d(8, 8, 3, stride=2),
         lambda: nn.Conv2dTranspose(8, 8, 1, stride=2),
         lambda: nn.MaxPool2d(3, 2),
@@ -207,7 +213,7 @@ def test_any_number_of_threads(threads, monkeypatch, fresh):
     ids=[
         "groups",
         "two of each",
-        "dilation",
+        "depthwise dilation",
         "stride",
         "transposed with gaps",
         "large pools",
@@ -219,6 +225,7 @@ def test_others_stay(cell):
 
 
 MODELS = ["edsr_quickstart", "noise2noise_quickstart", "nafnet_quickstart", "swinir_light_x2"]
+MODELS += ["ircnn_gray"]
 OTHERS = ["dncnn_quickstart", "sid_quickstart", "dmsp_dae_quickstart"]  # of the same operators
 MODELS += [pytest.param(model, marks=pytest.mark.long) for model in OTHERS]
 
@@ -350,8 +357,9 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, fresh):
 
 
 def test_a_failure_of_onednn_is_an_error():
-    cell = cells.Convolution(library.operators(), (1, 1), (0, 0, 0, 0))
-    cell.windows = ms.Tensor([1, 1, 5, 5, 5, 5], ms.int64)  # not of the result's size
+    windows = cells.Windows((1, 1), (0, 0, 0, 0), (1, 1))
+    cell = cells.Convolution(library.operators(), windows)
+    cell.windows = ms.Tensor([1, 1, 5, 5, 5, 5, 1, 1], ms.int64)  # not of the result's size
     with pytest.raises(RuntimeError, match=r"function\(Forward\) is 1"):
         cell(
             ms.Tensor(np.ones((2, 4, 8, 8), np.float32)),

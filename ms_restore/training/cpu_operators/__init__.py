@@ -34,8 +34,8 @@ __all__ = ["Unavailable", "replace_operators"]
 def replace_operators(network: nn.Cell) -> int:
     """Let the compiled operators compute the network, in place; how many are replaced.
 
-    Weights, their names and order stay. Convolutions in groups of several channels, dilated or with
-    a stride, and other pooling than of 2x2 pixels, stay MindSpore's. Unavailable without a
+    Weights, their names and order stay. Convolutions in groups of several channels or with a
+    stride, and other pooling than of 2x2 pixels, stay MindSpore's. Unavailable without a
     compiler, or on other machines.
     """
     operators = library.operators()
@@ -89,27 +89,30 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
     if depthwise and not (isinstance(cell, nn.Conv2d) and _is_depthwise(cell)):
         return None
     if isinstance(part, ops.Conv2DTranspose):
-        return cells.Transposed(operators, *windows)
+        return cells.Transposed(operators, windows)
     if isinstance(cell, nn.Conv2d) and cell.has_bias:
-        return cells.WithBias(cells.Biased(operators, *windows, depthwise))
-    return cells.Convolution(operators, *windows, depthwise)
+        return cells.WithBias(cells.Biased(operators, windows, depthwise))
+    return cells.Convolution(operators, windows, depthwise)
 
 
 def _is_depthwise(cell: nn.Conv2d) -> bool:
-    return cell.in_channels == cell.out_channels == cell.group
+    return cell.in_channels == cell.out_channels == cell.group and set(cell.dilation) == {1}
 
 
-def _windows(primitive: ops.Primitive) -> Optional[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Stride (rows, columns) and padding (top, bottom, left, right) of a convolution."""
-    if set(primitive.dilation) != {1} or primitive.data_format != "NCHW":
+def _windows(primitive: ops.Primitive) -> Optional[cells.Windows]:
+    """Of a convolution; None: one that the compiled operators do not compute."""
+    if primitive.data_format != "NCHW":
         return None
-    stride, mode = tuple(primitive.stride[-2:]), primitive.pad_mode.lower()
-    rows, columns = (k - s for k, s in zip(primitive.kernel_size, stride))
+    stride, dilation = tuple(primitive.stride[-2:]), tuple(primitive.dilation[-2:])
+    rows, columns = (
+        (k - 1) * d + 1 - s for k, d, s in zip(primitive.kernel_size, dilation, stride)
+    )
     transposed = isinstance(primitive, ops.Conv2DTranspose)
     if min(rows, columns) < 0 if transposed else set(stride) != {1}:
         return None  # one side's size would not tell the other's
-    if mode == "pad":
-        return stride, tuple(primitive.pad)
-    if mode == "valid":
-        return stride, (0, 0, 0, 0)
-    return stride, (rows // 2, rows - rows // 2, columns // 2, columns - columns // 2)
+    padding = {
+        "pad": tuple(primitive.pad),
+        "valid": (0, 0, 0, 0),
+        "same": (rows // 2, rows - rows // 2, columns // 2, columns - columns // 2),
+    }[primitive.pad_mode.lower()]
+    return cells.Windows(stride, padding, dilation)

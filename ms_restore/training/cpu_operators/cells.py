@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mindspore as ms
 import numpy as np
@@ -23,40 +23,47 @@ def _shape_of_first(x: list[int], *_: list[int]) -> list[int]:
     return x
 
 
+class Windows(NamedTuple):
+    """Where the windows of a convolution lie, in pixels."""
+
+    stride: tuple[int, ...]  # rows, columns
+    padding: tuple[int, ...]  # top, bottom, left, right
+    dilation: tuple[int, ...]  # rows, columns
+
+
 class _ConvolutionOperators(nn.Cell):
     """A convolution from (N, C, H, W) to (N, O, h, w) by weights (O, C, k, l), and its gradients.
 
-    All are float32. Stride is (rows, columns), padding (top, bottom, left, right). With
-    ``depthwise`` each channel has a kernel of its own, weights are (C, 1, k, l), and the stride 1.
+    All are float32. With ``depthwise`` each channel has a kernel of its own, weights are
+    (C, 1, k, l), and stride and dilation 1.
     """
 
     has_bias = False
 
-    def __init__(
-        self,
-        operators: Path,
-        stride: Sequence[int],
-        padding: Sequence[int],
-        depthwise: bool = False,
-    ) -> None:
+    def __init__(self, operators: Path, windows: Windows, depthwise: bool = False) -> None:
         super().__init__(auto_prefix=False)
-        top, bottom, left, right = padding
-        down, across = stride
+        top, bottom, left, right = windows.padding
+        down, across = windows.stride
         has_bias = self.has_bias
 
+        def window(w: list[int]) -> tuple[int, ...]:
+            return tuple((k - 1) * d + 1 for k, d in zip(w[2:], windows.dilation))
+
         def result(x: list[int], w: list[int], *_: list[int]) -> list[int]:
-            height = (x[2] + top + bottom - w[2]) // down + 1
-            return [x[0], w[0], height, (x[3] + left + right - w[3]) // across + 1]
+            rows, columns = window(w)
+            height = (x[2] + top + bottom - rows) // down + 1
+            return [x[0], w[0], height, (x[3] + left + right - columns) // across + 1]
 
         def source(dy: list[int], w: list[int], _: list[int]) -> list[int]:
-            height = (dy[2] - 1) * down + w[2] - top - bottom
+            rows, columns = window(w)
+            height = (dy[2] - 1) * down + rows - top - bottom
             channels = dy[1] if depthwise else w[1]
-            return [dy[0], channels, height, (dy[3] - 1) * across + w[3] - left - right]
+            return [dy[0], channels, height, (dy[3] - 1) * across + columns - left - right]
 
         def weights(x: list[int], dy: list[int], _: list[int], w: list[int]) -> Any:
             return (w, w[:1]) if has_bias else w
 
-        self.windows = Tensor(np.array([*stride, *padding], np.int64))
+        self.windows = Tensor(np.concatenate(windows).astype(np.int64))
         name, outputs = "Depthwise" if depthwise else "", 2 if has_bias else 1
         self.forward = _operator(operators, f"{name}Forward", result)
         self.backward_data = _operator(operators, f"{name}BackwardData", source)

@@ -64,7 +64,7 @@ extern "C" Operator DepthwiseForward, DepthwiseBackwardData;
 extern "C" Operator DepthwiseBackwardWeights, Gate, GateBackward, ScaleChannels;
 extern "C" Operator ScaleChannelsBackward, PlaneMean, PlaneMeanBackward;
 
-// (x, kernels, stride and padding, bias) to y, or without a bias
+// (x, kernels, windows, bias) to y, or without a bias; of the windows the padding alone counts
 int DepthwiseForward(int tensor_count, void **tensors, int *, int64_t **shapes, const char **, void *,
               void *) {
   auto **images = reinterpret_cast<float **>(tensors);
@@ -88,7 +88,7 @@ int DepthwiseForward(int tensor_count, void **tensors, int *, int64_t **shapes, 
   });
 }
 
-// (gradient of y, kernels, stride and padding) to the gradient of x
+// (gradient of y, kernels, windows) to the gradient of x
 int DepthwiseBackwardData(int, void **tensors, int *, int64_t **shapes, const char **, void *,
                           void *) {
   auto **images = reinterpret_cast<float **>(tensors);
@@ -114,7 +114,7 @@ int DepthwiseBackwardData(int, void **tensors, int *, int64_t **shapes, const ch
   });
 }
 
-// (x, gradient of y, stride and padding, kernels) to the gradients of the kernels and of the bias, if one is
+// (x, gradient of y, windows, kernels) to the gradients of the kernels and of the bias, if one is
 int DepthwiseBackwardWeights(int tensor_count, void **tensors, int *, int64_t **shapes,
                              const char **, void *, void *) {
   auto **images = reinterpret_cast<float **>(tensors);

@@ -120,8 +120,8 @@ class Plan {
           static_cast<int>(parts[i].shape.size()), shape.values, kFloat32, kAnyLayout);
     }
     const auto [source, weights, result, bias] = forward_layouts;
-    Dims stride({windows[0], windows[1]}), dilation({0, 0});
-    Dims before({windows[2], windows[4]}), after({windows[3], windows[5]});
+    Dims stride({windows[0], windows[1]}), before({windows[2], windows[4]});
+    Dims after({windows[3], windows[5]}), dilation({windows[6] - 1, windows[7] - 1});
     const Handle none = nullptr;
     Handle description = Make("dnnl_convolution_forward_primitive_desc_create", engine, kTraining,
                               kDirect, source, weights, bias, result, stride.values,
@@ -259,7 +259,7 @@ std::vector<std::vector<Part>> Divide(Kind kind, const std::vector<Part> &whole,
 void Convolve(Kind kind, const std::vector<Part> &whole, const int64_t *windows) {
   std::vector<Summand> summands;
   const auto divided = Divide(kind, whole, &summands);
-  const Numbers geometry(windows, windows + 6);
+  const Numbers geometry(windows, windows + 8);
   Together(divided.size(), [&](size_t worker, size_t i) {
     ConvolvePart(contexts[worker], kind, divided[i], geometry);
   });
@@ -270,7 +270,7 @@ void Convolve(Kind kind, const std::vector<Part> &whole, const int64_t *windows)
 }
 
 // The tensors are numbered in the order of the operands; the third holds the windows: stride of
-// rows and columns, padding above, below, left, right.
+// rows and columns, padding above, below, left, right, dilation of rows and columns.
 int Run(Kind kind, std::initializer_list<int> order, void **tensors, int *dims, int64_t **shapes) {
   return Guarded([&] {
     std::vector<Part> whole;
