@@ -85,12 +85,15 @@ class StepOptions:
             Update n decays by min(ema_decay, (1 + n) / (4 + n)): at first the last third counts.
         ranks: processes whose gradients are averaged. Where one of them overflows, all of them
             skip the step.
+        norm: a cell from a gradient to its Euclidean norm, (1,), by which overflows are found and
+            gradients are clipped; None: operators of MindSpore.
     """
 
     clip_norm: Optional[float] = None
     accumulate: int = 1
     ema_decay: float = 0.0
     ranks: int = 1
+    norm: Optional[nn.Cell] = None
 
 
 class TrainStep(nn.Cell):
@@ -121,6 +124,7 @@ class TrainStep(nn.Cell):
         self.accumulate = options.accumulate
         self.ema_decay = options.ema_decay
         self.ranks = options.ranks
+        self.norm = options.norm
         if self.ranks > 1:
             self.reducer = nn.DistributedGradReducer(self.weights, True, self.ranks)
             self.sum = ops.AllReduce()
@@ -150,7 +154,7 @@ class TrainStep(nn.Cell):
         if self.ranks > 1:
             gradients = self.reducer(gradients)
             loss = self.sum(loss) / self.ranks
-        finite = amp.all_finite(gradients)
+        finite = self.all_finite(gradients)
         if self.ranks > 1:  # the status of a device that saturates is its own
             finite = self.sum((~finite).astype(ms.float32)) < 0.5
         if finite:
@@ -172,10 +176,28 @@ class TrainStep(nn.Cell):
             gradients = self.hyper_map(ops.add, gradients, others)
         return loss, gradients
 
+    def all_finite(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Return whether all numbers of the gradients are finite."""
+        if self.norm is None:
+            return amp.all_finite(gradients)
+        return ops.isfinite(self.norms(gradients)).all()
+
+    def norms(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Return the Euclidean norm of each gradient."""
+        return ops.concat(self.hyper_map(self.norm, gradients))
+
+    def clipped(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the gradients, scaled down where their common norm is above ``clip_norm``."""
+        if self.norm is None:
+            return ops.clip_by_global_norm(gradients, self.clip_norm)
+        norm = ops.sqrt(ops.square(self.norms(gradients)).sum())
+        factor = self.clip_norm / ops.maximum(norm, self.clip_norm)
+        return self.hyper_map(ops.partial(_times, factor), gradients)
+
     def update(self, gradients: tuple[Tensor, ...]) -> None:
         """Change the weights by their gradients, and their averages."""
         if self.clip_norm is not None:
-            gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
+            gradients = self.clipped(gradients)
         self.optimizer(gradients)
         if self.ema_decay:
             done = ops.assign_add(self.updates, Tensor(1, ms.int32)).astype(ms.float32)

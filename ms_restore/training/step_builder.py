@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Optional
 
 import mindspore as ms
 from mindspore import nn
@@ -46,7 +46,7 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
     """
     settings = recipe.train
     _check_precision(settings)
-    _speed_up(network, settings)
+    norm = _speed_up(network, settings)
     optimizer = registry.build(
         "optimizer", settings.optimizer, network.trainable_params(), learning_rates(settings)
     )
@@ -63,6 +63,7 @@ def build_step(network: nn.Cell, recipe: Recipe) -> TrainStep:
             accumulate=settings.accumulate,
             ema_decay=settings.ema_decay,
             ranks=parallel.ranks().count,
+            norm=norm,
         ),
     )
     runtime.use_jit_level(step)
@@ -80,13 +81,18 @@ def _check_precision(settings: TrainSettings) -> None:
         )
 
 
-def _speed_up(network: nn.Cell, settings: TrainSettings) -> None:
-    """Let compiled operators compute the network, where they can and should."""
+def _speed_up(network: nn.Cell, settings: TrainSettings) -> Optional[nn.Cell]:
+    """Let compiled operators compute the network, where they can and should.
+
+    Returns that which computes the norm of a gradient, or None where MindSpore's are used.
+    """
     wanted = settings.cpu_convolutions == "onednn" and settings.amp_level == "O0"
     graph = ms.get_context("mode") == ms.GRAPH_MODE
     if not (wanted and graph and ms.get_current_device().device_target == "CPU"):
-        return
+        return None
     try:
         cpu_operators.replace_operators(network)
+        return cpu_operators.euclidean_norm()
     except cpu_operators.Unavailable as reason:
         say(f"operators of MindSpore, which train slower than compiled ones: {reason}")
+        return None

@@ -20,7 +20,13 @@ from ms_restore.networks.layers import (
 )
 from ms_restore.networks.nafnet import ChannelNorm
 from ms_restore.networks.window_attention import WindowAttention
-from ms_restore.training.cpu_operators import Unavailable, cells, library, replace_operators
+from ms_restore.training.cpu_operators import (
+    Unavailable,
+    cells,
+    euclidean_norm,
+    library,
+    replace_operators,
+)
 from ms_restore.training.step_builder import build_step
 from tests.conftest import reduced
 
@@ -103,6 +109,8 @@ CELLS = {
     "a large batch": ((6, 24, 128, 128), lambda: nn.Conv2d(24, 40, 3, has_bias=True)),
     "one image": ((1, 64, 16, 16), lambda: nn.Conv2d(64, 48, 3)),
     "one image, few channels": ((1, 16, 12, 12), lambda: nn.Conv2d(16, 3, 1)),
+    "more weights than pixels": ((2, 64, 5, 4), lambda: nn.Conv2d(64, 96, 3, has_bias=True)),
+    "more weights than pixels, one image": ((1, 96, 5, 4), lambda: nn.Conv2d(96, 64, 3)),
     "even kernel, same": ((3, 8, 10, 12), lambda: nn.Conv2d(8, 16, 4)),
     "valid": ((4, 8, 11, 12), lambda: nn.Conv2d(8, 16, (5, 3), pad_mode="valid")),
     "uneven padding": (
@@ -177,6 +185,18 @@ def test_the_first_of_equal_pixels_has_the_gradient():
     y[0, 0, 0, 2] = y[0, 0, :, 4] = 0
     _, of_input = _values_and_gradients(cell, y)
     np.testing.assert_array_equal(of_input[0, 0], [[2, 0, 0, 2, 0, 2], [0, 0, 0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 40_000), (40, 64, 3, 3)])
+def test_the_norm_of_a_gradient(shape):
+    norm = euclidean_norm()
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    for gradient in (x, x * np.float32(1e30)):  # whose squares are too large for a float
+        expected = np.sqrt(np.square(gradient.astype(np.float64)).sum())
+        np.testing.assert_allclose(norm(ms.Tensor(gradient)).asnumpy(), [expected], rtol=1e-5)
+    for wrong in (np.inf, -np.inf, np.nan):
+        x.ravel()[-2] = wrong
+        assert not np.isfinite(norm(ms.Tensor(x)).asnumpy()).any()
 
 
 def test_two_sizes_in_turn():

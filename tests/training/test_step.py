@@ -5,9 +5,21 @@ import numpy as np
 import pytest
 from mindspore import nn
 
+from ms_restore.training import cpu_operators
 from ms_restore.training.losses import L1, MSE
 from ms_restore.training.optimizers import adam, sgd
 from ms_restore.training.step import LossScale, NetworkWithLoss, StepOptions, TrainStep
+
+
+@pytest.fixture(params=["MindSpore", "compiled"])
+def norm(request):
+    """What computes the norms of gradients."""
+    if request.param == "MindSpore":
+        return None
+    try:
+        return cpu_operators.euclidean_norm()
+    except cpu_operators.Unavailable as reason:
+        pytest.skip(str(reason))
 
 
 def test_losses_by_hand():
@@ -91,8 +103,8 @@ def test_a_fixed_scale_stays_and_changes_nothing_in_float32():
     assert (float(loss), float(scale), int(skipped)) == (float(expected[0]), 1024, 0)
 
 
-def test_a_gradient_that_is_not_finite_never_reaches_the_weights():
-    network, step = _cells("none", 1)
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(norm):
+    network, step = _cells("none", 1, norm=norm)
     _, _, skipped = step(_column(np.inf), _column(1.0))
     assert int(skipped) == 1
     assert float(network.weight) == 1
@@ -118,7 +130,7 @@ def test_accumulated_parts_equal_the_whole_batch():
     np.testing.assert_allclose(ends[2], ends[0], rtol=1e-5)
 
 
-def test_clipping_cuts_the_global_norm():
+def test_clipping_cuts_the_global_norm(norm):
     """gradient 4 (2w - 1) = 4, cut to 0.5; one below the bound is left as it is."""
     for clip_norm, expected in ((0.5, 0.5), (100.0, 4.0)):
         network = nn.Dense(1, 1, weight_init="ones", has_bias=False)
@@ -127,7 +139,7 @@ def test_clipping_cuts_the_global_norm():
             NetworkWithLoss(network, MSE()),
             optimizer,
             LossScale("none", 1),
-            StepOptions(clip_norm=clip_norm),
+            StepOptions(clip_norm=clip_norm, norm=norm),
         )
         step(_column(2.0), _column(1.0))
         np.testing.assert_allclose(float(network.weight), 1 - 0.1 * expected, rtol=1e-5)

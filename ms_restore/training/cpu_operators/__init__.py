@@ -7,7 +7,8 @@ AVX2 (``ms_restore.runtime``). Those of ``images.cc`` pass over an image once, w
 several times (leaky and parametric ReLU), searches again (the gradient of pooling) or keeps a table
 of every number's place (pixel shuffle). Those of ``channels.cc`` and ``norms.cc`` are the depthwise
 convolution, the gate, the factors and the means of NAFNet, and normalisation over channels; that of
-``attention.cc`` is the attention of SwinIR, which keeps nothing of the size of all pairs of pixels.
+``attention.cc`` is the attention of SwinIR, which keeps nothing of the size of all pairs of pixels,
+and that of ``gradients.cc`` checks the gradients.
 """
 
 from __future__ import annotations
@@ -28,7 +29,15 @@ from ms_restore.networks.window_attention import WindowAttention
 from ms_restore.training.cpu_operators import cells, library
 from ms_restore.training.cpu_operators.library import Unavailable
 
-__all__ = ["Unavailable", "replace_operators"]
+__all__ = ["Unavailable", "euclidean_norm", "replace_operators"]
+
+
+def euclidean_norm() -> nn.Cell:
+    """Return a cell from a gradient to its norm, by which a training step checks and clips it.
+
+    Raises Unavailable as ``replace_operators`` does.
+    """
+    return cells.EuclideanNorm(library.operators())
 
 
 def replace_operators(network: nn.Cell) -> int:

@@ -286,6 +286,22 @@ class PlaneMean(_OfOneImage):
         self.backward = _operator(operators, "PlaneMeanBackward", whole)
 
 
+class EuclideanNorm(nn.Cell):
+    """The root of the sum of squares of x, of any shape: (1,), finite where all of x are."""
+
+    def __init__(self, operators: Path) -> None:
+        super().__init__(auto_prefix=False)
+
+        def one(x: list[int]) -> list[int]:
+            return [1]
+
+        self.forward = _operator(operators, "EuclideanNorm", one)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Compute the output."""
+        return self.forward(x)
+
+
 class PixelShuffle(nn.Cell):
     """Rearranges (N, C * r * r, H, W) to (N, C, r * H, r * W)."""
 

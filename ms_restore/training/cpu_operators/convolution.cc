@@ -89,11 +89,16 @@ Handle Make(const char *name, Arguments... arguments) {
   return made;
 }
 
+int64_t SizeOf(Handle layout) {
+  return static_cast<int64_t>(Ask<size_t>("dnnl_memory_desc_get_size", layout));
+}
+
 // A part of a tensor, strides in floats.
 struct Part {
   float *data;
   Numbers shape;
   Numbers strides;
+  Handle layout = nullptr;  // where oneDNN chose it, instead of the strides
 
   Part(void *all, const int64_t *sizes, int dims)
       : data(static_cast<float *>(all)), shape(sizes, sizes + dims), strides(dims, 1) {
@@ -106,6 +111,25 @@ struct Part {
     part.shape[axis] = end - first;
     return part;
   }
+  Handle Layout() const {
+    if (layout != nullptr) return layout;
+    Dims sizes(shape), steps(strides);
+    return Make("dnnl_memory_desc_create_with_strides", static_cast<int>(shape.size()),
+                sizes.values, kFloat32, steps.values);
+  }
+};
+
+// Bytes that are kept from one use to the next.
+class Scratch {
+ public:
+  char *Start(int64_t size) {
+    const auto wanted = static_cast<size_t>(size + kAlignment);
+    if (bytes_.size() < wanted) bytes_ = std::vector<char>(wanted);
+    return bytes_.data() + kAlignment - reinterpret_cast<uintptr_t>(bytes_.data()) % kAlignment;
+  }
+
+ private:
+  std::vector<char> bytes_;
 };
 
 // One convolution of given shapes, of one thread.
@@ -138,19 +162,17 @@ class Plan {
     std::vector<Step> last;
     std::vector<Bound> bound;
     for (size_t i = 0; i < parts.size(); ++i) {
-      Dims shape(parts[i].shape), strides(parts[i].strides);
-      Handle given = Make("dnnl_memory_desc_create_with_strides",
-          static_cast<int>(parts[i].shape.size()), shape.values, kFloat32, strides.values);
+      Handle given = parts[i].Layout();
       Handle wanted = Ask<Handle>("dnnl_primitive_desc_query_md", description, operands[i].query,
                                   operands[i].index);
+      if (i == 0) layout_ = wanted;
       Handle memory = Make("dnnl_memory_create", given, engine, none);
       given_.push_back(memory);
       if (!Ask("dnnl_memory_desc_equal", given, wanted)) {
         const bool is_result = IsResult(kind, i);
         Handle other = Make("dnnl_memory_create", wanted, engine, none);
         wanted_.emplace_back(other, scratch_);
-        const auto size = static_cast<int64_t>(Ask<size_t>("dnnl_memory_desc_get_size", wanted));
-        scratch_ += (size + kAlignment - 1) / kAlignment * kAlignment;
+        scratch_ += (SizeOf(wanted) + kAlignment - 1) / kAlignment * kAlignment;
         Handle from = is_result ? wanted : given, to = is_result ? given : wanted;
         Handle copying = Make("dnnl_reorder_primitive_desc_create", from, engine, to, engine, none);
         Step copy{Make("dnnl_primitive_create", copying),
@@ -164,11 +186,11 @@ class Plan {
     steps_.insert(steps_.end(), last.begin(), last.end());
   }
 
-  void Run(Handle stream, std::vector<char> *scratch, const std::vector<Part> &parts) {
-    const auto size = static_cast<size_t>(scratch_ + kAlignment);
-    if (scratch->size() < size) *scratch = std::vector<char>(size);
-    const auto beyond = reinterpret_cast<uintptr_t>(scratch->data()) % kAlignment;
-    char *start = scratch->data() + kAlignment - beyond;
+  // What oneDNN chose for the first operand.
+  Handle LayoutOfFirst() const { return layout_; }
+
+  void Run(Handle stream, Scratch *scratch, const std::vector<Part> &parts) {
+    char *start = scratch->Start(scratch_);
     for (size_t i = 0; i < given_.size(); ++i) {
       Call("dnnl_memory_set_data_handle", given_[i], static_cast<void *>(parts[i].data));
     }
@@ -189,39 +211,97 @@ class Plan {
   std::vector<Handle> given_;                       // memory in MindSpore's layout,
   std::vector<std::pair<Handle, int64_t>> wanted_;  // and in oneDNN's, with its place in scratch
   std::vector<Step> steps_;
+  Handle layout_ = nullptr;
   int64_t scratch_ = 0;  // bytes
+};
+
+// Copies a part, of one thread.
+class Copy {
+ public:
+  Copy(Handle from, Handle to)
+      : from_(Make("dnnl_memory_create", from, engine, Handle{})),
+        to_(Make("dnnl_memory_create", to, engine, Handle{})),
+        primitive_(Make("dnnl_primitive_create",
+                        Make("dnnl_reorder_primitive_desc_create", from, engine, to, engine,
+                             Handle{}))) {}
+  void Run(Handle stream, float *from, char *to) {
+    Call("dnnl_memory_set_data_handle", from_, static_cast<void *>(from));
+    Call("dnnl_memory_set_data_handle", to_, static_cast<void *>(to));
+    const Bound bound[] = {{kSource, from_}, {kResult, to_}};
+    Call("dnnl_primitive_execute", primitive_, stream, 2, bound);
+  }
+
+ private:
+  Handle from_, to_, primitive_;
 };
 
 // Of a worker.
 struct Context {
   Handle stream = Make("dnnl_stream_create", engine, kInOrder);
-  std::vector<char> scratch;
+  Scratch scratch;
   std::map<Numbers, std::unique_ptr<Plan>> plans;
+  std::map<Numbers, std::unique_ptr<Copy>> copies;  // by the shape of the whole, and the place
+
+  Plan *PlanOf(Kind kind, const std::vector<Part> &parts, const Numbers &windows) {
+    Numbers key{kind};
+    key.insert(key.end(), windows.begin(), windows.end());
+    for (const Part &part : parts) {
+      key.insert(key.end(), part.shape.begin(), part.shape.end());
+      key.insert(key.end(), part.strides.begin(), part.strides.end());
+      key.push_back(reinterpret_cast<intptr_t>(part.layout));
+    }
+    auto &plan = plans[key];
+    if (!plan) plan = std::make_unique<Plan>(kind, parts, windows);
+    return plan.get();
+  }
+  void Convolve(Kind kind, const std::vector<Part> &parts, const Numbers &windows) {
+    PlanOf(kind, parts, windows)->Run(stream, &scratch, parts);
+  }
 };
 
 std::vector<Context *> contexts;
+Scratch shared;
 
-void ConvolvePart(Context *context, Kind kind, const std::vector<Part> &parts,
-                  const Numbers &windows) {
-  Numbers key{kind};
-  key.insert(key.end(), windows.begin(), windows.end());
-  for (const Part &part : parts) {
-    key.insert(key.end(), part.shape.begin(), part.shape.end());
-    key.insert(key.end(), part.strides.begin(), part.strides.end());
+// Where all parts have the same first operand, let the threads copy it to oneDNN's layout together,
+// instead of each for itself.
+void ShareFirst(Kind kind, std::vector<std::vector<Part>> *divided, const Numbers &windows) {
+  const Part whole = divided->front()[0];
+  const int64_t images = whole.shape[0], channels = whole.shape[1];
+  const int axis = images > 1 ? 0 : 1;
+  const int64_t unit = images > 1 ? 1 : kVector, units = whole.shape[axis] / unit;
+  const int64_t slices = std::min<int64_t>(Workers(), units);
+  Handle layout = contexts[0]->PlanOf(kind, divided->front(), windows)->LayoutOfFirst();
+  if (slices < 2 || channels % kVector != 0) return;
+  if (Ask("dnnl_memory_desc_equal", whole.Layout(), layout)) return;
+  char *start = shared.Start(SizeOf(layout));
+  Together(slices, [&](size_t worker, int64_t slice) {
+    const int64_t first = units * slice / slices * unit, end = units * (slice + 1) / slices * unit;
+    const Part part = whole.Cut(axis, first, end);
+    Numbers key = whole.shape;
+    key.insert(key.end(), {reinterpret_cast<intptr_t>(layout), slice});
+    auto &copy = contexts[worker]->copies[key];
+    if (!copy) {
+      Dims shape(part.shape), place(axis == 0 ? Numbers{first} : Numbers{0, first});
+      copy = std::make_unique<Copy>(part.Layout(), Make("dnnl_memory_desc_create_submemory", layout,
+                                                        shape.values, place.values));
+    }
+    copy->Run(contexts[worker]->stream, part.data, start);
+  });
+  for (auto &parts : *divided) {
+    parts[0].data = reinterpret_cast<float *>(start);
+    parts[0].layout = layout;
   }
-  auto &plan = context->plans[key];
-  if (!plan) plan = std::make_unique<Plan>(kind, parts, windows);
-  plan->Run(context->stream, &context->scratch, parts);
 }
 
 struct Summand {
   size_t operand;
-  std::vector<float> values;
+  std::unique_ptr<float[]> values;
 };
 
 // Equal parts of the batch; where that is smaller than the threads are many, of the result's
-// channels, too. Of the gradients of weights and bias each part of the batch gives a summand; all
-// but the first need a place.
+// channels, too; of these alone where the weights, which every part of a batch copies, are more than
+// the images. Of the gradients of weights and bias each part of the batch gives a summand; all but
+// the first need a place.
 std::vector<std::vector<Part>> Divide(Kind kind, const std::vector<Part> &whole,
                                       std::vector<Summand> *summands) {
   const auto threads = static_cast<int64_t>(Workers());
@@ -231,6 +311,8 @@ std::vector<std::vector<Part>> Divide(Kind kind, const std::vector<Part> &whole,
   const int64_t cached = (whole[0].Size() + whole[other].Size()) / most;
   int64_t batches = std::min(std::max(threads, cached), images);
   while (batches < images && (images % batches != 0 || batches % threads != 0)) ++batches;
+  const Part &weights = whole[kind == kBackwardWeights ? 2 : 1];
+  if (weights.Size() > whole[0].Size() && channels >= threads * kVector) batches = 1;
   const int64_t groups = std::max<int64_t>(1, std::min(threads / batches, channels / kVector));
   std::vector<std::vector<Part>> divided;
   for (int64_t i = 0; i < batches; ++i) {
@@ -240,8 +322,8 @@ std::vector<std::vector<Part>> Divide(Kind kind, const std::vector<Part> &whole,
     }
     if (kind == kBackwardWeights && i > 0) {
       for (size_t k = 2; k < batch.size(); ++k) {
-        summands->push_back({k, std::vector<float>(whole[k].Size())});
-        batch[k].data = summands->back().values.data();
+        summands->push_back({k, std::unique_ptr<float[]>(new float[whole[k].Size()])});
+        batch[k].data = summands->back().values.get();
       }
     }
     for (int64_t j = 0; j < groups; ++j) {
@@ -258,14 +340,18 @@ std::vector<std::vector<Part>> Divide(Kind kind, const std::vector<Part> &whole,
 
 void Convolve(Kind kind, const std::vector<Part> &whole, const int64_t *windows) {
   std::vector<Summand> summands;
-  const auto divided = Divide(kind, whole, &summands);
+  auto divided = Divide(kind, whole, &summands);
   const Numbers geometry(windows, windows + 8);
+  const bool one_batch = divided.front()[0].shape[0] == whole[0].shape[0];
+  if (divided.size() > 1 && one_batch) ShareFirst(kind, &divided, geometry);
   Together(divided.size(), [&](size_t worker, size_t i) {
-    ConvolvePart(contexts[worker], kind, divided[i], geometry);
+    contexts[worker]->Convolve(kind, divided[i], geometry);
   });
-  for (const auto &summand : summands) {
-    float *sum = whole[summand.operand].data;
-    for (size_t i = 0; i < summand.values.size(); ++i) sum[i] += summand.values[i];
+  for (const auto &[operand, values] : summands) {
+    float *sum = whole[operand].data;
+    InPieces(whole[operand].Size(), [sum, from = values.get()](int64_t first, int64_t end) {
+      for (int64_t i = first; i < end; ++i) sum[i] += from[i];
+    });
   }
 }
 

@@ -12,8 +12,6 @@
 
 namespace {
 
-constexpr int64_t kPiece = 1 << 16;  // floats that a thread takes at a time
-
 // Between deep (N, C r r, H, W) and wide (N, C, r H, r W).
 void Shuffle(float *deep, float *wide, const int64_t *deep_shape, const int64_t *wide_shape,
              bool to_wide) {
@@ -40,9 +38,8 @@ FOR_EACH_PROCESSOR void LeakPiece(const float *__restrict from, const float *__r
 }
 
 void Leak(const float *from, const float *of, const float *slope, float *to, int64_t count) {
-  Together((count + kPiece - 1) / kPiece, [=](size_t, int64_t piece) {
-    const int64_t at = piece * kPiece;
-    LeakPiece(from + at, of + at, *slope, to + at, std::min(kPiece, count - at));
+  InPieces(count, [=](int64_t first, int64_t end) {
+    LeakPiece(from + first, of + first, *slope, to + first, end - first);
   });
 }
 

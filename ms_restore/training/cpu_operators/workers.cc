@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <exception>
@@ -12,6 +13,11 @@
 
 namespace {
 
+// How long a thread watches for what it waits for before it sleeps. The next operator comes within
+// this time, while a thread that sleeps may be woken after milliseconds, in virtual machines above
+// all.
+constexpr std::chrono::microseconds kWatching{100};
+
 // A thread that does one thing at a time.
 class Worker {
  public:
@@ -19,32 +25,45 @@ class Worker {
     std::thread([this] { Loop(); }).detach();
   }
   void Start(std::function<void()> work) {
-    std::lock_guard<std::mutex> lock(mutex_);
     work_ = std::move(work);
-    changed_.notify_all();
+    Change(true);
   }
   std::exception_ptr Wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return !work_; });
+    Await(false);
     return std::exchange(failure_, nullptr);
   }
 
  private:
   void Loop() {
-    std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
-      changed_.wait(lock, [this] { return static_cast<bool>(work_); });
+      Await(true);
       try {
         work_();
       } catch (...) {
         failure_ = std::current_exception();
       }
-      work_ = nullptr;
-      changed_.notify_all();
+      Change(false);
+    }
+  }
+  void Change(bool busy) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    busy_ = busy;
+    changed_.notify_all();
+  }
+  void Await(bool busy) {
+    const auto end = std::chrono::steady_clock::now() + kWatching;
+    while (busy_ != busy) {
+      if (std::chrono::steady_clock::now() > end) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [&] { return busy_ == busy; });
+        return;
+      }
+      std::this_thread::yield();
     }
   }
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::atomic<bool> busy_{false};
   std::function<void()> work_;
   std::exception_ptr failure_;
 };
@@ -78,6 +97,12 @@ void Together(size_t pieces, const std::function<void(size_t, size_t)> &work) {
     if (auto one = others[i]->Wait()) failure = one;
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+void InPieces(int64_t count, const std::function<void(int64_t, int64_t)> &work) {
+  Together((count + kPiece - 1) / kPiece, [&](size_t, int64_t piece) {
+    work(piece * kPiece, std::min(count, (piece + 1) * kPiece));
+  });
 }
 
 int Guarded(const std::function<void()> &work) try {

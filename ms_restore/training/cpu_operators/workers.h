@@ -17,6 +17,10 @@ void SetWorkers(size_t count);
 // Let them do this number of pieces of work, given the worker's number and the piece's.
 void Together(size_t pieces, const std::function<void(size_t, size_t)> &work);
 
+// Let them do work on numbers that lie side by side, given the first of a piece and its end.
+constexpr int64_t kPiece = 1 << 16;
+void InPieces(int64_t count, const std::function<void(int64_t, int64_t)> &work);
+
 // Do it, one at a time. Returns 0, or 1 and a line on stderr where it throws.
 int Guarded(const std::function<void()> &work);
 
