@@ -1,38 +1,23 @@
 // Convolutions and their gradients as custom operators of MindSpore ("aot"), by oneDNN.
 //
 // MindSpore fixes the layouts of a convolution's operands, for which oneDNN has no kernels of its
-// own. Here oneDNN chooses the layouts, and the operands are copied to them and back. It is called
-// by its C interface, version 3 (https://uxlfoundation.github.io/oneDNN), from the library that
-// MindSpore brings: that has no threads of its own, so a batch is cut into parts, for several
+// own. Here oneDNN chooses the layouts, and the operands are copied to them and back. The
+// oneDNN that MindSpore brings has no threads of its own, so a batch is cut into parts, for several
 // threads and small enough for their caches.
-
-#include <dlfcn.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <map>
 #include <memory>
-#include <stdexcept>
-#include <string>
 #include <utility>
 #include <vector>
 
+#include "onednn.h"
 #include "workers.h"
 
 namespace {
 
-using Handle = void *;
-using Numbers = std::vector<int64_t>;
-
-// Values of oneDNN's enumerations.
-enum Argument {
-  kSource = 1, kResult = 17, kWeights = 33, kBias = 41,
-  kOfSource = 129, kOfResult = 145, kOfWeights = 161, kOfBias = 169,  // gradients
-};
-constexpr int kAnyLayout = 1, kFloat32 = 3, kCpu = 1, kInOrder = 1, kDirect = 1, kTraining = 64;
-constexpr int kAllIsas = 0;
-constexpr int kMaxDims = 12;
 constexpr int64_t kAlignment = 64;    // bytes
 constexpr int64_t kVector = 16;       // floats of AVX-512: channels that a part has at least
 constexpr int64_t kCached = 1 << 19;  // floats of images that a part has, if of several images
@@ -53,44 +38,6 @@ const std::vector<Operand> kOperands[] = {
 
 bool IsResult(Kind kind, size_t operand) {
   return operand == 2 || (operand == 3 && kind == kBackwardWeights);
-}
-
-struct Dims {
-  int64_t values[kMaxDims] = {};
-  explicit Dims(const Numbers &numbers) { std::copy(numbers.begin(), numbers.end(), values); }
-};
-
-struct Bound {
-  int argument;
-  Handle memory;
-};
-
-Handle library = nullptr;
-Handle engine = nullptr;
-
-template <typename Result = int, typename... Arguments>
-Result Ask(const char *name, Arguments... arguments) {
-  auto function = reinterpret_cast<Result (*)(Arguments...)>(dlsym(library, name));
-  if (function == nullptr) throw std::runtime_error(std::string("oneDNN has no ") + name);
-  return function(arguments...);
-}
-
-template <typename... Arguments>
-void Call(const char *name, Arguments... arguments) {
-  if (int status = Ask(name, arguments...)) {
-    throw std::runtime_error(std::string(name) + " failed with status " + std::to_string(status));
-  }
-}
-
-template <typename... Arguments>
-Handle Make(const char *name, Arguments... arguments) {
-  Handle made = nullptr;
-  Call(name, &made, arguments...);
-  return made;
-}
-
-int64_t SizeOf(Handle layout) {
-  return static_cast<int64_t>(Ask<size_t>("dnnl_memory_desc_get_size", layout));
 }
 
 // A part of a tensor, strides in floats.
@@ -299,8 +246,8 @@ struct Summand {
 };
 
 // Equal parts of the batch; where that is smaller than the threads are many, of the result's
-// channels, too; of these alone where the weights, which every part of a batch copies, are more than
-// the images. Of the gradients of weights and bias each part of the batch gives a summand; all but
+// channels, too; of these alone where the weights are more than the images, for every part of a
+// batch copies the weights. Of the gradients of weights and bias each part of the batch gives a summand; all but
 // the first need a place.
 std::vector<std::vector<Part>> Divide(Kind kind, const std::vector<Part> &whole,
                                       std::vector<Summand> *summands) {
