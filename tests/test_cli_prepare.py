@@ -16,6 +16,7 @@ import ms_restore
 from ms_restore.cli import main
 
 
+@pytest.mark.slow
 def test_prepare_train_and_score(command_line, in_process, tiny, pictures, run, tmp_path):
     """The same run as from the folder of pictures: the same losses, the same figures."""
     output = tmp_path / "set"
@@ -48,6 +49,7 @@ GRID = {
 }
 
 
+@pytest.mark.slow
 def test_patches_of_a_grid_train_as_their_images(pictures, tmp_path):
     """The same run from the folder as from what prepare wrote of it."""
     recipe = tmp_path / "grid.yaml"
@@ -82,6 +84,7 @@ def test_prepare_is_a_function(tiny, pictures, tmp_path):
     assert (manifest["scale"], manifest["patch_size"], manifest["margin"]) == (2, 20, 4)
 
 
+@pytest.mark.slow
 def test_prepare_does_not_need_the_folder_it_stands_in(tiny, pictures, tmp_path):
     words = ["-m", "ms_restore", "prepare", "--model", tiny, "--source", str(pictures)]
     shown = subprocess.run(

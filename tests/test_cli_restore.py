@@ -35,6 +35,7 @@ def folder(tmp_path_factory):
     return top
 
 
+@pytest.mark.slow
 def test_deblurring_from_the_command_line(command_line, folder, smoother, tmp_path):
     shown = command_line(
         "restore", "--task", "deblur", "--prior", smoother, "--input", folder / "y.png",

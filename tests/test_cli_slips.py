@@ -121,6 +121,7 @@ def test_slips_are_answered_before_mindspore_is_loaded(tmp_path, words, message)
     assert message.replace("FOLDER", str(tmp_path)) in line
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away(tmp_path):
     """As ``ms-restore models | head`` may."""
     dry_run = ("launch", "--model", "edsr_quickstart", "--workers", "2", "--dry_run")

@@ -103,6 +103,7 @@ def test_sizes_to_try_a_network_with_are_small(multiple):
     assert max(map(max, sizes)) <= max(70, 3 * multiple)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names("network"))
 def test_every_weight_gets_a_finite_gradient(name):
     cell, geometry = network(name), Geometry.of(network(name))

@@ -156,7 +156,7 @@ def test_pages_fit_and_ask_no_other_server(site, tmp_path):
     """Phone and desktop, light and dark; MS_RESTORE_SHOTS keeps the screenshots to look at."""
     handler = functools.partial(_Quiet, directory=str(site))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     top = f"http://127.0.0.1:{server.server_port}/"
     shots = Path(os.environ.get("MS_RESTORE_SHOTS", tmp_path))
     pages = ["", "docs/gallery/", "docs/architecture/", "docs/reference/functions/"]

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 torch_networks = importlib.import_module("benchmarks.torch_networks")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [
@@ -47,6 +48,7 @@ def test_a_twin_computes_the_same(part, training):
     assert sum(ours) == sum(p.numel() for p in twin.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["drunet_gray", "nafnet_sidd_32", "nafnet_gopro_32", "swinir_x2"])
 def test_a_twin_of_the_tests_computes_the_same(model):
     small = recipe.load(model, reduced(model))

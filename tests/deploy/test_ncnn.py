@@ -46,6 +46,7 @@ def _random(model):
     return network, Metadata(loaded, Geometry.of(network), None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_the_file_equals_the_checkpoint(model, tmp_path):
     network, metadata = _random(model)
@@ -61,6 +62,7 @@ def test_the_file_equals_the_checkpoint(model, tmp_path):
     np.testing.assert_allclose(engine(y), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["nafnet_sidd_32", "ffdnet_color"])
 def test_networks_that_ncnn_is_not_used_for(model, tmp_path):
     network, metadata = _random(model)
@@ -114,6 +116,7 @@ def test_a_choice_for_other_weights_does_not_count(best, tmp_path):
     assert api.load_model(best, device_target="CPU").engine == "ncnn"
 
 
+@pytest.mark.slow
 def test_the_verbs_take_the_file_without_mindspore(run, pictures, tmp_path):
     path = api.export(run.folder, tmp_path / "net", file_format="NCNN", device_target="CPU")
     assert path == tmp_path / "net.ncnn.param"
@@ -133,6 +136,7 @@ def test_the_verbs_take_the_file_without_mindspore(run, pictures, tmp_path):
     assert by_file["mean"]["psnr"] == pytest.approx(direct["mean"]["psnr"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_names_of_the_file(run, tmp_path):
     fixed = {"height": 32, "width": 48, "device_target": "CPU"}
     for name, wanted in (("a.param", "a"), ("b.ncnn", "b"), ("c.ncnn.param", "c"), ("d.x", "d.x")):

@@ -35,6 +35,7 @@ def test_batches_and_other_scales_equal_the_checkpoint(model, tmp_path):
         assert engine(y).shape[:1] == (2,)
 
 
+@pytest.mark.slow
 def test_the_verbs_take_the_file(run, pictures, tmp_path):
     path = api.export(run.folder, tmp_path / "net", file_format="onnx", device_target="CPU")
     assert path == tmp_path / "net.onnx"

@@ -84,6 +84,7 @@ def dimensions(value):
     return [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
 def test_operators_equal_mindspore(kind):
     cell = randomised(kind())
@@ -105,6 +106,7 @@ def test_networks_equal_mindspore(name):
         assert difference(theirs(y), ours(y)) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_network_of_one_size():
     network = Noise2NoiseMRI(width=3, side=31).set_train(False)
     model = onnx_graph.model_of(network)

@@ -228,6 +228,7 @@ def test_no_range_between_black_and_white(white, tmp_path):
         raw.read(tmp_path / "a.dng", BAYER)
 
 
+@pytest.mark.slow
 def test_xtrans_is_developed_alike_every_time(tmp_path):
     dng.write(tmp_path / "a.dng", _values(9000, 600, 540), X_TRANS.pattern, black=[[512]])
     first, _ = raw.develop(tmp_path / "a.dng", X_TRANS)

@@ -68,6 +68,7 @@ def test_eval_with_a_seed_and_a_limit(kept, pictures, tmp_path):
     assert (tmp_path / "metrics.json").is_file()
 
 
+@pytest.mark.slow
 def test_restore_by_dpir(told_smoother, kept, tmp_path):
     words = ["restore", "--task", "deblur", "--kernel", "gaussian:1", "--sigma_255", 2]
     words += ["--prior", told_smoother, "--input", kept / "in.png", "--solver", "dpir"]

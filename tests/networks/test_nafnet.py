@@ -57,6 +57,7 @@ def test_parameters_and_field(model, count, radius):
     assert network.receptive_radius == radius
 
 
+@pytest.mark.slow
 def test_it_is_the_twin_in_pytorch(torch_u_nets, tmp_path):
     twin = torch_u_nets.randomise(torch_u_nets.NAFNet(**SMALL))
     sizes = [(16, 16), (24, 8), (8, 40)]
@@ -64,6 +65,7 @@ def test_it_is_the_twin_in_pytorch(torch_u_nets, tmp_path):
     assert made.network == {"name": "nafnet", **SMALL, "local": "none"}
 
 
+@pytest.mark.slow
 def test_the_local_form_is_the_twin_in_pytorch(torch_u_nets, tmp_path):
     """In a graph for any size too, of images smaller than the window and longer in one direction.
 
@@ -84,6 +86,7 @@ def test_the_local_form_is_the_twin_in_pytorch(torch_u_nets, tmp_path):
     np.testing.assert_allclose(network(ms.Tensor(y)).asnumpy(), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("local", ["none", 12])
 def test_other_sides_are_filled_with_zeros_as_published(torch_u_nets, local):
     twin = torch_u_nets.randomise(
@@ -118,6 +121,7 @@ def test_the_weights_of_a_width_find_their_model(torch_u_nets, tmp_path):
         network_of(tmp_path / "b.pth", "nafnet_gopro_32", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("local", ["none", 8])
 def test_it_begins_as_identity_and_every_weight_learns(local):
     network = NAFNet(**SMALL, local=local)
@@ -133,6 +137,7 @@ def test_it_begins_as_identity_and_every_weight_learns(local):
         assert np.abs(gradient.asnumpy()).max() > 0, weight.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [1, 2, 5, 8])
 def test_means_over_windows(window):
     """By hand: the window is moved inwards at the border, and cut to the image."""
@@ -158,6 +163,7 @@ def test_means_over_windows_keep_their_digits_in_half_precision():
     np.testing.assert_allclose(found.asnumpy()[:, :, 4, 1300], centre, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_whole_form_refuses_tiles_and_is_translated():
     network = _random(NAFNet(**SMALL))
     loaded = LoadedNetwork.of(network, recipe.load("nafnet_sidd_32"))

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CHILD = """
 import sys
 import mindspore as ms, numpy as np
@@ -24,6 +26,7 @@ print(len(models), "networks")
 """
 
 
+@pytest.mark.slow
 def test_every_network_computes_operation_by_operation():
     done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

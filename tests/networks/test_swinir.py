@@ -69,6 +69,7 @@ def test_parameter_count(model, count):
 FIRST = ["swinir_light_x4", "swinir_jpeg_color", "swinir_real_large_x4"]  # one of each end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", [m if m in FIRST else pytest.param(m, marks=pytest.mark.long) for m in FORMS]
 )
@@ -97,6 +98,7 @@ def test_the_model_follows_from_the_file(torch_swinir, tmp_path):
         network_of(tmp_path / "b.pth", "swinir_light_x2", None)
 
 
+@pytest.mark.slow
 def test_any_size_in_every_graph(torch_swinir, tmp_path):
     """In a graph for any size, translated, and with sides that are no multiples of a window."""
     torch = importlib.import_module("torch")

@@ -59,6 +59,7 @@ def pair(request):
     return network, forward, module
 
 
+@pytest.mark.slow
 def test_forward_and_gradients_equal_the_twins(pair):
     import torch
 
@@ -79,6 +80,7 @@ def test_forward_and_gradients_equal_the_twins(pair):
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["rrdbnet_x4", "srvgg_x4"])
 def test_half_precision_trains(model):
     """Steps at O2 change every weight, also those before the one that starts at zero."""

@@ -81,6 +81,7 @@ prepare(Path(sys.argv[1]), Path(sys.argv[2]), **eval(sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 def test_killed_and_begun_again(tmp_path):
     """SIGKILL after the first shard: the second run keeps it and ends in the same bytes."""
     folder = fill(tmp_path / "images", 30, size=(420, 400))

@@ -73,6 +73,7 @@ def test_the_data_step_on_the_device_is_that_of_numpy(operator, size):
     np.testing.assert_allclose(found, operator.proximal(z, y, ALPHA), atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", [Blur(KERNEL), BlurDownsample(KERNEL, 2)], ids=["blur", "x2"])
 def test_both_ways_restore_alike(operator, told_smoother):
     """All eight turns, of an image that is not square; for another image nothing is compiled."""
@@ -111,6 +112,7 @@ def blurred(tmp_path):
     return tmp_path / "in.png"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["mindspore", "onnxruntime"])
 def test_the_prior_decides_which_solver_restores(blurred, smoother, told_smoother, capsys, engine):
     """Odd sizes too, of which the denoiser takes none."""

@@ -265,6 +265,7 @@ def test_every_network_keeps_its_weights(model):
     assert [(p.name, p.shape) for p in network.trainable_params()] == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_every_network_is_the_same(model):
     network = _network(model)
@@ -276,6 +277,7 @@ def test_every_network_is_the_same(model):
     _close(_values_and_gradients(network, y), expected)
 
 
+@pytest.mark.slow
 def test_a_step_of_training_is_the_same():
     rng = np.random.default_rng(3)
     y = ms.Tensor(rng.random((2, 1, 24, 24), np.float32))
@@ -376,6 +378,7 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, fresh):
         library.operators()
 
 
+@pytest.mark.slow
 def test_a_failure_of_onednn_is_an_error():
     windows = cells.Windows((1, 1), (0, 0, 0, 0), (1, 1))
     cell = cells.Convolution(library.operators(), windows)

@@ -37,6 +37,7 @@ def test_mindinsight_is_called_out_of_date(tmp_path, capsys):
     assert "no release since 2.3.1; --logger tensorboard" in line
 
 
+@pytest.mark.slow
 def test_tensorboard_files_hold_the_same_curve(watched):
     """Read back with tensorboardX's own message classes, record by record."""
     import struct

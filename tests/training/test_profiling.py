@@ -84,6 +84,7 @@ def test_a_range_outside_the_run(tmp_path):
             Profiling(Steps(10, 100), first, last, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_verb_profiles_into_the_run_folder(tiny, pictures, tmp_path):
     from ms_restore import api
 

@@ -81,6 +81,7 @@ def _run(tiny, pictures, folder, **options):
     return rows, checkpoint.read(folder / "checkpoints" / "step_00000011.ckpt")
 
 
+@pytest.mark.slow
 def test_a_run_in_chunks_is_that_of_single_steps(tiny, pictures, tmp_path, by_sink, monkeypatch):
     rows, last = _run(tiny, pictures, tmp_path / "sink", settings=SETTINGS)
     assert by_sink == [(2, 8, 4), (1, 3, 3)]

@@ -296,6 +296,7 @@ def test_other_files(tmp_path):
         api.convert(path, tmp_path / "ours.pth", model="dncnn_s25")
 
 
+@pytest.mark.slow
 def test_the_command(command_line, in_process, tmp_path):
     path = _saved(tmp_path, lambda state: None)
     done = command_line(

@@ -173,6 +173,7 @@ def test_a_depth_that_no_model_has_is_taken_from_the_file(tmp_path):
         network_of(tmp_path / "c.pth", None, None)
 
 
+@pytest.mark.slow
 def test_training_starts_from_foreign_weights(tmp_path):
     _, state = _made("ffdnet", 1)
     torch.save(state, tmp_path / "a.pth")

@@ -47,6 +47,7 @@ def test_infer(folder, in_process, tmp_path):
     assert len(list(folder.glob("*.cached.*"))) <= 1  # of the checkpoint alone
 
 
+@pytest.mark.slow
 def test_eval_export_and_prior(folder, tmp_path):
     options = {"data_dir": folder / "in", "output_dir": tmp_path / "eval"}
     scores = [

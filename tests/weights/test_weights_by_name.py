@@ -71,6 +71,7 @@ def test_weights_of_another_network_or_too_many_are_not_shipped(models, run, mon
                 ship_weights.ship(run.folder, "tiny")
 
 
+@pytest.mark.slow
 def test_every_verb_takes_the_models_name(models, run, photo, tmp_path, in_process):
     before = _files(models)
     options = ["--device_target", "CPU"]
