@@ -22,7 +22,7 @@ from ms_restore.networks.nafnet import ChannelNorm
 from ms_restore.networks.window_attention import WindowAttention
 from ms_restore.training.cpu_operators import (
     Unavailable,
-    cells,
+    convolutions,
     euclidean_norm,
     library,
     replace_operators,
@@ -103,6 +103,19 @@ class _Attending(nn.Cell):
         return self.attend(x, self.position, self.mask)
 
 
+class _Normalised(nn.Cell):
+    """In training, and weighted, or its sum of squares would depend on nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(10, momentum=0.8).set_train()
+        weights = np.random.default_rng(6).random((3, 10, 17, 9), np.float32)
+        self.weights = ms.Tensor(weights)
+
+    def construct(self, x):
+        return self.norm(x) * self.weights
+
+
 CELLS = {
     "3x3": ((5, 24, 13, 18), lambda: nn.Conv2d(24, 40, 3, pad_mode="pad", padding=1)),
     "3x3 same, bias": ((2, 3, 17, 9), lambda: nn.Conv2d(3, 64, 3, has_bias=True)),
@@ -145,6 +158,7 @@ CELLS = {
         lambda: nn.Conv2d(4, 4, (5, 2), pad_mode="pad", padding=(0, 1, 2, 0), group=4),
     ),
     "depthwise, valid": ((2, 4, 40, 50), lambda: nn.Conv2d(4, 4, 7, pad_mode="valid", group=4)),
+    "batch normalisation": ((3, 10, 17, 9), _Normalised),
     "normalisation over channels": ((2, 24, 33, 21), lambda: ChannelNorm(24)),
     "normalisation over many channels": ((2, 1500, 3, 7), lambda: ChannelNorm(1500)),
     "a factor for each channel": ((3, 10, 7, 9), lambda: _Scaled(False)),
@@ -197,6 +211,21 @@ def test_the_norm_of_a_gradient(shape):
     for wrong in (np.inf, -np.inf, np.nan):
         x.ravel()[-2] = wrong
         assert not np.isfinite(norm(ms.Tensor(x)).asnumpy()).any()
+
+
+def test_batches_change_the_moving_mean_and_variance_alike():
+    rng = np.random.default_rng(7)
+    batches = (rng.standard_normal((3, 2, 4, 5, 6)) * 3 + 1).astype(np.float32)
+    moved = []
+    for compiled in (False, True):
+        cell = nn.SequentialCell(nn.BatchNorm2d(4, momentum=0.7)).set_train()
+        assert not compiled or replace_operators(cell) == 1
+        for batch in batches:
+            cell(ms.Tensor(batch))
+        cell.set_train(False)
+        moved.append([cell[0].moving_mean.asnumpy(), cell[0].moving_variance.asnumpy()])
+        moved[-1].append(cell(ms.Tensor(batches[0])).asnumpy())
+    _close(moved[1], moved[0])
 
 
 def test_two_sizes_in_turn():
@@ -380,8 +409,8 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, fresh):
 
 @pytest.mark.slow
 def test_a_failure_of_onednn_is_an_error():
-    windows = cells.Windows((1, 1), (0, 0, 0, 0), (1, 1))
-    cell = cells.Convolution(library.operators(), windows)
+    windows = convolutions.Windows((1, 1), (0, 0, 0, 0), (1, 1))
+    cell = convolutions.Convolution(library.operators(), windows)
     cell.windows = ms.Tensor([1, 1, 5, 5, 5, 5, 1, 1], ms.int64)  # not of the result's size
     with pytest.raises(RuntimeError, match=r"function\(Forward\) is 1"):
         cell(

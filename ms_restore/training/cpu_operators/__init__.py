@@ -26,7 +26,7 @@ from ms_restore.networks.layers import (
     SimpleGate,
 )
 from ms_restore.networks.window_attention import WindowAttention
-from ms_restore.training.cpu_operators import cells, library
+from ms_restore.training.cpu_operators import cells, convolutions, library
 from ms_restore.training.cpu_operators.library import Unavailable
 
 __all__ = ["Unavailable", "euclidean_norm", "replace_operators"]
@@ -59,7 +59,7 @@ def replace_operators(network: nn.Cell) -> int:
                 cell[list(cell.name_cells()).index(name)] = substitute
             else:
                 setattr(cell, name, substitute)
-            if isinstance(substitute, cells.WithBias):
+            if isinstance(substitute, convolutions.WithBias):
                 substitute.bias = cell.bias  # once in its place, which renames parameters
                 cell.has_bias = False  # added already
     return count
@@ -78,6 +78,9 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
     if isinstance(part, ops.LayerNorm) and isinstance(cell, nn.LayerNorm):
         last = len(cell.normalized_shape) == 1 and cell.begin_norm_axis == -1
         return cells.LayerNorm(operators, cell.epsilon) if last else None
+    if isinstance(part, ops.BatchNorm) and isinstance(cell, nn.BatchNorm2d):
+        training = part.is_training and cell.format == "NCHW"
+        return cells.BatchNorm(operators, part.epsilon, part.momentum) if training else None
     if isinstance(part, WindowAttention):
         return cells.WindowAttention(operators, part.masked)
     if isinstance(part, ChannelScale):
@@ -98,17 +101,17 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
     if depthwise and not (isinstance(cell, nn.Conv2d) and _is_depthwise(cell)):
         return None
     if isinstance(part, ops.Conv2DTranspose):
-        return cells.Transposed(operators, windows)
+        return convolutions.Transposed(operators, windows)
     if isinstance(cell, nn.Conv2d) and cell.has_bias:
-        return cells.WithBias(cells.Biased(operators, windows, depthwise))
-    return cells.Convolution(operators, windows, depthwise)
+        return convolutions.WithBias(convolutions.Biased(operators, windows, depthwise))
+    return convolutions.Convolution(operators, windows, depthwise)
 
 
 def _is_depthwise(cell: nn.Conv2d) -> bool:
     return cell.in_channels == cell.out_channels == cell.group and set(cell.dilation) == {1}
 
 
-def _windows(primitive: ops.Primitive) -> Optional[cells.Windows]:
+def _windows(primitive: ops.Primitive) -> Optional[convolutions.Windows]:
     """Of a convolution; None: one that the compiled operators do not compute."""
     if primitive.data_format != "NCHW":
         return None
@@ -124,4 +127,4 @@ def _windows(primitive: ops.Primitive) -> Optional[cells.Windows]:
         "valid": (0, 0, 0, 0),
         "same": (rows // 2, rows - rows // 2, columns // 2, columns - columns // 2),
     }[primitive.pad_mode.lower()]
-    return cells.Windows(stride, padding, dilation)
+    return convolutions.Windows(stride, padding, dilation)

@@ -2,136 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-
-def _operator(
-    operators: Path, name: str, shapes: Callable[..., Any], outputs: int = 1
-) -> ops.Custom:
-    """Return a compiled operator; ``shapes`` gives the shape of its output, or those of several."""
-    kinds = ms.float32 if outputs == 1 else (ms.float32,) * outputs
-    return ops.Custom(f"{operators}:{name}", shapes, kinds, "aot")
+from ms_restore.training.cpu_operators.library import operator
 
 
 def _shape_of_first(x: list[int], *_: list[int]) -> list[int]:
     return x
-
-
-class Windows(NamedTuple):
-    """Where the windows of a convolution lie, in pixels."""
-
-    stride: tuple[int, ...]  # rows, columns
-    padding: tuple[int, ...]  # top, bottom, left, right
-    dilation: tuple[int, ...]  # rows, columns
-
-
-class _ConvolutionOperators(nn.Cell):
-    """A convolution from (N, C, H, W) to (N, O, h, w) by weights (O, C, k, l), and its gradients.
-
-    All are float32. With ``depthwise`` each channel has a kernel of its own, weights are
-    (C, 1, k, l), and stride and dilation 1.
-    """
-
-    has_bias = False
-
-    def __init__(self, operators: Path, windows: Windows, depthwise: bool = False) -> None:
-        super().__init__(auto_prefix=False)
-        top, bottom, left, right = windows.padding
-        down, across = windows.stride
-        has_bias = self.has_bias
-
-        def window(w: list[int]) -> tuple[int, ...]:
-            return tuple((k - 1) * d + 1 for k, d in zip(w[2:], windows.dilation))
-
-        def result(x: list[int], w: list[int], *_: list[int]) -> list[int]:
-            rows, columns = window(w)
-            height = (x[2] + top + bottom - rows) // down + 1
-            return [x[0], w[0], height, (x[3] + left + right - columns) // across + 1]
-
-        def source(dy: list[int], w: list[int], _: list[int]) -> list[int]:
-            rows, columns = window(w)
-            height = (dy[2] - 1) * down + rows - top - bottom
-            channels = dy[1] if depthwise else w[1]
-            return [dy[0], channels, height, (dy[3] - 1) * across + columns - left - right]
-
-        def weights(x: list[int], dy: list[int], _: list[int], w: list[int]) -> Any:
-            return (w, w[:1]) if has_bias else w
-
-        self.windows = Tensor(np.concatenate(windows).astype(np.int64))
-        name, outputs = "Depthwise" if depthwise else "", 2 if has_bias else 1
-        self.forward = _operator(operators, f"{name}Forward", result)
-        self.backward_data = _operator(operators, f"{name}BackwardData", source)
-        self.backward_weights = _operator(operators, f"{name}BackwardWeights", weights, outputs)
-
-
-class Convolution(_ConvolutionOperators):
-    """A convolution of x by weights."""
-
-    def construct(self, x: Tensor, w: Tensor) -> Tensor:
-        """Compute the output."""
-        return self.forward(x, w, self.windows)
-
-    def bprop(self, x: Tensor, w: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradients of the inputs."""
-        return (
-            self.backward_data(dy, w, self.windows),
-            self.backward_weights(x, dy, self.windows, w),
-        )
-
-
-class Biased(_ConvolutionOperators):
-    """A convolution of x by weights, with a bias for each output channel."""
-
-    has_bias = True
-
-    def construct(self, x: Tensor, w: Tensor, bias: Tensor) -> Tensor:
-        """Compute the output."""
-        return self.forward(x, w, self.windows, bias)
-
-    def bprop(
-        self, x: Tensor, w: Tensor, bias: Tensor, y: Tensor, dy: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of the inputs."""
-        of_weights, of_bias = self.backward_weights(x, dy, self.windows, w)
-        return self.backward_data(dy, w, self.windows), of_weights, of_bias
-
-
-class WithBias(nn.Cell):
-    """A convolution of x by weights that adds the bias of another cell."""
-
-    bias: Parameter
-
-    def __init__(self, convolution: Biased) -> None:
-        super().__init__(auto_prefix=False)
-        self.convolution = convolution
-
-    def construct(self, x: Tensor, w: Tensor) -> Tensor:
-        """Compute the output."""
-        return self.convolution(x, w, self.bias)
-
-
-class Transposed(_ConvolutionOperators):
-    """A transposed convolution of y by weights, to an x of the given shape."""
-
-    def construct(self, y: Tensor, w: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Compute the output."""
-        return self.backward_data(y, w, self.windows)
-
-    def bprop(
-        self, y: Tensor, w: Tensor, shape: tuple[int, ...], x: Tensor, dx: Tensor
-    ) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-        """Return the gradients of the inputs."""
-        return (
-            self.forward(dx, w, self.windows),
-            self.backward_weights(dx, y, self.windows, w),
-            shape,
-        )
 
 
 class ChannelNormalization(nn.Cell):
@@ -146,8 +27,8 @@ class ChannelNormalization(nn.Cell):
             return x, weight, weight
 
         self.epsilon = Tensor(np.array([epsilon], np.float32))
-        self.forward = _operator(operators, self.name, _shape_of_first)
-        self.backward = _operator(operators, f"{self.name}Backward", all_three, 3)
+        self.forward = operator(operators, self.name, _shape_of_first)
+        self.backward = operator(operators, f"{self.name}Backward", all_three, 3)
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Compute the output."""
@@ -185,6 +66,66 @@ class LayerNorm(ChannelNormalization):
         return self.backward(gradients[0], x, weight, self.epsilon)
 
 
+class _Normalization(nn.Cell):
+    """Batch normalisation of x (N, C, H, W), with what its gradient and the moving ones need."""
+
+    def __init__(self, operators: Path, epsilon: float, momentum: float) -> None:
+        super().__init__(auto_prefix=False)
+
+        def forward(x: list[int], weight: list[int], *_: list[int]) -> Any:
+            return x, weight, weight, weight, weight
+
+        def backward(dy: list[int], x: list[int], weight: list[int], *_: list[int]) -> Any:
+            return x, weight, weight
+
+        self.numbers = Tensor(np.array([epsilon, momentum], np.float32))
+        self.forward = operator(operators, "BatchNorm", forward, 5)
+        self.backward = operator(operators, "BatchNormBackward", backward, 3)
+
+    def construct(
+        self, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Compute the output, the batch's mean and one over its deviation, and the moving ones."""
+        return self.forward(x, weight, bias, mean, variance, self.numbers)
+
+    def bprop(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        outputs: tuple[Tensor, ...],
+        gradients: tuple[Tensor, ...],
+    ) -> tuple[Tensor, ...]:
+        """Return the gradients of the inputs; the moving ones have none."""
+        of_x, of_weight, of_bias = self.backward(gradients[0], x, weight, outputs[1], outputs[2])
+        return of_x, of_weight, of_bias, ops.zeros_like(mean), ops.zeros_like(variance)
+
+
+class BatchNorm(nn.Cell):
+    """Batch normalisation in training, in the place of the primitive, of whose outputs it has one.
+
+    Args:
+        operators: the compiled operators.
+        epsilon: added to the variance.
+        momentum: the share of the batch in the new moving mean and variance.
+    """
+
+    def __init__(self, operators: Path, epsilon: float, momentum: float) -> None:
+        super().__init__(auto_prefix=False)
+        self.normalize = _Normalization(operators, epsilon, momentum)
+
+    def construct(
+        self, x: Tensor, weight: Tensor, bias: Tensor, mean: Parameter, variance: Parameter
+    ) -> tuple[Tensor]:
+        """Compute the output, and change the moving mean and variance."""
+        outputs = self.normalize(x, weight, bias, mean, variance)
+        ops.assign(mean, outputs[3])
+        ops.assign(variance, outputs[4])
+        return (outputs[0],)
+
+
 class _OfOneImage(nn.Cell):
     """An operator of one image x, whose gradient is computed from that of the output and x."""
 
@@ -212,8 +153,8 @@ class SimpleGate(_OfOneImage):
         def whole(dy: list[int], x: list[int]) -> list[int]:
             return x
 
-        self.forward = _operator(operators, "Gate", half)
-        self.backward = _operator(operators, "GateBackward", whole)
+        self.forward = operator(operators, "Gate", half)
+        self.backward = operator(operators, "GateBackward", whole)
 
 
 class WindowAttention(nn.Cell):
@@ -229,8 +170,8 @@ class WindowAttention(nn.Cell):
             return qkv, position
 
         self.masked = masked
-        self.forward = _operator(operators, "Attention", result)
-        self.backward = _operator(operators, "AttentionBackward", both, 2)
+        self.forward = operator(operators, "Attention", result)
+        self.backward = operator(operators, "AttentionBackward", both, 2)
 
     def construct(self, qkv: Tensor, position: Tensor, mask: Tensor) -> Tensor:
         """Compute the output."""
@@ -258,8 +199,8 @@ class ChannelScale(nn.Cell):
         def both(dy: list[int], x: list[int], factors: list[int]) -> Any:
             return x, factors
 
-        self.forward = _operator(operators, "ScaleChannels", _shape_of_first)
-        self.backward = _operator(operators, "ScaleChannelsBackward", both, 2)
+        self.forward = operator(operators, "ScaleChannels", _shape_of_first)
+        self.backward = operator(operators, "ScaleChannelsBackward", both, 2)
 
     def construct(self, x: Tensor, factors: Tensor) -> Tensor:
         """Compute the output."""
@@ -282,8 +223,8 @@ class PlaneMean(_OfOneImage):
         def whole(dy: list[int], x: list[int]) -> list[int]:
             return x
 
-        self.forward = _operator(operators, "PlaneMean", means)
-        self.backward = _operator(operators, "PlaneMeanBackward", whole)
+        self.forward = operator(operators, "PlaneMean", means)
+        self.backward = operator(operators, "PlaneMeanBackward", whole)
 
 
 class EuclideanNorm(nn.Cell):
@@ -295,7 +236,7 @@ class EuclideanNorm(nn.Cell):
         def one(x: list[int]) -> list[int]:
             return [1]
 
-        self.forward = _operator(operators, "EuclideanNorm", one)
+        self.forward = operator(operators, "EuclideanNorm", one)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -314,8 +255,8 @@ class PixelShuffle(nn.Cell):
         def deep(y: list[int]) -> list[int]:
             return [y[0], y[1] * factor**2, y[2] // factor, y[3] // factor]
 
-        self.to_wide = _operator(operators, "ToWide", wide)
-        self.to_deep = _operator(operators, "ToDeep", deep)
+        self.to_wide = operator(operators, "ToWide", wide)
+        self.to_deep = operator(operators, "ToDeep", deep)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -333,8 +274,8 @@ class LeakyReLU(nn.Cell):
         super().__init__(auto_prefix=False)
 
         self.slope = Tensor(np.array([slope], np.float32))
-        self.forward = _operator(operators, "Leaky", _shape_of_first)
-        self.backward = _operator(operators, "LeakyBackward", _shape_of_first)
+        self.forward = operator(operators, "Leaky", _shape_of_first)
+        self.backward = operator(operators, "LeakyBackward", _shape_of_first)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -354,8 +295,8 @@ class PReLU(nn.Cell):
         def both(dy: list[int], slopes: list[int], x: list[int]) -> Any:
             return x, slopes
 
-        self.forward = _operator(operators, "Parametric", _shape_of_first)
-        self.backward = _operator(operators, "ParametricBackward", both, 2)
+        self.forward = operator(operators, "Parametric", _shape_of_first)
+        self.backward = operator(operators, "ParametricBackward", both, 2)
 
     def construct(self, x: Tensor, slopes: Tensor) -> Tensor:
         """Compute the output."""
@@ -379,8 +320,8 @@ class MaxPool(nn.Cell):
         def whole(dy: list[int], x: list[int], y: list[int]) -> list[int]:
             return x
 
-        self.pool = _operator(operators, "Pool", halved)
-        self.backward = _operator(operators, "PoolBackward", whole)
+        self.pool = operator(operators, "Pool", halved)
+        self.backward = operator(operators, "PoolBackward", whole)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""

@@ -10,9 +10,12 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
+from mindspore import ops
 
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write, cache_folder, sha256
@@ -48,6 +51,14 @@ def operators() -> Path:
     if failed:
         raise Unavailable(f"{library} is not as expected")
     return compiled
+
+
+def operator(
+    operators: Path, name: str, shapes: Callable[..., Any], outputs: int = 1
+) -> ops.Custom:
+    """Return a compiled operator; ``shapes`` gives the shape of its output, or those of several."""
+    kinds = ms.float32 if outputs == 1 else (ms.float32,) * outputs
+    return ops.Custom(f"{operators}:{name}", shapes, kinds, "aot")
 
 
 def _threads() -> int:
