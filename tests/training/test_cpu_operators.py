@@ -22,7 +22,7 @@ from ms_restore.networks.nafnet import ChannelNorm
 from ms_restore.networks.window_attention import WindowAttention
 from ms_restore.training.cpu_operators import (
     Unavailable,
-    convolutions,
+    convolution_cells,
     euclidean_norm,
     library,
     replace_operators,
@@ -409,8 +409,8 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, fresh):
 
 @pytest.mark.slow
 def test_a_failure_of_onednn_is_an_error():
-    windows = convolutions.Windows((1, 1), (0, 0, 0, 0), (1, 1))
-    cell = convolutions.Convolution(library.operators(), windows)
+    windows = convolution_cells.Windows((1, 1), (0, 0, 0, 0), (1, 1))
+    cell = convolution_cells.Convolution(library.operators(), windows)
     cell.windows = ms.Tensor([1, 1, 5, 5, 5, 5, 1, 1], ms.int64)  # not of the result's size
     with pytest.raises(RuntimeError, match=r"function\(Forward\) is 1"):
         cell(

@@ -26,7 +26,7 @@ from ms_restore.networks.layers import (
     SimpleGate,
 )
 from ms_restore.networks.window_attention import WindowAttention
-from ms_restore.training.cpu_operators import cells, convolutions, library
+from ms_restore.training.cpu_operators import cells, convolution_cells, library
 from ms_restore.training.cpu_operators.library import Unavailable
 
 __all__ = ["Unavailable", "euclidean_norm", "replace_operators"]
@@ -59,7 +59,7 @@ def replace_operators(network: nn.Cell) -> int:
                 cell[list(cell.name_cells()).index(name)] = substitute
             else:
                 setattr(cell, name, substitute)
-            if isinstance(substitute, convolutions.WithBias):
+            if isinstance(substitute, convolution_cells.WithBias):
                 substitute.bias = cell.bias  # once in its place, which renames parameters
                 cell.has_bias = False  # added already
     return count
@@ -101,17 +101,17 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
     if depthwise and not (isinstance(cell, nn.Conv2d) and _is_depthwise(cell)):
         return None
     if isinstance(part, ops.Conv2DTranspose):
-        return convolutions.Transposed(operators, windows)
+        return convolution_cells.Transposed(operators, windows)
     if isinstance(cell, nn.Conv2d) and cell.has_bias:
-        return convolutions.WithBias(convolutions.Biased(operators, windows, depthwise))
-    return convolutions.Convolution(operators, windows, depthwise)
+        return convolution_cells.WithBias(convolution_cells.Biased(operators, windows, depthwise))
+    return convolution_cells.Convolution(operators, windows, depthwise)
 
 
 def _is_depthwise(cell: nn.Conv2d) -> bool:
     return cell.in_channels == cell.out_channels == cell.group and set(cell.dilation) == {1}
 
 
-def _windows(primitive: ops.Primitive) -> Optional[convolutions.Windows]:
+def _windows(primitive: ops.Primitive) -> Optional[convolution_cells.Windows]:
     """Of a convolution; None: one that the compiled operators do not compute."""
     if primitive.data_format != "NCHW":
         return None
@@ -127,4 +127,4 @@ def _windows(primitive: ops.Primitive) -> Optional[convolutions.Windows]:
         "valid": (0, 0, 0, 0),
         "same": (rows // 2, rows - rows // 2, columns // 2, columns - columns // 2),
     }[primitive.pad_mode.lower()]
-    return convolutions.Windows(stride, padding, dilation)
+    return convolution_cells.Windows(stride, padding, dilation)
