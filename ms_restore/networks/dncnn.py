@@ -17,6 +17,8 @@ from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeNormal, Normal, initializer
 from pydantic import Field
 
+from ms_restore.networks.layers import NormalizedReLU
+
 _LARGEST_GAMMA = 0.025
 
 
@@ -103,7 +105,7 @@ class DnCNN(nn.Cell):
         return network.set_train(False)
 
 
-class _Layer(nn.Cell):
+class _Layer(NormalizedReLU):
     """A hidden layer ReLU(norm(conv(x)))."""
 
     def __init__(self, filters: int, batch_norm: bool, bias: bool) -> None:
@@ -117,10 +119,7 @@ class _Layer(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """Return the layer's output (N, filters, H, W) for x (N, filters, H, W)."""
-        x = self.conv(x)
-        if self.norm is not None:
-            x = self.norm(x)
-        return ops.relu(x)
+        return self.activate(self.conv(x))
 
 
 def _conv(inputs: int, outputs: int, bias: bool) -> nn.Conv2d:

@@ -28,6 +28,24 @@ class LeakyReLU(nn.Cell):
         return self.slope * x + (1 - self.slope) * ops.relu(x)
 
 
+class NormalizedReLU(nn.Cell):
+    """A base of layers with batch normalisation ``norm`` and a ReLU behind it.
+
+    Where ``norm_has_relu``, the normalisation in training computes the ReLU too.
+    """
+
+    norm: Optional[nn.BatchNorm2d]
+    norm_has_relu = False
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Return ReLU(norm(x)), or ReLU(x) without a normalisation, of x's shape (N, C, H, W)."""
+        if self.norm is not None:
+            x = self.norm(x)
+            if self.norm_has_relu and self.training:
+                return x
+        return ops.relu(x)
+
+
 class PReLU(nn.Cell):
     """The parametric ReLU: x where it is positive, else a slope that each channel learns times x.
 

@@ -14,6 +14,7 @@ from ms_restore.contracts import Geometry
 from ms_restore.networks.layers import (
     ChannelScale,
     LeakyReLU,
+    NormalizedReLU,
     PlaneMean,
     PReLU,
     SimpleGate,
@@ -108,12 +109,24 @@ class _Normalised(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.norm = nn.BatchNorm2d(10, momentum=0.8).set_train()
-        weights = np.random.default_rng(6).random((3, 10, 17, 9), np.float32)
-        self.weights = ms.Tensor(weights)
+        self.norm = nn.BatchNorm2d(10, momentum=0.8)
+        self.weights = ms.Tensor(np.random.default_rng(6).random((3, 10, 17, 9), np.float32))
+        self.set_train()
 
     def construct(self, x):
         return self.norm(x) * self.weights
+
+
+class _NormalisedReLU(NormalizedReLU):
+    """In training, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(10, momentum=0.8)
+        self.set_train()
+
+    def construct(self, x):
+        return self.activate(x)
 
 
 CELLS = {
@@ -159,6 +172,7 @@ CELLS = {
     ),
     "depthwise, valid": ((2, 4, 40, 50), lambda: nn.Conv2d(4, 4, 7, pad_mode="valid", group=4)),
     "batch normalisation": ((3, 10, 17, 9), _Normalised),
+    "batch normalisation and ReLU": ((3, 10, 17, 9), _NormalisedReLU),
     "normalisation over channels": ((2, 24, 33, 21), lambda: ChannelNorm(24)),
     "normalisation over many channels": ((2, 1500, 3, 7), lambda: ChannelNorm(1500)),
     "a factor for each channel": ((3, 10, 7, 9), lambda: _Scaled(False)),

@@ -22,6 +22,7 @@ from ms_restore.networks.layers import (
     ChannelNormalization,
     ChannelScale,
     LeakyReLU,
+    NormalizedReLU,
     PlaneMean,
     SimpleGate,
 )
@@ -50,6 +51,11 @@ def replace_operators(network: nn.Cell) -> int:
     operators = library.operators()
     count = 0
     for _, cell in list(network.cells_and_names()):
+        if isinstance(cell, NormalizedReLU) and cell.norm is not None:
+            with_relu = _batch_norm(operators, cell.norm, relu=True)
+            if with_relu is not None:
+                cell.norm.bn_train, cell.norm_has_relu = with_relu, True
+                count += 1
         for name, part in [*vars(cell).items(), *cell.name_cells().items()]:
             substitute = _substitute(cell, part, operators)
             if substitute is None:
@@ -78,9 +84,8 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
     if isinstance(part, ops.LayerNorm) and isinstance(cell, nn.LayerNorm):
         last = len(cell.normalized_shape) == 1 and cell.begin_norm_axis == -1
         return cells.LayerNorm(operators, cell.epsilon) if last else None
-    if isinstance(part, ops.BatchNorm) and isinstance(cell, nn.BatchNorm2d):
-        training = part.is_training and cell.format == "NCHW"
-        return cells.BatchNorm(operators, part.epsilon, part.momentum) if training else None
+    if isinstance(part, ops.BatchNorm) and part.is_training:
+        return _batch_norm(operators, cell)
     if isinstance(part, WindowAttention):
         return cells.WindowAttention(operators, part.masked)
     if isinstance(part, ChannelScale):
@@ -105,6 +110,16 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
     if isinstance(cell, nn.Conv2d) and cell.has_bias:
         return convolution_cells.WithBias(convolution_cells.Biased(operators, windows, depthwise))
     return convolution_cells.Convolution(operators, windows, depthwise)
+
+
+def _batch_norm(operators: Path, cell: object, relu: bool = False) -> Optional[nn.Cell]:
+    """For the training of a batch normalisation; None: of other layouts, or replaced already."""
+    if not isinstance(cell, nn.BatchNorm2d) or cell.format != "NCHW":
+        return None
+    part = cell.bn_train
+    if not isinstance(part, ops.BatchNorm):
+        return None
+    return cells.BatchNorm(operators, part.epsilon, part.momentum, relu=relu)
 
 
 def _is_depthwise(cell: nn.Conv2d) -> bool:

@@ -67,9 +67,12 @@ class LayerNorm(ChannelNormalization):
 
 
 class _Normalization(nn.Cell):
-    """Batch normalisation of x (N, C, H, W), with what its gradient and the moving ones need."""
+    """Batch normalisation of x (N, C, H, W), with what its gradient and the moving ones need.
 
-    def __init__(self, operators: Path, epsilon: float, momentum: float) -> None:
+    With ``relu`` the output is the ReLU of that.
+    """
+
+    def __init__(self, operators: Path, epsilon: float, momentum: float, relu: bool) -> None:
         super().__init__(auto_prefix=False)
 
         def forward(x: list[int], weight: list[int], *_: list[int]) -> Any:
@@ -78,7 +81,7 @@ class _Normalization(nn.Cell):
         def backward(dy: list[int], x: list[int], weight: list[int], *_: list[int]) -> Any:
             return x, weight, weight
 
-        self.numbers = Tensor(np.array([epsilon, momentum], np.float32))
+        self.numbers = Tensor(np.array([epsilon, momentum, relu], np.float32))
         self.forward = operator(operators, "BatchNorm", forward, 5)
         self.backward = operator(operators, "BatchNormBackward", backward, 3)
 
@@ -99,7 +102,10 @@ class _Normalization(nn.Cell):
         gradients: tuple[Tensor, ...],
     ) -> tuple[Tensor, ...]:
         """Return the gradients of the inputs; the moving ones have none."""
-        of_x, of_weight, of_bias = self.backward(gradients[0], x, weight, outputs[1], outputs[2])
+        moments = outputs[1], outputs[2]
+        of_x, of_weight, of_bias = self.backward(
+            gradients[0], x, weight, bias, *moments, self.numbers
+        )
         return of_x, of_weight, of_bias, ops.zeros_like(mean), ops.zeros_like(variance)
 
 
@@ -110,11 +116,14 @@ class BatchNorm(nn.Cell):
         operators: the compiled operators.
         epsilon: added to the variance.
         momentum: the share of the batch in the new moving mean and variance.
+        relu: the output is the ReLU of what is normalised.
     """
 
-    def __init__(self, operators: Path, epsilon: float, momentum: float) -> None:
+    def __init__(
+        self, operators: Path, epsilon: float, momentum: float, *, relu: bool = False
+    ) -> None:
         super().__init__(auto_prefix=False)
-        self.normalize = _Normalization(operators, epsilon, momentum)
+        self.normalize = _Normalization(operators, epsilon, momentum, relu)
 
     def construct(
         self, x: Tensor, weight: Tensor, bias: Tensor, mean: Parameter, variance: Parameter
