@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import io
 import os
 import re
@@ -47,6 +48,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     What is printed to a stream that is closed goes nowhere.
     """
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")  # 50 ms, to look for none
+    gc.set_threshold(50_000)  # what is imported stays; to look through it again takes 35 ms
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

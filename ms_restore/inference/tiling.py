@@ -13,8 +13,6 @@ import itertools
 import math
 from typing import NamedTuple, Optional, Protocol
 
-import psutil
-
 from ms_restore.contracts import Geometry, Size
 from ms_restore.errors import InputError
 from ms_restore.report.terminal import say
@@ -65,8 +63,12 @@ class MemoryBudget:
         It is that of the picture where that fits into memory, or else the size that fits and
         computes the fewest pixels.
         """
-        whole = min(self._whole, psutil.virtual_memory().total // 8)
-        if height * width * self._floats * 4 <= whole:
+        need = height * width * self._floats * 4
+        if need <= min(self._whole, _BYTES):
+            return height, width
+        import psutil  # not for small pictures
+
+        if need <= min(self._whole, psutil.virtual_memory().total // 8):
             return height, width
         area = _BYTES // 4 // self._floats
         fitting = (
@@ -199,6 +201,8 @@ class _WholePicture:
                 f"pixels (height x width) only, this image is {height}x{width}; export it for any "
                 "size"
             )
+        import psutil  # not for networks of other kinds
+
         need = 4 * self._floats * height * width
         free = psutil.virtual_memory().available
         if need > free and not self._forced:
