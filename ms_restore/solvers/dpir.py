@@ -14,7 +14,7 @@ program, the denoiser sees a flipped or rotated image in each iteration, one aft
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Callable, Optional, Protocol
+from typing import TYPE_CHECKING, Annotated, Callable, Optional, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -24,6 +24,11 @@ from ms_restore.errors import InputError
 from ms_restore.inference.self_ensemble import SYMMETRIES
 from ms_restore.metrics.noise_estimate import estimate_sigma
 from ms_restore.solvers.priors import DenoiserPrior
+
+if TYPE_CHECKING:  # loads MindSpore
+    from mindspore import nn
+
+    from ms_restore.solvers.kept_cells import KeptCells
 
 _LEAST_SIGMA_255 = 0.255  # what the authors take for images without noise
 
@@ -64,7 +69,7 @@ class DPIR:
         self.engine = prior.engine_name
         self._first, self._last = first_sigma_255 / 255, last_sigma_255 / 255
         self._data_weight = data_weight
-        self._cells: Any = None
+        self._cells: Optional[tuple[KeptCells, nn.Cell]] = None
         if prior.engine is None:  # MindSpore computes
             from ms_restore.solvers.kept_cells import KeptCells
 
