@@ -219,7 +219,10 @@ void ShareFirst(Kind kind, std::vector<std::vector<Part>> *divided, const Number
   const int64_t slices = std::min<int64_t>(Workers(), units);
   Handle layout = contexts[0]->PlanOf(kind, divided->front(), windows)->LayoutOfFirst();
   if (slices < 2 || channels % kVector != 0) return;
-  if (Ask("dnnl_memory_desc_equal", whole.Layout(), layout)) return;
+  Handle plain = whole.Layout();
+  const bool same = Ask("dnnl_memory_desc_equal", plain, layout);
+  Call("dnnl_memory_desc_destroy", plain);
+  if (same) return;
   char *start = shared.Start(SizeOf(layout));
   Together(slices, [&](size_t worker, int64_t slice) {
     const int64_t first = units * slice / slices * unit, end = units * (slice + 1) / slices * unit;
