@@ -8,7 +8,8 @@ several times (leaky and parametric ReLU), searches again (the gradient of pooli
 of every number's place (pixel shuffle). Those of ``channels.cc`` and ``norms.cc`` are the depthwise
 convolution, the gate, the factors and the means of NAFNet, and normalisation over channels; that of
 ``attention.cc`` is the attention of SwinIR, which keeps nothing of the size of all pairs of pixels,
-and that of ``gradients.cc`` checks the gradients.
+that of ``batch_norm.cc`` normalises one channel at a time, and that of ``gradients.cc`` gives the
+norms by which gradients are checked and clipped.
 """
 
 from __future__ import annotations

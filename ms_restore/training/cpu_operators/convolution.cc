@@ -250,8 +250,8 @@ struct Summand {
 
 // Equal parts of the batch; where that is smaller than the threads are many, of the result's
 // channels, too; of these alone where the weights are more than the images, for every part of a
-// batch copies the weights. Of the gradients of weights and bias each part of the batch gives a summand; all but
-// the first need a place.
+// batch copies the weights. Of the gradients of weights and bias each part of the batch gives a
+// summand; all but the first need a place.
 std::vector<std::vector<Part>> Divide(Kind kind, const std::vector<Part> &whole,
                                       std::vector<Summand> *summands) {
   const auto threads = static_cast<int64_t>(Workers());
