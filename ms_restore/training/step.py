@@ -154,11 +154,12 @@ class TrainStep(nn.Cell):
         if self.ranks > 1:
             gradients = self.reducer(gradients)
             loss = self.sum(loss) / self.ranks
-        finite = self.all_finite(gradients)
+        norms = self.norms(gradients)
+        finite = amp.all_finite(gradients) if norms is None else ops.isfinite(norms).all()
         if self.ranks > 1:  # the status of a device that saturates is its own
             finite = self.sum((~finite).astype(ms.float32)) < 0.5
         if finite:
-            self.update(gradients)
+            self.update(gradients, norms)
         else:
             ops.assign_add(self.skipped, Tensor(1, ms.int32))
         return loss, self.loss_scale(finite), self.skipped
@@ -176,28 +177,24 @@ class TrainStep(nn.Cell):
             gradients = self.hyper_map(ops.add, gradients, others)
         return loss, gradients
 
-    def all_finite(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        """Return whether all numbers of the gradients are finite."""
+    def norms(self, gradients: tuple[Tensor, ...]) -> Optional[Tensor]:
+        """Return the Euclidean norm of each gradient; None where MindSpore's operators serve."""
         if self.norm is None:
-            return amp.all_finite(gradients)
-        return ops.isfinite(self.norms(gradients)).all()
-
-    def norms(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        """Return the Euclidean norm of each gradient."""
+            return None
         return ops.concat(self.hyper_map(self.norm, gradients))
 
-    def clipped(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def clipped(self, gradients: tuple[Tensor, ...], norms: Optional[Tensor]) -> tuple[Tensor, ...]:
         """Return the gradients, scaled down where their common norm is above ``clip_norm``."""
-        if self.norm is None:
+        if norms is None:
             return ops.clip_by_global_norm(gradients, self.clip_norm)
-        norm = ops.sqrt(ops.square(self.norms(gradients)).sum())
+        norm = ops.sqrt(ops.square(norms).sum())
         factor = self.clip_norm / ops.maximum(norm, self.clip_norm)
         return self.hyper_map(ops.partial(_times, factor), gradients)
 
-    def update(self, gradients: tuple[Tensor, ...]) -> None:
+    def update(self, gradients: tuple[Tensor, ...], norms: Optional[Tensor]) -> None:
         """Change the weights by their gradients, and their averages."""
         if self.clip_norm is not None:
-            gradients = self.clipped(gradients)
+            gradients = self.clipped(gradients, norms)
         self.optimizer(gradients)
         if self.ema_decay:
             done = ops.assign_add(self.updates, Tensor(1, ms.int32)).astype(ms.float32)
