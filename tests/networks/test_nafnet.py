@@ -21,6 +21,7 @@ from ms_restore.verbs.network_loading import network_of
 from tests.fixtures import torch_twins
 
 SMALL = {"width": 4, "encoder": (1, 2), "middle": 1, "decoder": (2, 1)}
+ONE_SCALE = {"width": 4, "encoder": (1,), "middle": 1, "decoder": (1,)}
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_the_weights_of_a_width_find_their_model(torch_u_nets, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("local", ["none", 8])
 def test_it_begins_as_identity_and_every_weight_learns(local):
-    network = NAFNet(**SMALL, local=local)
+    network = NAFNet(**ONE_SCALE, local=local)
     y = ms.Tensor(_image(16, 12))
     ended = network.ending
     ended.weight.set_data(ms.ops.zeros_like(ended.weight))
@@ -165,13 +166,13 @@ def test_means_over_windows_keep_their_digits_in_half_precision():
 
 @pytest.mark.slow
 def test_the_whole_form_refuses_tiles_and_is_translated():
-    network = _random(NAFNet(**SMALL))
+    network = _random(NAFNet(**ONE_SCALE))
     loaded = LoadedNetwork.of(network, recipe.load("nafnet_sidd_32"))
     with pytest.raises(InputError, match="nafnet_sidd_32 sees the whole picture"):
         Restorer(loaded, tile=64)
     translated = OnnxRuntimeEngine(onnx_graph.model_of(network).SerializeToString())
     engine = MindSporeEngine(network)
-    for size in [(16, 16), (20, 4), (8, 44)]:
+    for size in [(16, 16), (20, 4)]:
         y = _image(*size)
         np.testing.assert_allclose(translated(y), engine(y), atol=1e-4)
 
