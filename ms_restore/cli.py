@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Optional, Union
 
 from ms_restore import cli_verbs
 from ms_restore.cli_help import WITHOUT_RECIPE, RecipeHelp, completion, epilog
-from ms_restore.cli_options import for_train, recipe_settings, split_at_dashes
+from ms_restore.cli_options import for_train, recipe_settings, split_at_dashes, tile_of
 from ms_restore.errors import InputError, did_you_mean
 from ms_restore.inference.engine_selection import ENGINES
 from ms_restore.version import __version__
@@ -299,7 +299,10 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         )
     for added in (evaluate, infer):
         added.add_argument(
-            "--tile", type=_tile, help="side of a tile in pixels, 0: one piece (default: auto)"
+            "--tile",
+            type=tile_of,
+            metavar="SIDE[:CONTEXT]",
+            help="side of a tile in pixels, 0: one piece; :32 takes less context (default: auto)",
         )
         added.add_argument(
             "--self_ensemble", action="store_true", help="mean over 8 flips and rotations"
@@ -364,14 +367,6 @@ _BROKEN_PIPE = 128 + 13  # the shell's exit code of SIGPIPE
 
 def _print_completion(shell: str) -> None:
     print(completion(shell, *_parser()))
-
-
-def _tile(text: str) -> Optional[int]:
-    if text == "auto":
-        return None
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected auto or a number of pixels")
-    return int(text)
 
 
 def _sigma(word: str) -> Union[float, str]:

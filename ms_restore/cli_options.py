@@ -1,4 +1,4 @@
-"""Options of the command line that are no verb's own: recipe keys, and those passed on to train."""
+"""Options that several verbs have: recipe keys, tiles, and those that are passed on to train."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 from ms_restore.errors import InputError
+from ms_restore.inference.tiling import TileLike
 
 
 def recipe_settings(rest: list[str], verb: argparse.ArgumentParser) -> dict[str, Any]:
@@ -74,3 +75,14 @@ def split_at_dashes(given: list[str]) -> tuple[list[str], Optional[list[str]]]:
         return given, None
     at = given.index("--") if "--" in given else len(given)
     return given[:at], given[at + 1 :]
+
+
+def tile_of(text: str) -> TileLike:
+    """Return the tile that an option names: auto, a side in pixels, or such with a context."""
+    side, colon, context = text.partition(":")
+    if not (side == "auto" or side.isdecimal()) or bool(colon) != context.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, expected auto or a number of pixels, and as in auto:32 those of context"
+        )
+    number = None if side == "auto" else int(side)
+    return (number, int(context)) if colon else number

@@ -28,7 +28,7 @@ from ms_restore.inference.image_like import (
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.noise_level import NoiseLevel, told
 from ms_restore.inference.self_ensemble import SelfEnsemble
-from ms_restore.inference.tiling import Span, choose_windows
+from ms_restore.inference.tiling import Span, Tile, TileLike, choose_windows
 from ms_restore.recipe import coloured
 from ms_restore.report.terminal import Watch, progress
 
@@ -49,8 +49,10 @@ class Restorer:
     Args:
         loaded: the network and its engine.
         tile: side of a square window in input pixels, with the context at its borders; 0 computes
-            every image in one piece; None does so where that needs at most 2 GiB, else it chooses
-            windows that need 640 MiB.
+            every image in one piece; None does so where that needs at most 3 GiB, else it chooses
+            windows that need 640 MiB, or more where that saves a third of the work. A tuple of
+            that and a number of pixels takes only so much context, which is faster and needs less
+            memory, with a result that differs a little where windows meet.
         self_ensemble: average over the eight symmetries of the square.
         noise: what a network that is told the noise is told, unless an array has the map as one
             more channel.
@@ -72,7 +74,7 @@ class Restorer:
         self,
         loaded: LoadedNetwork,
         *,
-        tile: Optional[int] = None,
+        tile: TileLike = None,
         self_ensemble: bool = False,
         noise: Optional[NoiseLevel] = None,
         luma: bool = False,
@@ -97,8 +99,10 @@ class Restorer:
         self._side = geometry.side
         self._multiple = geometry.size_multiple
         self._padding = geometry.padding
-        shape = loaded.engine.shape
-        if shape is not None and (tile is not None or (self_ensemble and shape[0] != shape[1])):
+        shape, asked = loaded.engine.shape, Tile.of(tile)
+        if shape is not None and (
+            asked.side is not None or (self_ensemble and shape[0] != shape[1])
+        ):
             raise InputError(
                 f"{self.recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height x "
                 "width): no other tile fits, and no turned image unless it is square"
@@ -107,7 +111,7 @@ class Restorer:
             geometry,
             self.recipe.model,
             shape,
-            tile,
+            asked,
             watched=watch is not None,
             memory_factor=loaded.engine.memory_factor,
         )

@@ -11,16 +11,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import NamedTuple, Optional, Protocol
+from typing import NamedTuple, Optional, Protocol, Union
 
 from ms_restore.contracts import Geometry, Size
 from ms_restore.errors import InputError
 from ms_restore.report.terminal import say
 
 _BYTES = 640 << 20  # memory that the engine may use for one window
-_WHOLE = 2 << 30  # the same for a picture in one piece, but at most an eighth of the machine's
+_WHOLE = 3 << 30  # the same for a picture in one piece, but at most an eighth of the machine's
 _HOST_COPIES = 8  # copies of a window's output between the engine and the picture
 _WORTH_SAYING = 1 << 28  # bytes from which the memory for a whole picture is announced
+_WORTH = 1.5  # windows of twice the memory are taken where they compute less by this factor
+_WORK = 3  # times the picture's pixels that windows compute, from which a way out is told
 _LEAST_CORE = 64  # pixels kept of a window along a side; with fewer, most of it would be context
 _MOST_PARTS = 300  # windows along a side
 
@@ -37,50 +39,124 @@ class Span(NamedTuple):
 Window = tuple[Span, Span]  # rows and columns
 
 
+class Tile(NamedTuple):
+    """What a user asks of the windows.
+
+    Args:
+        side: of a square window in input pixels; 0 is one piece, None is as memory allows.
+        context: pixels around what is kept of a window; None is as many as the network sees. With
+            fewer the result is not quite that of one piece.
+    """
+
+    side: Optional[int] = None
+    context: Optional[int] = None
+
+    @classmethod
+    def of(cls, tile: TileLike) -> Tile:
+        """Return a tile of a side, or of a side and a context."""
+        return cls(*tile) if isinstance(tile, tuple) else cls(tile)
+
+
+TileLike = Union[int, tuple[Optional[int], Optional[int]], None]
+"""A tile's side, or its side and context, see Tile."""
+
+
 class MemoryBudget:
     """Windows as large as a limit on the engine's memory allows.
+
+    A window takes 640 MiB, or twice or four times that, up to ``whole``, where the larger one
+    computes less by a third, since less of it is context.
 
     Args:
         radius: receptive radius of the network in input pixels.
         floats_per_pixel: float32 numbers in memory for each input pixel.
         multiple: sides of windows must be multiples of this.
         whole: bytes that a picture in one piece may need, but at most an eighth of the machine's.
+        model: name of the network, for messages.
     """
 
     def __init__(
-        self, radius: int, floats_per_pixel: int, multiple: int = 1, whole: int = _WHOLE
+        self,
+        radius: int,
+        floats_per_pixel: int,
+        multiple: int = 1,
+        whole: int = _WHOLE,
+        model: str = "the network",
     ) -> None:
         self._radius, self._multiple = radius, multiple
         self._floats, self._whole = floats_per_pixel, whole
+        self._model = model
+        self._said = False
 
     def cut(self, height: int, width: int) -> list[Window]:
-        """Return the windows of a picture whose sides are multiples."""
-        return _grid((height, width), self.window(height, width), self._radius, self._multiple)
+        """Return the windows of a picture whose sides are multiples.
+
+        Raises InputError where one of them needs more memory than is free.
+        """
+        window = self.window(height, width)
+        windows = _grid((height, width), window, self._radius, self._multiple)
+        need = 4 * self._floats * window[0] * window[1]
+        work = len(windows) * window[0] * window[1] / (height * width)
+        if need > _BYTES and (need > self._whole or work > _WORK):
+            self._tell(window, need, work)
+        return windows
+
+    def _tell(self, window: Size, need: int, work: float) -> None:
+        """Say what windows with that much context take, and how to do with less."""
+        import psutil
+
+        free = psutil.virtual_memory().available
+        told = (
+            f"{self._model}: windows of {window[1]}x{window[0]} pixels, with {self._radius} of "
+            f"context on each side, need about {need / 1e9:.1f} GB of memory"
+        )
+        way_out = "--tile auto:32 takes 32 of context, so that windows may show their edges"
+        if need > free:
+            raise InputError(f"{told}, {free / 1e9:.1f} GB are free; {way_out}")
+        if not self._said:
+            self._said = True
+            say(f"{told} and compute {work:.1f} times the picture's pixels; {way_out}")
 
     def window(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) of the windows of a picture whose sides are multiples.
 
         It is that of the picture where that fits into memory, or else the size that fits and
-        computes the fewest pixels.
+        computes the fewest pixels; where none fits, one that half of the machine's memory may hold.
         """
         need = height * width * self._floats * 4
         if need <= min(self._whole, _BYTES):
             return height, width
         import psutil  # not for small pictures
 
-        if need <= min(self._whole, psutil.virtual_memory().total // 8):
+        memory = psutil.virtual_memory().total
+        limit = min(self._whole, memory // 8)
+        if need <= limit:
             return height, width
-        area = _BYTES // 4 // self._floats
-        fitting = (
-            (row_work * column_work, rows, columns)
-            for (rows, row_work), (columns, column_work) in itertools.product(
-                self._sides(height), self._sides(width)
-            )
-            if rows * columns <= area
+        sides = list(itertools.product(self._sides(height), self._sides(width)))
+        chosen, budget = self._within(_BYTES, sides), 2 * _BYTES
+        while budget <= (memory // 2 if math.isinf(chosen[0]) else limit):
+            larger = self._within(budget, sides)
+            if larger[0] * _WORTH < chosen[0]:
+                chosen = larger
+            budget *= 2
+        if math.isinf(chosen[0]):
+            least = _round_up(2 * self._radius + _LEAST_CORE, self._multiple)
+            return min(height, least), min(width, least)
+        return chosen[1:]
+
+    def _within(
+        self, budget: int, sides: list[tuple[tuple[int, int], tuple[int, int]]]
+    ) -> tuple[float, int, int]:
+        """Return the work and sides of the windows that compute least within so many bytes."""
+        area = budget // 4 // self._floats
+        return min(
+            (
+                (float(row_work * column_work), rows, columns)
+                for (rows, row_work), (columns, column_work) in sides
+                if rows * columns <= area
+            ),
+            default=(math.inf, 0, 0),
         )
-        least = _round_up(2 * self._radius + _LEAST_CORE, self._multiple)
-        _, rows, columns = min(fitting, default=(0, min(height, least), min(width, least)))
-        return rows, columns
 
     def _sides(self, length: int) -> list[tuple[int, int]]:
         """Return lengths of windows for one, two, ... windows along a side, with their sums."""
@@ -108,7 +184,7 @@ def choose_windows(
     geometry: Geometry,
     model: str,
     shape: Optional[Size],
-    tile: Optional[int],
+    tile: Tile,
     watched: bool = False,
     memory_factor: float = 1.0,
 ) -> Windows:
@@ -118,7 +194,7 @@ def choose_windows(
         geometry: of the network.
         model: its name, for messages.
         shape: the only (height, width) that the engine takes; None if it takes any.
-        tile: side of a square window in pixels; None is as memory allows; 0 is the whole picture.
+        tile: what the user asks for.
         watched: a picture in one piece takes no more memory, and so time, than a window.
         memory_factor: of the engine. Windows do not become smaller by it, as more context would
             cost more time than such an engine saves; what a whole picture needs is told with it.
@@ -126,25 +202,33 @@ def choose_windows(
     Raises:
         InputError: the tile is too small or no suitable multiple.
     """
+    side, context = tile
     radius, multiple = geometry.receptive_radius, geometry.size_multiple
+    if context is not None and (radius is None or context < radius):
+        sees = "the whole picture" if radius is None else f"{radius} pixels far"
+        say(
+            f"windows with {context} pixels of context, while {model} sees {sees}: the result "
+            "differs a little from that of one piece, most where windows meet"
+        )
+        radius = context
     if radius is None:
         needed = math.ceil(geometry.floats_per_pixel * memory_factor)
         whole = dataclasses.replace(geometry, floats_per_pixel=needed)
-        return _WholePicture(whole, model, shape, tile)
+        return _WholePicture(whole, model, shape, side)
     if shape is not None:
         return _ExactWindows(radius, multiple, model, shape)
-    if tile is None:
+    if side is None:
         floats = geometry.floats_per_pixel + _HOST_COPIES * geometry.output_channels * (
             geometry.scale**2
         )
-        return MemoryBudget(radius, floats, multiple, _BYTES if watched else _WHOLE)
+        return MemoryBudget(radius, floats, multiple, _BYTES if watched else _WHOLE, model)
     least = 2 * radius + multiple  # a window that keeps at least one multiple of pixels
-    if tile and (tile < least or tile % multiple):
+    if side and (side < least or side % multiple):
         raise InputError(
-            f"tile {tile}: {model} needs {radius} pixels of context on each side, "
+            f"tile {side}: {model} needs {radius} pixels of context on each side, "
             f"so at least {least}, and a multiple of {multiple}; use 0 for no tiles"
         )
-    return _SquareWindows(radius, multiple, tile)
+    return _SquareWindows(radius, multiple, side)
 
 
 class _SquareWindows:

@@ -14,6 +14,7 @@ from ms_restore.errors import InputError, comma_list
 from ms_restore.images.arrays import to_float
 from ms_restore.inference.engine_selection import EngineOptions
 from ms_restore.inference.restorer import Restorer
+from ms_restore.inference.tiling import TileLike
 from ms_restore.metrics import scoring
 from ms_restore.metrics.choice import metrics_named
 from ms_restore.metrics.protocols import protocol_named
@@ -34,7 +35,7 @@ def evaluate(
     metrics: Union[str, Sequence[str]] = "psnr,ssim",
     output_dir: Optional[PathLike] = None,
     engine: str = "auto",
-    tile: Optional[int] = None,
+    tile: TileLike = None,
     self_ensemble: bool = False,
     luma: bool = False,
     device_target: Optional[str] = None,

@@ -22,6 +22,7 @@ from ms_restore.inference.engine_selection import EngineOptions, is_exported
 from ms_restore.inference.noise_level import noise_level
 from ms_restore.inference.raw_development import Bits, RawDeveloper, takes_raw
 from ms_restore.inference.restorer import Restorer
+from ms_restore.inference.tiling import Tile, TileLike
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of
 from ms_restore.verbs.picture_paths import Naming, PathsLike, check_kept, pairs_of
@@ -43,7 +44,7 @@ def infer(
     ratio: Optional[float] = None,
     bits: Bits = 8,
     engine: str = "auto",
-    tile: Optional[int] = None,
+    tile: TileLike = None,
     self_ensemble: bool = False,
     sigma_255: Union[float, Literal["auto"], None] = None,
     sigma_map: Optional[PathLike] = None,
@@ -116,6 +117,7 @@ def infer(
         if noise is not None:
             made += [sigma_255, None if sigma_map is None else sha256(Path(sigma_map))]
         made += ["luma"] if luma else []
+        made += [] if (context := Tile.of(tile).context) is None else [f"context {context}"]
         key = json.dumps(made, sort_keys=True)
         record = picture_folder.ResumeRecord(Path(output), key)
         left = [pair for pair in pairs if overwrite or not record.done(pair)]

@@ -22,6 +22,7 @@ from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.noise_level import NoiseLevel, noise_level
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
+from ms_restore.inference.tiling import TileLike
 from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.weights import catalogue, foreign, run_checkpoints
@@ -43,7 +44,7 @@ def load_model(
     *,
     model: Optional[str] = None,
     engine: str = "auto",
-    tile: Optional[int] = None,
+    tile: TileLike = None,
     self_ensemble: bool = False,
     sigma_255: Union[float, Literal["auto"], None] = None,
     luma: bool = False,
@@ -98,7 +99,7 @@ def restorer_of(
     model: Optional[str],
     settings: Optional[Settings],
     options: EngineOptions,
-    tile: Optional[int],
+    tile: TileLike,
     self_ensemble: bool,
     noise: Optional[NoiseLevel] = None,
     luma: bool = False,

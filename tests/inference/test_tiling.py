@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import mindspore as ms
@@ -42,33 +43,75 @@ def test_aligned_spans(multiple):
         assert covered == list(range(length))
 
 
+def _work(height, width, radius, multiple, rows, columns):
+    counts = (
+        len(spans(length, side, radius, multiple))
+        for length, side in ((height, rows), (width, columns))
+    )
+    return rows * columns * np.prod(list(counts))
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """Sets the machine's memory in GiB, and how much of it is free."""
+
+    def set_to(total, free=None):
+        found = SimpleNamespace(total=total << 30, available=(free or total) << 30)
+        monkeypatch.setattr("psutil.virtual_memory", lambda: found)
+
+    set_to(16)
+    return set_to
+
+
+@pytest.mark.usefixtures("memory")
 @pytest.mark.parametrize(("radius", "multiple"), [(36, 1), (158, 32), (107, 16)])
 @pytest.mark.parametrize("size", [(5000, 4000), (20000, 512), (1000, 30000), (9984, 9984)])
 def test_windows_bound_memory_and_compute_little(radius, multiple, size):
     """Less than square windows of the same area, which leave as much of each side."""
     floats = 400
     height, width = (-(-side // multiple) * multiple for side in size)
-    window = MemoryBudget(radius, floats, multiple).window(height, width)
+    window = MemoryBudget(radius, floats, multiple, 640 << 20).window(height, width)
     assert window[0] * window[1] * floats * 4 <= 640 << 20
     assert window[0] % multiple == window[1] % multiple == 0
-
-    def work(rows, columns):
-        counts = (
-            len(spans(length, side, radius, multiple))
-            for length, side in ((height, rows), (width, columns))
-        )
-        return rows * columns * np.prod(list(counts))
-
     side = int(((640 << 20) / 4 / floats) ** 0.5) // multiple * multiple
-    assert work(*window) <= work(side, side)
+    ours, square = (
+        _work(height, width, radius, multiple, *sides) for sides in (window, (side, side))
+    )
+    assert ours <= square
 
 
-def test_what_fits_is_computed_in_one_piece(monkeypatch):
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=16 << 30))
+def test_larger_windows_where_that_saves_a_third(memory):
+    def window(radius, total):
+        memory(total)
+        rows, columns = MemoryBudget(radius, 400, 4).window(5000, 5000)
+        return rows * columns * 1600, _work(5000, 5000, radius, 4, rows, columns)
+
+    near, far = window(16, 64), window(158, 64)
+    assert near[0] <= 640 << 20 < far[0] <= 3 << 30
+    small = window(158, 4)  # an eighth of which holds no larger one
+    assert small[0] <= 640 << 20
+    assert small[1] > 1.5 * far[1]
+
+
+def test_what_fits_is_computed_in_one_piece(memory):
     assert MemoryBudget(36, 768).window(800, 800) == (800, 800)
-    assert MemoryBudget(300, 768, 32).window(2048, 2048) == (672, 672)  # a core, whatever it takes
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=4 << 30))
+    memory(4)
     assert MemoryBudget(36, 768).window(800, 800) != (800, 800)
+
+
+def test_windows_of_a_network_that_sees_far(memory, capsys):
+    """As small as its context lets them be; what they take is said, or refused, with a way out."""
+    budget = MemoryBudget(300, 5504, model="real_x4")
+    assert budget.window(2048, 2048) == (664, 664)
+    memory(16, 12)
+    for _ in range(2):
+        assert len(budget.cut(2048, 2048)) > 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("with 300 of context on each side") == 1
+    assert re.search(r"about 9\.7 GB .* \d+\.\d times the picture's pixels; --tile auto:32", said)
+    memory(16, 8)
+    with pytest.raises(InputError, match=r"9\.7 GB of memory, 8\.6 GB are free; --tile auto:32"):
+        budget.cut(2048, 2048)
 
 
 def _traits(model):
@@ -106,6 +149,33 @@ def test_tiled_equals_untiled(model):
         tile = -(-(2 * radius + core * multiple) // multiple) * multiple
         tiled = Restorer(LoadedNetwork.of(network, loaded), tile=tile)(y)
         np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_less_context_is_near_to_the_whole_and_says_so(run, capsys):
+    y = np.random.default_rng(0).random((90, 70, 3), np.float32)
+    whole, tiled, near = (
+        api.load_model(run.folder, tile=tile, device_target="CPU")(y)
+        for tile in (0, (None, 2), (20, 2))
+    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("windows with 2 pixels of context") == 2
+    np.testing.assert_array_equal(tiled, whole)  # it fits in one piece
+    difference = np.abs(near - whole)
+    assert 1e-5 < difference.max() < 0.5
+    assert not difference[:30, :30].any()  # far from where windows meet
+    with pytest.raises(InputError, match="needs 2 pixels of context on each side, so at least 5"):
+        api.load_model(run.folder, tile=(4, 2), device_target="CPU")
+
+
+def test_a_network_of_the_whole_picture_takes_tiles_with_a_context():
+    loaded = recipe.load("swinir_x2", reduced("swinir_x2"))
+    network = registry.build("network", loaded.network).set_train(False)
+    y = np.random.default_rng(0).random((24, 20, 3), np.float32)
+    whole, tiled = (
+        Restorer(LoadedNetwork.of(network, loaded), tile=tile)(y) for tile in (0, (12, 4))
+    )
+    assert tiled.shape == whole.shape
+    assert np.abs(tiled - whole).max() < 0.05
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
