@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Iterable
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ms_restore.errors import InputError
-from ms_restore.inference.tiling import TileLike
+
+if TYPE_CHECKING:
+    from ms_restore.inference.tiling import TileLike
 
 
 def recipe_settings(rest: list[str], verb: argparse.ArgumentParser) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ms_restore.images.embedded import as_read
 from ms_restore.images.picture import Embedded, Picture, PictureSequence
 
 _QUALITY = 95  # of JPEG and WebP
+_COMPRESSION = 4  # of PNG: files 1 % larger than with Pillow's 6, in less than half of the time
 _FORMATS = {
     ".png": "PNG",
     ".apng": "PNG",
@@ -47,7 +48,7 @@ def encode(picture: Picture, suffix: str) -> bytes:
     image = to_pillow(array)
     stream = io.BytesIO()
     if kind == "PNG":
-        image.save(stream, "PNG")
+        image.save(stream, "PNG", compress_level=_COMPRESSION)
         return png_chunks.with_chunks(stream.getvalue(), embedded)
     image.save(stream, kind, **_options(embedded, kind))
     return stream.getvalue()
@@ -68,7 +69,7 @@ def encode_sequence(sequence: PictureSequence, suffix: str) -> bytes:
     embedded = pictures[0].embedded
     stream = io.BytesIO()
     if kind == "PNG":
-        first.save(stream, "PNG", **options)
+        first.save(stream, "PNG", compress_level=_COMPRESSION, **options)
         return png_chunks.with_chunks(stream.getvalue(), embedded)
     first.save(stream, kind, **options, **_options(embedded, kind))
     return stream.getvalue()
