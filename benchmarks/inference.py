@@ -2,10 +2,10 @@
 
     python benchmarks/inference.py [--model NAME ...] [--rounds 7] [--pytorch_rounds 3] [--compiled]
 
-Needs PyTorch and the extra onnx. One image of a megapixel: 1024x1024 in and out; for EDSR 512x512
-in and 1024x1024 out, for RRDBNet and SRVGG 256x256 in and as much out; for See in the Dark a mosaic
-of 1024x1024, packed as 4 planes of 512x512. Less for those that take longest: 256x256 for DRUNet,
-128x128 in for SwinIR. Random weights: the time is the same.
+Needs PyTorch and the extra onnx. One image of a megapixel: 1024x1024 in and out; for EDSR and
+SwinIR 512x512 in and 1024x1024 out, for RRDBNet and SRVGG 256x256 in and as much out; for See in
+the Dark a mosaic of 1024x1024, packed as 4 planes of 512x512. Random weights: the time is the
+same.
 
 - infer: what the verb does between reading and writing, with engine auto: 8-bit pixels in and out,
   padding, tiles, conversion (for See in the Dark float arrays in and out);
@@ -50,8 +50,8 @@ _CASES: dict[str, tuple[str, dict[str, Any], tuple[int, int]]] = {  # recipe, se
     "real_x4_6": ("real_x4_6", {}, (256, 256)),
     "srvgg_x4": ("srvgg_x4", {}, (256, 256)),
     "nafnet_sidd_32": ("nafnet_sidd_32", {}, (1024, 1024)),
-    "swinir_light_x2": ("swinir_light_x2", {}, (128, 128)),
-    "drunet_gray": ("drunet_gray", {}, (256, 256)),
+    "swinir_light_x2": ("swinir_light_x2", {}, (512, 512)),
+    "drunet_gray": ("drunet_gray", {}, (1024, 1024)),
     "ffdnet_color": ("ffdnet_color", {}, (1024, 1024)),
     "fdncnn_gray": ("fdncnn_gray", {}, (1024, 1024)),
     "ircnn_gray": ("ircnn_gray", {}, (1024, 1024)),

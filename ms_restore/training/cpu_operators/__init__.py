@@ -14,7 +14,6 @@ norms by which gradients are checked and clipped.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Optional
 
 from mindspore import nn, ops
@@ -39,7 +38,7 @@ def euclidean_norm() -> nn.Cell:
 
     Raises Unavailable as ``replace_operators`` does.
     """
-    return cells.EuclideanNorm(library.operators())
+    return cells.EuclideanNorm()
 
 
 def replace_operators(network: nn.Cell) -> int:
@@ -49,16 +48,16 @@ def replace_operators(network: nn.Cell) -> int:
     stride, and other pooling than of 2x2 pixels, stay MindSpore's. Unavailable without a
     compiler, or on other machines.
     """
-    operators = library.operators()
+    library.operators()  # or nothing is replaced
     count = 0
     for _, cell in list(network.cells_and_names()):
         if isinstance(cell, NormalizedReLU) and cell.norm is not None:
-            with_relu = _batch_norm(operators, cell.norm, relu=True)
+            with_relu = _batch_norm(cell.norm, relu=True)
             if with_relu is not None:
                 cell.norm.bn_train, cell.norm_has_relu = with_relu, True
                 count += 1
         for name, part in [*vars(cell).items(), *cell.name_cells().items()]:
-            substitute = _substitute(cell, part, operators)
+            substitute = _substitute(cell, part)
             if substitute is None:
                 continue
             count += 1
@@ -72,32 +71,32 @@ def replace_operators(network: nn.Cell) -> int:
     return count
 
 
-def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cell]:
+def _substitute(cell: nn.Cell, part: object) -> Optional[nn.Cell]:
     """For a primitive or a cell within the cell; None: it stays."""
     if isinstance(part, nn.PixelShuffle):
-        return cells.PixelShuffle(operators, part.upscale_factor)
+        return cells.PixelShuffle(part.upscale_factor)
     if isinstance(part, LeakyReLU):
-        return cells.LeakyReLU(operators, part.slope)
+        return cells.LeakyReLU(part.slope)
     if isinstance(part, ops.PReLU):
-        return cells.PReLU(operators)
+        return cells.PReLU()
     if isinstance(part, SimpleGate):
-        return cells.SimpleGate(operators)
+        return cells.SimpleGate()
     if isinstance(part, ops.LayerNorm) and isinstance(cell, nn.LayerNorm):
         last = len(cell.normalized_shape) == 1 and cell.begin_norm_axis == -1
-        return cells.LayerNorm(operators, cell.epsilon) if last else None
+        return cells.LayerNorm(cell.epsilon) if last else None
     if isinstance(part, ops.BatchNorm) and part.is_training:
-        return _batch_norm(operators, cell)
+        return _batch_norm(cell)
     if isinstance(part, WindowAttention):
-        return cells.WindowAttention(operators, part.masked)
+        return cells.WindowAttention(part.masked)
     if isinstance(part, ChannelScale):
-        return cells.ChannelScale(operators)
+        return cells.ChannelScale()
     if isinstance(part, PlaneMean):
-        return cells.PlaneMean(operators)
+        return cells.PlaneMean()
     if isinstance(part, ChannelNormalization):
-        return cells.ChannelNormalization(operators, part.epsilon)
+        return cells.ChannelNormalization(part.epsilon)
     if isinstance(part, ops.MaxPool):
         halves = part.kernel_size[-2:] == part.strides[-2:] == (2, 2) and part.pad_mode == "VALID"
-        return cells.MaxPool(operators) if halves else None
+        return cells.MaxPool() if halves else None
     if not isinstance(part, (ops.Conv2D, ops.Conv2DTranspose)):
         return None
     windows = _windows(part)
@@ -107,20 +106,20 @@ def _substitute(cell: nn.Cell, part: object, operators: Path) -> Optional[nn.Cel
     if depthwise and not (isinstance(cell, nn.Conv2d) and _is_depthwise(cell)):
         return None
     if isinstance(part, ops.Conv2DTranspose):
-        return convolution_cells.Transposed(operators, windows)
+        return convolution_cells.Transposed(windows)
     if isinstance(cell, nn.Conv2d) and cell.has_bias:
-        return convolution_cells.WithBias(convolution_cells.Biased(operators, windows, depthwise))
-    return convolution_cells.Convolution(operators, windows, depthwise)
+        return convolution_cells.WithBias(convolution_cells.Biased(windows, depthwise))
+    return convolution_cells.Convolution(windows, depthwise)
 
 
-def _batch_norm(operators: Path, cell: object, relu: bool = False) -> Optional[nn.Cell]:
+def _batch_norm(cell: object, relu: bool = False) -> Optional[nn.Cell]:
     """For the training of a batch normalisation; None: of other layouts, or replaced already."""
     if not isinstance(cell, nn.BatchNorm2d) or cell.format != "NCHW":
         return None
     part = cell.bn_train
     if not isinstance(part, ops.BatchNorm):
         return None
-    return cells.BatchNorm(operators, part.epsilon, part.momentum, relu=relu)
+    return cells.BatchNorm(part.epsilon, part.momentum, relu=relu)
 
 
 def _is_depthwise(cell: nn.Conv2d) -> bool:

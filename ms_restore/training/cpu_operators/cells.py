@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,15 @@ class ChannelNormalization(nn.Cell):
 
     name = "ChannelNorm"  # of the operator
 
-    def __init__(self, operators: Path, epsilon: float) -> None:
+    def __init__(self, epsilon: float) -> None:
         super().__init__(auto_prefix=False)
 
         def all_three(dy: list[int], x: list[int], weight: list[int], _: list[int]) -> Any:
             return x, weight, weight
 
         self.epsilon = Tensor(np.array([epsilon], np.float32))
-        self.forward = operator(operators, self.name, _shape_of_first)
-        self.backward = operator(operators, f"{self.name}Backward", all_three, 3)
+        self.forward = operator(self.name, _shape_of_first)
+        self.backward = operator(f"{self.name}Backward", all_three, 3)
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Compute the output."""
@@ -72,7 +71,7 @@ class _Normalization(nn.Cell):
     With ``relu`` the output is the ReLU of that.
     """
 
-    def __init__(self, operators: Path, epsilon: float, momentum: float, relu: bool) -> None:
+    def __init__(self, epsilon: float, momentum: float, relu: bool) -> None:
         super().__init__(auto_prefix=False)
 
         def forward(x: list[int], weight: list[int], *_: list[int]) -> Any:
@@ -82,8 +81,8 @@ class _Normalization(nn.Cell):
             return x, weight, weight
 
         self.numbers = Tensor(np.array([epsilon, momentum, relu], np.float32))
-        self.forward = operator(operators, "BatchNorm", forward, 5)
-        self.backward = operator(operators, "BatchNormBackward", backward, 3)
+        self.forward = operator("BatchNorm", forward, 5)
+        self.backward = operator("BatchNormBackward", backward, 3)
 
     def construct(
         self, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor
@@ -113,17 +112,14 @@ class BatchNorm(nn.Cell):
     """Batch normalisation in training, in the place of the primitive, of whose outputs it has one.
 
     Args:
-        operators: the compiled operators.
         epsilon: added to the variance.
         momentum: the share of the batch in the new moving mean and variance.
         relu: the output is the ReLU of what is normalised.
     """
 
-    def __init__(
-        self, operators: Path, epsilon: float, momentum: float, *, relu: bool = False
-    ) -> None:
+    def __init__(self, epsilon: float, momentum: float, *, relu: bool = False) -> None:
         super().__init__(auto_prefix=False)
-        self.normalize = _Normalization(operators, epsilon, momentum, relu)
+        self.normalize = _Normalization(epsilon, momentum, relu)
 
     def construct(
         self, x: Tensor, weight: Tensor, bias: Tensor, mean: Parameter, variance: Parameter
@@ -153,7 +149,7 @@ class _OfOneImage(nn.Cell):
 class SimpleGate(_OfOneImage):
     """The product of the first and the second half of the channels of x (N, 2 * C, H, W)."""
 
-    def __init__(self, operators: Path) -> None:
+    def __init__(self) -> None:
         super().__init__(auto_prefix=False)
 
         def half(x: list[int]) -> list[int]:
@@ -162,14 +158,14 @@ class SimpleGate(_OfOneImage):
         def whole(dy: list[int], x: list[int]) -> list[int]:
             return x
 
-        self.forward = operator(operators, "Gate", half)
-        self.backward = operator(operators, "GateBackward", whole)
+        self.forward = operator("Gate", half)
+        self.backward = operator("GateBackward", whole)
 
 
 class WindowAttention(nn.Cell):
     """Attention from queries, keys and values (windows, pixels, 3 * C), positions and a mask."""
 
-    def __init__(self, operators: Path, masked: bool) -> None:
+    def __init__(self, masked: bool) -> None:
         super().__init__(auto_prefix=False)
 
         def result(qkv: list[int], *_: list[int]) -> list[int]:
@@ -179,8 +175,8 @@ class WindowAttention(nn.Cell):
             return qkv, position
 
         self.masked = masked
-        self.forward = operator(operators, "Attention", result)
-        self.backward = operator(operators, "AttentionBackward", both, 2)
+        self.forward = operator("Attention", result)
+        self.backward = operator("AttentionBackward", both, 2)
 
     def construct(self, qkv: Tensor, position: Tensor, mask: Tensor) -> Tensor:
         """Compute the output."""
@@ -202,14 +198,14 @@ class WindowAttention(nn.Cell):
 class ChannelScale(nn.Cell):
     """The product of x (N, C, H, W) and a factor for each channel, (N, C, 1, 1) or (1, C, 1, 1)."""
 
-    def __init__(self, operators: Path) -> None:
+    def __init__(self) -> None:
         super().__init__(auto_prefix=False)
 
         def both(dy: list[int], x: list[int], factors: list[int]) -> Any:
             return x, factors
 
-        self.forward = operator(operators, "ScaleChannels", _shape_of_first)
-        self.backward = operator(operators, "ScaleChannelsBackward", both, 2)
+        self.forward = operator("ScaleChannels", _shape_of_first)
+        self.backward = operator("ScaleChannelsBackward", both, 2)
 
     def construct(self, x: Tensor, factors: Tensor) -> Tensor:
         """Compute the output."""
@@ -223,7 +219,7 @@ class ChannelScale(nn.Cell):
 class PlaneMean(_OfOneImage):
     """The mean over the pixels of each channel, (N, C, 1, 1) for x (N, C, H, W)."""
 
-    def __init__(self, operators: Path) -> None:
+    def __init__(self) -> None:
         super().__init__(auto_prefix=False)
 
         def means(x: list[int]) -> list[int]:
@@ -232,20 +228,20 @@ class PlaneMean(_OfOneImage):
         def whole(dy: list[int], x: list[int]) -> list[int]:
             return x
 
-        self.forward = operator(operators, "PlaneMean", means)
-        self.backward = operator(operators, "PlaneMeanBackward", whole)
+        self.forward = operator("PlaneMean", means)
+        self.backward = operator("PlaneMeanBackward", whole)
 
 
 class EuclideanNorm(nn.Cell):
     """The root of the sum of squares of x, of any shape: (1,), finite where all of x are."""
 
-    def __init__(self, operators: Path) -> None:
+    def __init__(self) -> None:
         super().__init__(auto_prefix=False)
 
         def one(x: list[int]) -> list[int]:
             return [1]
 
-        self.forward = operator(operators, "EuclideanNorm", one)
+        self.forward = operator("EuclideanNorm", one)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -255,7 +251,7 @@ class EuclideanNorm(nn.Cell):
 class PixelShuffle(nn.Cell):
     """Rearranges (N, C * r * r, H, W) to (N, C, r * H, r * W)."""
 
-    def __init__(self, operators: Path, factor: int) -> None:
+    def __init__(self, factor: int) -> None:
         super().__init__(auto_prefix=False)
 
         def wide(x: list[int]) -> list[int]:
@@ -264,8 +260,8 @@ class PixelShuffle(nn.Cell):
         def deep(y: list[int]) -> list[int]:
             return [y[0], y[1] * factor**2, y[2] // factor, y[3] // factor]
 
-        self.to_wide = operator(operators, "ToWide", wide)
-        self.to_deep = operator(operators, "ToDeep", deep)
+        self.to_wide = operator("ToWide", wide)
+        self.to_deep = operator("ToDeep", deep)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -279,12 +275,12 @@ class PixelShuffle(nn.Cell):
 class LeakyReLU(nn.Cell):
     """Leaky ReLU: x where it is positive, else slope * x."""
 
-    def __init__(self, operators: Path, slope: float) -> None:
+    def __init__(self, slope: float) -> None:
         super().__init__(auto_prefix=False)
 
         self.slope = Tensor(np.array([slope], np.float32))
-        self.forward = operator(operators, "Leaky", _shape_of_first)
-        self.backward = operator(operators, "LeakyBackward", _shape_of_first)
+        self.forward = operator("Leaky", _shape_of_first)
+        self.backward = operator("LeakyBackward", _shape_of_first)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""
@@ -298,14 +294,14 @@ class LeakyReLU(nn.Cell):
 class PReLU(nn.Cell):
     """Parametric ReLU of x (N, C, H, W): x where it is positive, else its channel's slope * x."""
 
-    def __init__(self, operators: Path) -> None:
+    def __init__(self) -> None:
         super().__init__(auto_prefix=False)
 
         def both(dy: list[int], slopes: list[int], x: list[int]) -> Any:
             return x, slopes
 
-        self.forward = operator(operators, "Parametric", _shape_of_first)
-        self.backward = operator(operators, "ParametricBackward", both, 2)
+        self.forward = operator("Parametric", _shape_of_first)
+        self.backward = operator("ParametricBackward", both, 2)
 
     def construct(self, x: Tensor, slopes: Tensor) -> Tensor:
         """Compute the output."""
@@ -320,7 +316,7 @@ class PReLU(nn.Cell):
 class MaxPool(nn.Cell):
     """The largest of each 2x2 pixels, (N, C, H, W) to (N, C, H // 2, W // 2)."""
 
-    def __init__(self, operators: Path) -> None:
+    def __init__(self) -> None:
         super().__init__(auto_prefix=False)
 
         def halved(x: list[int]) -> list[int]:
@@ -329,8 +325,8 @@ class MaxPool(nn.Cell):
         def whole(dy: list[int], x: list[int], y: list[int]) -> list[int]:
             return x
 
-        self.pool = operator(operators, "Pool", halved)
-        self.backward = operator(operators, "PoolBackward", whole)
+        self.pool = operator("Pool", halved)
+        self.backward = operator("PoolBackward", whole)
 
     def construct(self, x: Tensor) -> Tensor:
         """Compute the output."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ class _ConvolutionOperators(nn.Cell):
 
     has_bias = False
 
-    def __init__(self, operators: Path, windows: Windows, depthwise: bool = False) -> None:
+    def __init__(self, windows: Windows, depthwise: bool = False) -> None:
         super().__init__(auto_prefix=False)
         top, bottom, left, right = windows.padding
         down, across = windows.stride
@@ -53,9 +52,9 @@ class _ConvolutionOperators(nn.Cell):
 
         self.windows = Tensor(np.concatenate(windows).astype(np.int64))
         name, outputs = "Depthwise" if depthwise else "", 2 if has_bias else 1
-        self.forward = operator(operators, f"{name}Forward", result)
-        self.backward_data = operator(operators, f"{name}BackwardData", source)
-        self.backward_weights = operator(operators, f"{name}BackwardWeights", weights, outputs)
+        self.forward = operator(f"{name}Forward", result)
+        self.backward_data = operator(f"{name}BackwardData", source)
+        self.backward_weights = operator(f"{name}BackwardWeights", weights, outputs)
 
 
 class Convolution(_ConvolutionOperators):

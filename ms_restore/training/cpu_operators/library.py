@@ -53,12 +53,13 @@ def operators() -> Path:
     return compiled
 
 
-def operator(
-    operators: Path, name: str, shapes: Callable[..., Any], outputs: int = 1
-) -> ops.Custom:
-    """Return a compiled operator; ``shapes`` gives the shape of its output, or those of several."""
+def operator(name: str, shapes: Callable[..., Any], outputs: int = 1) -> ops.Custom:
+    """Return a compiled operator; ``shapes`` gives the shape of its output, or those of several.
+
+    Raises Unavailable as ``operators`` does.
+    """
     kinds = ms.float32 if outputs == 1 else (ms.float32,) * outputs
-    return ops.Custom(f"{operators}:{name}", shapes, kinds, "aot")
+    return ops.Custom(f"{operators()}:{name}", shapes, kinds, "aot")
 
 
 def _threads() -> int:
