@@ -97,9 +97,8 @@ def infer(
     found = catalogue.resolve(checkpoint)
     options = EngineOptions(engine, device_target, device_id, mode)
     noise = noise_level(sigma_255, None if sigma_map is None else Path(sigma_map))
-    small = _is_small(inputs)
     restorer = restorer_of(
-        found, model, settings, options, tile, self_ensemble, noise, luma, sparing=small
+        found, model, settings, options, tile, self_ensemble, noise, luma, _is_small(inputs)
     )
     develop = RawDeveloper(restorer, ratio, bits) if takes_raw(restorer.recipe) else None
     if develop is None and (ratio is not None or bits != 8):
