@@ -6,7 +6,6 @@
 # The tests run in a process for each of up to four processors; -n 0 runs them in one, and shows prints with -s.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" test
-export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE # or threads of one process wait on the core of another
 unset PYTHONDONTWRITEBYTECODE # tests start many processes, each of which would compile the package
 
 case ${1:-} in
@@ -14,5 +13,6 @@ case ${1:-} in
 --long) selection="" && shift ;;
 *) selection="not long" ;;
 esac
-processors=$(nproc)
+processors=$(nproc) # which heeds the next
+export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE # or threads of one process wait on the core of another
 exec .venv/bin/python -m pytest -n $((processors < 4 ? processors : 4)) --dist loadscope --no-loadscope-reorder -m "$selection" "$@"
