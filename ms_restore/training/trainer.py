@@ -147,8 +147,9 @@ class Trainer:
             stop = self._fit(step_cell, state, scorer, batches, names, sink)
             seconds = time.perf_counter() - began
         if stop is not None:
-            last = run_checkpoints.newest(output)[0].stem
-            say(f"stopped, saved as {last}; go on with: train --resume {output}")
+            saved = run_checkpoints.newest(output)
+            if saved:  # another host's ranks have no such folder
+                say(f"stopped, saved as {saved[0].stem}; go on with: train --resume {output}")
             raise Stopped(128 + stop)
         kept = run_checkpoints.locate(output) if ranks.first else output / run_checkpoints.BEST
         say(
