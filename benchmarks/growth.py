@@ -4,7 +4,7 @@
     python benchmarks/growth.py --plot FILE.json FIGURE.png     (needs matplotlib)
 
 Every point is a whole command in a process of its own: its seconds, and the most memory of it and
-its children. ``pixels``: infer --model edsr_small_x2 on one picture of 1 to 400 megapixels, the
+its children. ``pixels``: infer --model denoise_small on one picture of 1 to 400 megapixels, the
 memory above the 8-bit input and output. ``pictures``: infer --model denoise_small on a folder of
 1 to 10,000 pictures of 64x64. ``ranks``: seconds of a training step of edsr_small_x2 with 1
 to 4 ranks on this machine's processors, 8 patches in all. ``prepare``: 0.5 to 8 GB of pixels of
@@ -68,11 +68,11 @@ def _infer(model: str, source: Path, target: Path) -> tuple[float, float]:
 def _pixels(folder: Path) -> _Figures:
     figures = {}
     write_photo(folder / "in.png", _MEGAPIXELS[0])
-    _infer("edsr_small_x2", folder / "in.png", folder / "out.png")  # makes the export that is kept
+    _infer("denoise_small", folder / "in.png", folder / "out.png")  # makes the export that is kept
     for megapixels in _MEGAPIXELS:
         side = write_photo(folder / "in.png", megapixels)
-        seconds, peak = _infer("edsr_small_x2", folder / "in.png", folder / "out.png")
-        own = 3 * side**2 * (1 + 2**2)
+        seconds, peak = _infer("denoise_small", folder / "in.png", folder / "out.png")
+        own = 2 * 3 * side**2
         figures[f"{megapixels} megapixels"] = _point(megapixels, seconds, peak - own)
     return figures
 
@@ -160,8 +160,9 @@ def _plot(source: Path, figure: Path) -> None:
         measured = [point for point in points.values() if "seconds" in point]
         amounts = [point["amount"] for point in measured]
         for axes, key in ((above, "seconds"), (below, "megabytes")):
-            axes.plot(amounts, [point[key] for point in measured], marker="o")
-            axes.set(xlabel=axis[kind], ylabel=key, ylim=(0, None), xlim=(0, None))
+            values = [point[key] for point in measured]
+            axes.plot(amounts, values, marker="o")
+            axes.set(xlabel=axis[kind], ylabel=key, ylim=(0, 1.1 * max(values)), xlim=(0, None))
             axes.grid(alpha=0.3)
     pyplot.savefig(figure, dpi=90)
 

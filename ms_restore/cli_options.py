@@ -82,9 +82,11 @@ def split_at_dashes(given: list[str]) -> tuple[list[str], Optional[list[str]]]:
 def tile_of(text: str) -> TileLike:
     """Return the tile that an option names: auto, a side in pixels, or such with a context."""
     side, colon, context = text.partition(":")
-    if not (side == "auto" or side.isdecimal()) or bool(colon) != context.isdecimal():
+    unfit = not (side == "auto" or side.isdecimal()) or bool(colon) != context.isdecimal()
+    if unfit or len(text) > 20:
         raise argparse.ArgumentTypeError(
-            f"got {text!r}, expected auto or a number of pixels, and as in auto:32 those of context"
+            f"got {text[:40]!r}, expected auto or a number of pixels, as in auto:32 with those of "
+            "context"
         )
     number = None if side == "auto" else int(side)
     return (number, int(context)) if colon else number

@@ -46,8 +46,14 @@ INFER = "infer --checkpoint {} --device_target CPU --input in --output out"
         (INFER.format("net.mindir --model edsr"), "net.mindir is an export of tiny, not of edsr"),
         (INFER.format("best.ckpt --model dncnn_s25"), "is a checkpoint of tiny, not of dncnn_s25"),
         (INFER.format("net.pb"), "net.pb: not a MindSpore checkpoint"),
-        (INFER.format("fixed.mindir --tile 16"), "exported for 24x24 pixels (height x width): no"),
-        (INFER.format("best.ckpt --tile 8"), "tile 8: tiny needs 6 pixels of context"),
+        (
+            INFER.format("fixed.mindir --tile 16"),
+            "exported for 24x24 pixels (height x width): that is its tile",
+        ),
+        (
+            INFER.format("best.ckpt --tile 8"),
+            "tile 8: with 6 pixels of context on each side tiny takes tiles of at least 13 pixels",
+        ),
         (INFER.format("net.mindir --engine onnxruntime"), "takes no .mindir file; use --engine"),
         (INFER.format("net.onnx --engine mindspore"), "takes no .onnx file; use --engine"),
         (INFER.format("best.ckpt --engine lite"), "needs the package mindspore_lite"),

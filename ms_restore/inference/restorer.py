@@ -52,7 +52,7 @@ class Restorer:
             every image in one piece; None does so where that needs at most 3 GiB, else it chooses
             windows that need 640 MiB, or more where that saves a third of the work. A tuple of
             that and a number of pixels takes only so much context, which is faster and needs less
-            memory, with a result that differs a little where windows meet.
+            memory, with a result that differs where windows meet.
         self_ensemble: average over the eight symmetries of the square.
         noise: what a network that is told the noise is told, unless an array has the map as one
             more channel.
@@ -64,6 +64,7 @@ class Restorer:
     Attributes:
         busy: seconds that the engine has computed.
         engine: name of the engine.
+        context: pixels of context that ``tile`` allows; None: as many as the network sees.
 
     Raises:
         InputError: the tile or the self-ensemble does not suit the network or the engine, the
@@ -105,8 +106,10 @@ class Restorer:
         ):
             raise InputError(
                 f"{self.recipe.model} was exported for {shape[0]}x{shape[1]} pixels (height x "
-                "width): no other tile fits, and no turned image unless it is square"
+                "width): that is its tile, so leave the side out, and no turned image fits unless "
+                "it is square"
             )
+        self.context = asked.context
         self._windows = choose_windows(
             geometry,
             self.recipe.model,

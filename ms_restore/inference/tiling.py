@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from numbers import Integral
 from typing import NamedTuple, Optional, Protocol, Union
 
 from ms_restore.contracts import Geometry, Size
@@ -53,8 +54,16 @@ class Tile(NamedTuple):
 
     @classmethod
     def of(cls, tile: TileLike) -> Tile:
-        """Return a tile of a side, or of a side and a context."""
-        return cls(*tile) if isinstance(tile, tuple) else cls(tile)
+        """Return a tile of a side, or of a side and a context; raise InputError of other kinds."""
+        parts = tile if isinstance(tile, tuple) else (tile, None)
+        numbers = [part for part in parts if part is not None]
+        whole = all(isinstance(part, Integral) and 0 <= part < 1 << 31 for part in numbers)
+        if len(parts) != 2 or not whole:
+            raise InputError(
+                f"tile {tile!r}: expected a number of pixels (0: one piece), None, or a tuple of "
+                "that and the pixels of context"
+            )
+        return cls(*parts)
 
 
 TileLike = Union[int, tuple[Optional[int], Optional[int]], None]
@@ -110,7 +119,10 @@ class MemoryBudget:
             f"{self._model}: windows of {window[1]}x{window[0]} pixels, with {self._radius} of "
             f"context on each side, need about {need / 1e9:.1f} GB of memory"
         )
-        way_out = "--tile auto:32 takes 32 of context, so that windows may show their edges"
+        less = min(32, self._radius // 2)
+        way_out = (
+            f"--tile auto:{less} takes {less} of context, so that windows may show their edges"
+        )
         if need > free:
             raise InputError(f"{told}, {free / 1e9:.1f} GB are free; {way_out}")
         if not self._said:
@@ -204,13 +216,10 @@ def choose_windows(
     """
     side, context = tile
     radius, multiple = geometry.receptive_radius, geometry.size_multiple
-    if context is not None and (radius is None or context < radius):
-        sees = "the whole picture" if radius is None else f"{radius} pixels far"
-        say(
-            f"windows with {context} pixels of context, while {model} sees {sees}: the result "
-            "differs a little from that of one piece, most where windows meet"
-        )
-        radius = context
+    if context is not None and side != 0 and (radius is None or context < radius):
+        less = dataclasses.replace(geometry, receptive_radius=context)
+        windows = choose_windows(less, model, shape, Tile(side), watched, memory_factor)
+        return _LessContext(windows, context, model, radius)
     if radius is None:
         needed = math.ceil(geometry.floats_per_pixel * memory_factor)
         whole = dataclasses.replace(geometry, floats_per_pixel=needed)
@@ -222,13 +231,40 @@ def choose_windows(
             geometry.scale**2
         )
         return MemoryBudget(radius, floats, multiple, _BYTES if watched else _WHOLE, model)
-    least = 2 * radius + multiple  # a window that keeps at least one multiple of pixels
+    least = _round_up(2 * radius + multiple, multiple)  # it keeps at least one multiple of pixels
     if side and (side < least or side % multiple):
         raise InputError(
-            f"tile {side}: {model} needs {radius} pixels of context on each side, "
-            f"so at least {least}, and a multiple of {multiple}; use 0 for no tiles"
+            f"tile {side}: with {radius} pixels of context on each side {model} takes tiles of at "
+            f"least {least} pixels, and a multiple of {multiple}; use 0 for no tiles"
         )
     return _SquareWindows(radius, multiple, side)
+
+
+class _LessContext:
+    """Windows with less context than the network sees, of which a line says so where they meet.
+
+    Args:
+        windows: cut pictures.
+        context: pixels of it.
+        model: name of the network, for messages.
+        radius: its receptive radius; None: it sees the whole picture.
+    """
+
+    def __init__(self, windows: Windows, context: int, model: str, radius: Optional[int]) -> None:
+        self._windows = windows
+        sees = "the whole picture" if radius is None else f"{radius} pixels far"
+        self._note = (
+            f"windows with {context} pixels of context, while {model} sees {sees}: the result "
+            "differs from that of one piece, most where windows meet"
+        )
+        self._said = False
+
+    def cut(self, height: int, width: int) -> list[Window]:
+        windows = self._windows.cut(height, width)
+        if len(windows) > 1 and not self._said:
+            self._said = True
+            say(self._note)
+        return windows
 
 
 class _SquareWindows:
@@ -256,7 +292,8 @@ class _ExactWindows:
             raise InputError(
                 f"{self._model} was exported for {rows}x{columns} pixels (height x width), too "
                 f"small for the tiles of an image of {padded[0]}x{padded[1]}; export "
-                f"it for sides from {least} up, or for any size"
+                f"it for sides from {least} up, or for any size, or take less context, as by "
+                "--tile auto:8"
             )
         return _grid(padded, self._shape, self._radius, self._multiple)
 

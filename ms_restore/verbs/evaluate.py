@@ -129,5 +129,8 @@ def _scored(
     for trial in scoring.restored_images(restorer, degradation, source, recipe.seed):
         keeper.add(trial, to_float(degradation.baseline(trial.y)), degradation, trial.name)
     keeper.gather(source.names)
-    about = {"data": source.description}
+    about: dict[str, Any] = {"data": source.description}
+    if restorer.context is not None:
+        about["context"] = restorer.context
+        about["note"] = f", with {restorer.context} pixels of context"
     return keeper.finish(degradation.baseline_name, restorer.engine, about, source.groups())

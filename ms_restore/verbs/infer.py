@@ -22,7 +22,7 @@ from ms_restore.inference.engine_selection import EngineOptions, is_exported
 from ms_restore.inference.noise_level import noise_level
 from ms_restore.inference.raw_development import Bits, RawDeveloper, takes_raw
 from ms_restore.inference.restorer import Restorer
-from ms_restore.inference.tiling import Tile, TileLike
+from ms_restore.inference.tiling import TileLike
 from ms_restore.report.terminal import say
 from ms_restore.verbs.loading import PathLike, Settings, restorer_of
 from ms_restore.verbs.picture_paths import Naming, PathsLike, check_kept, pairs_of
@@ -79,7 +79,7 @@ def infer(
         ratio: of raw files: how many times as long an exposure is wanted.
         bits: of raw files: depth of the pictures, 8 or 16.
         engine: what computes.
-        tile: side of the windows in pixels.
+        tile: side of the windows in pixels, or a tuple of it and their context.
         self_ensemble: average over flips and rotations.
         sigma_255: for a network that is told the noise: its standard deviation on a scale of 0 to
             255, or "auto", which estimates it for each picture.
@@ -116,7 +116,7 @@ def infer(
         if noise is not None:
             made += [sigma_255, None if sigma_map is None else sha256(Path(sigma_map))]
         made += ["luma"] if luma else []
-        made += [] if (context := Tile.of(tile).context) is None else [f"context {context}"]
+        made += [] if restorer.context is None else [f"tile {tile}"]
         key = json.dumps(made, sort_keys=True)
         record = picture_folder.ResumeRecord(Path(output), key)
         left = [pair for pair in pairs if overwrite or not record.done(pair)]

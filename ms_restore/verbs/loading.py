@@ -22,7 +22,7 @@ from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.noise_level import NoiseLevel, noise_level
 from ms_restore.inference.onnxruntime_engine import OnnxRuntimeEngine
 from ms_restore.inference.restorer import Restorer
-from ms_restore.inference.tiling import TileLike
+from ms_restore.inference.tiling import Tile, TileLike
 from ms_restore.settings import PartSettings, Recipe
 from ms_restore.solvers.priors import DenoiserPrior
 from ms_restore.weights import catalogue, foreign, run_checkpoints
@@ -67,7 +67,8 @@ def load_model(
             fastest that is there: on CPUs ONNX Runtime where the extra onnx is installed, or ncnn
             where that is installed and the network is made of plain convolutions, else MindSpore.
             What an engine needs is exported when it is first used, and kept beside the checkpoint.
-        tile: side of the windows that a large picture is computed in, see Restorer.
+        tile: side of the windows that a large picture is computed in, or a tuple of it and their
+            context, see Restorer.
         self_ensemble: average over the eight flips and rotations.
         sigma_255: for a network that is told the noise: its standard deviation on a scale of 0 to
             255, or "auto", which estimates it for each image.
@@ -106,7 +107,7 @@ def restorer_of(
     sparing: bool = False,
 ) -> Restorer:
     """Return the restorer of a checkpoint or an exported file; its ``recipe`` has the settings."""
-    sparing = sparing or tile == 0  # a picture in one piece
+    sparing = sparing or Tile.of(tile).side == 0  # a picture in one piece
     loaded = load_network(checkpoint, model, settings, options, sparing)
     return Restorer(loaded, tile=tile, self_ensemble=self_ensemble, noise=noise, luma=luma)
 

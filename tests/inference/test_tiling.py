@@ -158,13 +158,39 @@ def test_less_context_is_near_to_the_whole_and_says_so(run, capsys):
         for tile in (0, (None, 2), (20, 2))
     )
     said = " ".join(capsys.readouterr().out.split())
-    assert said.count("windows with 2 pixels of context") == 2
+    assert said.count("windows with 2 pixels of context") == 1  # of the two, where windows meet
     np.testing.assert_array_equal(tiled, whole)  # it fits in one piece
     difference = np.abs(near - whole)
     assert 1e-5 < difference.max() < 0.5
     assert not difference[:20, :20].any()  # far from where windows meet
-    with pytest.raises(InputError, match="needs 2 pixels of context on each side, so at least 5"):
+    with pytest.raises(
+        InputError, match="with 2 pixels of context on each side tiny takes tiles of at least 5"
+    ):
         api.load_model(run.folder, tile=(4, 2), device_target="CPU")
+
+
+@pytest.mark.parametrize(
+    "tile", [-5, "auto:8", 64.0, (64, -8), (64, 8.5), ("64", 8), (1, 2, 3), (), [64, 8]]
+)
+def test_what_is_no_tile(run, tile):
+    with pytest.raises(InputError, match="expected a number of pixels .* tuple"):
+        api.load_model(run.folder, tile=tile, device_target="CPU")
+
+
+def test_figures_of_less_context_say_so(run, pictures, tmp_path):
+    options = {"data_dir": pictures, "device_target": "CPU", "output_dir": tmp_path}
+    assert "context" not in api.evaluate(run.folder, **options)
+    assert api.evaluate(run.folder, tile=(16, 1), **options)["context"] == 1
+
+
+def test_a_folder_is_restored_again_with_other_tiles_of_less_context(run, pictures, tmp_path):
+    def restored(tile):
+        api.infer(run.folder, pictures, tmp_path / "out", tile=tile, device_target="CPU")
+        return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
+
+    first = restored((16, 1))
+    assert restored((16, 1)) == first
+    assert not restored((24, 1)).items() & first.items()
 
 
 def test_a_network_of_the_whole_picture_takes_tiles_with_a_context():
@@ -209,7 +235,7 @@ def test_a_picture_in_tiles_equals_one_in_a_piece(run, pictures):
 
 
 def test_a_tile_without_room_for_its_context(run):
-    with pytest.raises(InputError, match=r"tile 8: tiny needs 6 pixels .* at least 13"):
+    with pytest.raises(InputError, match=r"tile 8: with 6 pixels of context .* at least 13"):
         api.load_model(run.folder, tile=8, device_target="CPU")
 
 

@@ -21,3 +21,17 @@ def test_sid_small_is_clean_and_keeps_the_colours():
         values.append(psnr(trial.x_hat, trial.x, peak=1.0))
     assert len(values) == 4
     assert np.mean(values) > 25.5
+
+
+def test_photo_small_x2_is_better_than_enlarging_a_degraded_photo():
+    restorer = api.load_model("photo_small_x2", device_target="CPU")
+    degradation = registry.build("degradation", restorer.recipe.degradation)
+    photos = open_evaluation(None, restorer.recipe.data, 3, 1)
+    gains = [
+        psnr(trial.x_hat, trial.x, peak=1.0)
+        - psnr(degradation.baseline(trial.y), trial.x, peak=1.0)
+        for trial in scoring.restored_images(restorer, degradation, photos, 0)
+    ]
+    assert len(gains) == 4
+    assert min(gains) > 0
+    assert np.mean(gains) > 0.8
