@@ -123,7 +123,7 @@ class MemoryBudget:
         way_out = (
             f"--tile auto:{less} takes {less} of context, so that windows may show their edges"
         )
-        if need > free:
+        if need > max(free, self._whole):
             raise InputError(f"{told}, {free / 1e9:.1f} GB are free; {way_out}")
         if not self._said:
             self._said = True
