@@ -76,9 +76,9 @@ def test_pictures_through_the_file_of_one_shape(fixed, pictures, tmp_path):
 
 
 def test_what_a_file_of_one_shape_cannot_do(run, fixed, tmp_path):
-    with pytest.raises(InputError, match="exported for 40x48 pixels .*no other tile"):
+    with pytest.raises(InputError, match="exported for 40x48 pixels .*that is its tile"):
         api.load_model(fixed, tile=40, device_target="CPU")
-    with pytest.raises(InputError, match="no turned image unless it is square"):
+    with pytest.raises(InputError, match="no turned image fits unless it is square"):
         api.load_model(fixed, self_ensemble=True, device_target="CPU")
     small = api.export(run.folder, tmp_path / "small", height=8, width=8, device_target="CPU")
     restorer = api.load_model(small, device_target="CPU")
