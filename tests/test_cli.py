@@ -136,7 +136,7 @@ def odd(tmp_path_factory):
         ("eval --checkpoint RUN --model edsr_baseline_x2", "do not fit the network"),
         ("eval --checkpoint RUN --data_dir ODD/truncated", "1.png: damaged or truncated"),
         ("infer --checkpoint RUN --input GOOD --output NEW --tile -3", "--tile: got .-3."),
-        ("infer --checkpoint RUN --input GOOD --output NEW --tile 5", "tile 5: with 6 pixels of context"),
+        ("infer --checkpoint RUN --input GOOD --output NEW --tile 5", "tile 5: with 6 pixels"),
         ("infer --checkpoint RUN --input ODD/none --output NEW", "no such file or folder"),
         ("infer --checkpoint RUN --input ODD/text/notes.txt --output NEW", "not an image"),
         ("infer --checkpoint RUN --input GOOD --output NEW/a.xyz", "is not an output format"),
