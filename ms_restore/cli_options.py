@@ -80,7 +80,7 @@ def split_at_dashes(given: list[str]) -> tuple[list[str], Optional[list[str]]]:
 
 
 def tile_of(text: str) -> TileLike:
-    """Return the tile that an option names: auto, a side in pixels, or such with a context."""
+    """Return the tile that an option names: auto or a side in pixels, alone or with a context."""
     side, colon, context = text.partition(":")
     unfit = not (side == "auto" or side.isdecimal()) or bool(colon) != context.isdecimal()
     if unfit or len(text) > 20:

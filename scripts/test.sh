@@ -13,6 +13,6 @@ case ${1:-} in
 --long) selection="" && shift ;;
 *) selection="not long" ;;
 esac
-processors=$(nproc) # which heeds the next
-export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE # or threads of one process wait on the core of another
+processors=$(nproc) # before OMP_NUM_THREADS is set, which nproc would take for the number of processors
+export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE # more threads than processors slow each other down
 exec .venv/bin/python -m pytest -n $((processors < 4 ? processors : 4)) --dist loadscope --no-loadscope-reorder -m "$selection" "$@"

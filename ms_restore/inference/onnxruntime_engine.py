@@ -69,7 +69,7 @@ class OnnxRuntimeEngine:
 
 @functools.cache
 def _shares_memory() -> bool:
-    """Have all sessions take memory from one pool, and return whether ONNX Runtime has such.
+    """Make the pool of memory that all sessions share, and return whether it could be made.
 
     The pool begins with 32 MB instead of 1 and doubles as before, so that what is left over of the
     blocks before is less: a picture of 256x256 by ``edsr_small_x2`` takes 37 MB less, as fast. It

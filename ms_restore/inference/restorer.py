@@ -51,8 +51,8 @@ class Restorer:
         tile: side of a square window in input pixels, with the context at its borders; 0 computes
             every image in one piece; None does so where that needs at most 3 GiB, else it chooses
             windows that need 640 MiB, or more where that saves a third of the work. A tuple of
-            that and a number of pixels takes only so much context, which is faster and needs less
-            memory, with a result that differs where windows meet.
+            that and a number of pixels takes only that many pixels of context, which is faster and
+            needs less memory, with a result that differs where windows meet.
         self_ensemble: average over the eight symmetries of the square.
         noise: what a network that is told the noise is told, unless an array has the map as one
             more channel.

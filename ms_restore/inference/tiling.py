@@ -159,7 +159,7 @@ class MemoryBudget:
     def _within(
         self, budget: int, sides: list[tuple[tuple[int, int], tuple[int, int]]]
     ) -> tuple[float, int, int]:
-        """Return the work and sides of the windows that compute least within so many bytes."""
+        """Return the work and sides of the windows that compute least within ``budget`` bytes."""
         area = budget // 4 // self._floats
         return min(
             (
