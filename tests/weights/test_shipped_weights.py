@@ -4,6 +4,7 @@ import numpy as np
 
 from ms_restore import api, registry
 from ms_restore.data.sources import open_evaluation
+from ms_restore.images.arrays import to_float
 from ms_restore.metrics import scoring
 from ms_restore.metrics.quality import psnr
 
@@ -27,11 +28,10 @@ def test_photo_small_x2_is_better_than_enlarging_a_degraded_photo():
     restorer = api.load_model("photo_small_x2", device_target="CPU")
     degradation = registry.build("degradation", restorer.recipe.degradation)
     photos = open_evaluation(None, restorer.recipe.data, 3, 1)
-    gains = [
-        psnr(trial.x_hat, trial.x, peak=1.0)
-        - psnr(degradation.baseline(trial.y), trial.x, peak=1.0)
-        for trial in scoring.restored_images(restorer, degradation, photos, 0)
-    ]
+    gains = []
+    for trial in scoring.restored_images(restorer, degradation, photos, 0):
+        enlarged = to_float(degradation.baseline(trial.y))
+        gains.append(psnr(trial.x_hat, trial.x, peak=1.0) - psnr(enlarged, trial.x, peak=1.0))
     assert len(gains) == 4
     assert min(gains) > 0
     assert np.mean(gains) > 0.8
