@@ -20,6 +20,7 @@ from ms_restore.contracts.metric import Figure, Metric
 from ms_restore.contracts.network import (
     Coupled,
     Engine,
+    EngineMemory,
     Foldable,
     FollowsSteps,
     Geometry,
@@ -43,6 +44,7 @@ __all__ = [
     "Coupled",
     "Degradation",
     "Engine",
+    "EngineMemory",
     "Figure",
     "Foldable",
     "FollowsSteps",

@@ -6,6 +6,7 @@ import dataclasses
 from typing import (
     TYPE_CHECKING,
     Literal,
+    NamedTuple,
     Optional,
     Protocol,
     runtime_checkable,
@@ -161,6 +162,28 @@ class Geometry:
         return [(height + -height % multiple, width + -width % multiple) for height, width in sizes]
 
 
+class EngineMemory(NamedTuple):
+    """The memory that an engine needs for a picture, in float32 numbers.
+
+    Attributes:
+        factor: of the network's ``floats_per_pixel``; about that product is needed for each pixel.
+        bands_from: from that many pixels the engine computes a picture in bands of rows; None:
+            it never does.
+        rows_from: the least rows of a picture that it computes so.
+        floats_per_column: what it then needs for each column, instead of for each pixel.
+    """
+
+    factor: float = 1.0
+    bands_from: Optional[int] = None
+    rows_from: int = 0
+    floats_per_column: int = 0
+
+    def in_bands(self, height: int, width: int) -> bool:
+        """Return whether a picture of that many pixels is computed in bands."""
+        pixels = self.bands_from
+        return pixels is not None and height * width >= pixels and height >= self.rows_from
+
+
 class Engine(Protocol):
     """What computes a network's output, (N, C, H, W) float32 arrays in and out."""
 
@@ -168,8 +191,8 @@ class Engine(Protocol):
     """As ``--engine`` names it."""
     shape: Optional[Size]
     """The only height and width that it takes; None: any that the network takes."""
-    memory_factor: float
-    """How many times the memory of the network's ``floats_per_pixel`` it needs, about."""
+    memory: EngineMemory
+    """What it needs for a picture."""
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """Compute x_hat of y."""

@@ -19,6 +19,7 @@ from ms_restore.deploy.metadata import KEY, Metadata
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write
 from ms_restore.inference.ncnn_engine import NcnnEngine
+from ms_restore.inference.ncnn_graph import read_layers
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -70,7 +71,7 @@ def convert(source: Path, metadata: Metadata) -> Path:
             f"{done.returncode}); use --file_format ONNX and engine onnxruntime"
         )
     text = param.read_text(encoding="utf-8")
-    others = sorted({row[0] for row in _rows(text)} - _LAYERS)
+    others = sorted({layer.kind for layer in read_layers(text)} - _LAYERS)
     if others:
         raise InputError(
             f"ncnn is not used for layers that {metadata.recipe.model} has: {', '.join(others)}; "
@@ -83,14 +84,8 @@ def convert(source: Path, metadata: Metadata) -> Path:
 
 def is_dilated(param: Path) -> bool:
     """Return whether a .param has dilated convolutions, at which ncnn is slow."""
-    rows = _rows(param.read_text(encoding="utf-8"))
-    return any(row[0] in _CONVOLUTIONS and "2=1" not in row for row in rows)
-
-
-def _rows(text: str) -> list[list[str]]:
-    """The layers of a .param: name, and parameters as KEY=VALUE."""
-    rows = [line.split() for line in text.splitlines()[2:]]
-    return [row for row in rows if row and row[0] != "#"]
+    layers = read_layers(param.read_text(encoding="utf-8"))
+    return any(layer.kind in _CONVOLUTIONS and layer.number("2", 1) != 1 for layer in layers)
 
 
 def _sizes(metadata: Metadata) -> list[tuple[int, int]]:
@@ -145,7 +140,7 @@ def read(path: Path, vulkan: Optional[int] = None) -> tuple[Metadata, Engine]:
             f"{path}: it or {model.name} is damaged, or they are of two exports; export it again"
         )
     metadata = Metadata.from_text(text, str(path))
-    return metadata, NcnnEngine(path, model, metadata.shape, vulkan)
+    return metadata, NcnnEngine(path, model, metadata.geometry, metadata.shape, vulkan)
 
 
 def _check_sum(graph: str, model: Path) -> str:

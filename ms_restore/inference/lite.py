@@ -11,6 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ms_restore import ascend
+from ms_restore.contracts import EngineMemory
 from ms_restore.errors import InputError
 
 _NEEDED = (
@@ -34,7 +35,7 @@ class LiteEngine:
     """
 
     name = "lite"
-    memory_factor = 1.0
+    memory = EngineMemory()
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from ms_restore import runtime
-from ms_restore.contracts import Size
+from ms_restore.contracts import EngineMemory, Size
 from ms_restore.errors import InputError
 from ms_restore.inference.any_size import AnySize
 
@@ -19,7 +19,7 @@ class MindSporeEngine:
     """An ``Engine`` of the network itself, on the device that ``runtime.start`` chose."""
 
     name = "mindspore"
-    memory_factor = 1.0
+    memory = EngineMemory()
     shape: Optional[Size] = None
 
     def __init__(self, network: nn.Cell) -> None:
@@ -48,7 +48,7 @@ class MindIREngine:
     """
 
     name = "mindir"
-    memory_factor = 1.0
+    memory = EngineMemory()
 
     def __init__(self, path: Path, shape: Optional[Size] = None) -> None:
         self.shape = shape

@@ -1,23 +1,32 @@
 """The engine ncnn, for networks of convolutions: on CPUs, and by Vulkan on GPUs.
 
 Its Winograd convolutions take about half of the multiplications of ONNX Runtime's, for more memory.
+So large pictures are computed in bands of rows where the network allows that (ncnn_bands.py).
 """
 
 from __future__ import annotations
 
+import functools
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.contracts import Size
+from ms_restore.contracts import EngineMemory, Geometry, Size
 from ms_restore.errors import InputError
 from ms_restore.images import native_messages
+from ms_restore.inference.ncnn_bands import ROWS, Bands, NotInBandsError
 from ms_restore.runtime import usable_processors
 
 NEEDED = "pip install ncnn"
 _HALF_PRECISION = ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage", "bf16_packed")
+_FACTOR = 2.1
+"""Measured over five networks at 0.3 to 0.6 megapixels: 1.4 to 2.05 times the numbers of
+``floats_per_pixel``."""
+_BANDS_FROM = 2 << 30  # bytes that a picture in one piece needs; smaller ones are as fast whole
+_DEPTHS = 4  # bands pay from this many times the rows that are computed below the picture
+_SMALL_MODEL = 16 << 20  # bytes of weights, which are loaded once more for bands
 
 
 class NcnnEngine:
@@ -26,6 +35,7 @@ class NcnnEngine:
     Args:
         param: file of the graph, NAME.param.
         model: file of the weights, NAME.bin.
+        geometry: of the network.
         shape: the only (height, width) that the model takes; None if it takes any.
         vulkan: number of the GPU that computes, by Vulkan; None: the CPU computes.
 
@@ -35,12 +45,14 @@ class NcnnEngine:
     """
 
     name = "ncnn"
-    memory_factor = 2.1
-    """Measured over five networks at 0.3 to 0.6 megapixels: 1.4 to 2.05 times the numbers of
-    ``floats_per_pixel``."""
 
     def __init__(
-        self, param: Path, model: Path, shape: Optional[Size] = None, vulkan: Optional[int] = None
+        self,
+        param: Path,
+        model: Path,
+        geometry: Geometry,
+        shape: Optional[Size] = None,
+        vulkan: Optional[int] = None,
     ) -> None:
         self.shape = shape
         try:
@@ -48,19 +60,44 @@ class NcnnEngine:
         except ImportError:
             raise InputError(f"engine ncnn needs the package ncnn: {NEEDED}") from None
         self._ncnn: Any = ncnn
-        self._net = ncnn.Net()
-        options = self._net.opt
-        options.num_threads = usable_processors()
-        for name in _HALF_PRECISION:
-            setattr(options, f"use_{name}", False)
+        self._model, self._vulkan = model, vulkan
+        self._pools = ncnn.PoolAllocator(), ncnn.PoolAllocator()
+        text = param.read_text(encoding="utf-8")
         with native_messages.kept(lambda line: True) as messages:
             if vulkan is not None:
-                options.use_vulkan_compute = True
                 _check_device(ncnn.get_gpu_count(), vulkan)
-                self._net.set_vulkan_device(vulkan)
-            if self._net.load_param(str(param)) != 0 or self._net.load_model(str(model)) != 0:
+            try:
+                self._net = self._load(text)
+            except ValueError:
                 reason = next((line for line in messages() if line.startswith("layer ")), "damaged")
-                raise InputError(f"{param}: ncnn cannot load it ({reason}); export it again")
+                raise InputError(
+                    f"{param}: ncnn cannot load it ({reason}); export it again"
+                ) from None
+        self._bands = None if shape or vulkan is not None else self._in_bands(text, geometry)
+        self.memory = _memory(geometry, self._bands)
+
+    def _load(self, text: str, pools: bool = False) -> Any:
+        """Return a network of a graph's text; raise ValueError where ncnn cannot load it."""
+        net = self._ncnn.Net()
+        net.opt.num_threads = usable_processors()
+        for name in _HALF_PRECISION:
+            setattr(net.opt, f"use_{name}", False)
+        if pools:  # for blobs that outlive the extractor
+            net.opt.blob_allocator, net.opt.workspace_allocator = self._pools
+        if self._vulkan is not None:
+            net.opt.use_vulkan_compute = True
+            net.set_vulkan_device(self._vulkan)
+        if net.load_param_mem(text) != 0 or net.load_model(str(self._model)) != 0:
+            raise ValueError(self._model)
+        return net
+
+    def _in_bands(self, text: str, geometry: Geometry) -> Optional[Bands]:
+        twice = self._model.stat().st_size <= _SMALL_MODEL
+        try:
+            load = functools.partial(self._load, pools=True)
+            return Bands(self._ncnn, text, geometry.input_channels, load, twice)
+        except NotInBandsError:
+            return None
 
     @staticmethod
     def is_installed() -> bool:
@@ -72,16 +109,33 @@ class NcnnEngine:
         return np.stack([self._one(np.ascontiguousarray(image, np.float32)) for image in y])
 
     def _one(self, y: np.ndarray) -> np.ndarray:
+        height, width = y.shape[1:]
+        if self._bands is not None and self.memory.in_bands(height, width):
+            x_hat = self._bands(y)
+            for pool in self._pools:
+                pool.clear()
+        else:
+            x_hat = self._whole(y)
+        if x_hat is None:
+            raise InputError(
+                f"ncnn cannot compute {width}x{height} pixels at once, for which memory may not "
+                "suffice; use --tile, or --engine onnxruntime"
+            )
+        return x_hat
+
+    def _whole(self, y: np.ndarray) -> Optional[np.ndarray]:
         with self._net.create_extractor() as extractor:
             extractor.input("in0", self._ncnn.Mat(y).clone())  # a copy, aligned as ncnn needs it
             code, x_hat = extractor.extract("out0")
-            if code != 0:
-                size = f"{y.shape[2]}x{y.shape[1]}"
-                raise InputError(
-                    f"ncnn cannot compute {size} pixels at once (code {code}), for which memory "
-                    "may not suffice; use --tile, or --engine onnxruntime"
-                )
-            return np.array(x_hat)
+            return np.array(x_hat) if code == 0 else None
+
+
+def _memory(geometry: Geometry, bands: Optional[Bands]) -> EngineMemory:
+    if bands is None:
+        return EngineMemory(_FACTOR)
+    floats = _FACTOR * geometry.floats_per_pixel
+    per_column = round(ROWS * floats) + bands.floats_per_column
+    return EngineMemory(_FACTOR, round(_BANDS_FROM / 4 / floats), _DEPTHS * bands.depth, per_column)
 
 
 def _check_device(count: int, number: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ms_restore import ascend
-from ms_restore.contracts import Size
+from ms_restore.contracts import EngineMemory, Size
 from ms_restore.errors import InputError
 
 _NEEDED = (
@@ -36,7 +36,7 @@ class OMEngine:
     """
 
     name = "om"
-    memory_factor = 1.0
+    memory = EngineMemory()
 
     def __init__(self, path: Path, device_id: Optional[int] = None) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import Optional
 
 import numpy as np
 
-from ms_restore.contracts import Size
+from ms_restore.contracts import EngineMemory, Size
 from ms_restore.errors import InputError
 from ms_restore.runtime import usable_processors
 
@@ -29,7 +29,7 @@ class OnnxRuntimeEngine:
     """
 
     name = "onnxruntime"
-    memory_factor = 1.0
+    memory = EngineMemory()
 
     def __init__(self, model: bytes, shape: Optional[Size] = None) -> None:
         self.shape = shape

@@ -116,7 +116,7 @@ class Restorer:
             shape,
             asked,
             watched=watch is not None,
-            memory_factor=loaded.engine.memory_factor,
+            memory=loaded.engine.memory,
         )
 
     @overload

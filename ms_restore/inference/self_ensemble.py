@@ -42,7 +42,7 @@ class SelfEnsemble:
     def __init__(self, engine: Engine) -> None:
         self.name = engine.name
         self.shape = engine.shape
-        self.memory_factor = engine.memory_factor
+        self.memory = engine.memory
         self._engine = engine
 
     def __call__(self, y: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import math
 from numbers import Integral
 from typing import NamedTuple, Optional, Protocol, Union
 
-from ms_restore.contracts import Geometry, Size
+from ms_restore.contracts import EngineMemory, Geometry, Size
 from ms_restore.errors import InputError
 from ms_restore.report.terminal import say
 
@@ -25,6 +25,7 @@ _WORTH_SAYING = 1 << 28  # bytes from which the memory for a whole picture is an
 _WORTH = 1.5  # windows of twice the memory are taken where they compute less by this factor
 _WORK = 3  # times the picture's pixels that windows compute, from which a way out is told
 _LEAST_CORE = 64  # pixels kept of a window along a side; with fewer, most of it would be context
+_ANY_ENGINE = EngineMemory()
 _MOST_PARTS = 300  # windows along a side
 
 
@@ -82,6 +83,8 @@ class MemoryBudget:
         multiple: sides of windows must be multiples of this.
         whole: bytes that a picture in one piece may need, but at most an eighth of the machine's.
         model: name of the network, for messages.
+        host: numbers for each input pixel outside the engine.
+        memory: of the engine, of which what it needs in bands is taken.
     """
 
     def __init__(
@@ -91,11 +94,21 @@ class MemoryBudget:
         multiple: int = 1,
         whole: int = _WHOLE,
         model: str = "the network",
+        host: int = 0,
+        memory: EngineMemory = _ANY_ENGINE,
     ) -> None:
         self._radius, self._multiple = radius, multiple
         self._floats, self._whole = floats_per_pixel, whole
+        self._host, self._memory = host, memory
         self._model = model
         self._said = False
+
+    def _need(self, height: int, width: int) -> int:
+        """Return the bytes that a window needs."""
+        pixels = height * width
+        if self._memory.in_bands(height, width):
+            return 4 * (self._host * pixels + self._memory.floats_per_column * width)
+        return 4 * (self._host + self._floats) * pixels
 
     def cut(self, height: int, width: int) -> list[Window]:
         """Return the windows of a picture whose sides are multiples.
@@ -104,7 +117,7 @@ class MemoryBudget:
         """
         window = self.window(height, width)
         windows = _grid((height, width), window, self._radius, self._multiple)
-        need = 4 * self._floats * window[0] * window[1]
+        need = self._need(*window)
         work = len(windows) * window[0] * window[1] / (height * width)
         if need > _BYTES and (need > self._whole or work > _WORK):
             self._tell(window, need, work)
@@ -135,7 +148,7 @@ class MemoryBudget:
         It is that of the picture where that fits into memory, or else the size that fits and
         computes the fewest pixels; where none fits, one that half of the machine's memory may hold.
         """
-        need = height * width * self._floats * 4
+        need = self._need(height, width)
         if need <= min(self._whole, _BYTES):
             return height, width
         import psutil  # not for small pictures
@@ -160,12 +173,11 @@ class MemoryBudget:
         self, budget: int, sides: list[tuple[tuple[int, int], tuple[int, int]]]
     ) -> tuple[float, int, int]:
         """Return the work and sides of the windows that compute least within ``budget`` bytes."""
-        area = budget // 4 // self._floats
         return min(
             (
                 (float(row_work * column_work), rows, columns)
                 for (rows, row_work), (columns, column_work) in sides
-                if rows * columns <= area
+                if self._need(rows, columns) <= budget
             ),
             default=(math.inf, 0, 0),
         )
@@ -198,7 +210,7 @@ def choose_windows(
     shape: Optional[Size],
     tile: Tile,
     watched: bool = False,
-    memory_factor: float = 1.0,
+    memory: EngineMemory = _ANY_ENGINE,
 ) -> Windows:
     """Return the way to cut pictures into windows for a network and its engine.
 
@@ -208,7 +220,7 @@ def choose_windows(
         shape: the only (height, width) that the engine takes; None if it takes any.
         tile: what the user asks for.
         watched: a picture in one piece takes no more memory, and so time, than a window.
-        memory_factor: of the engine. Windows do not become smaller by it, as more context would
+        memory: of the engine. Windows do not become smaller by its factor, as more context would
             cost more time than such an engine saves; what a whole picture needs is told with it.
 
     Raises:
@@ -218,19 +230,18 @@ def choose_windows(
     radius, multiple = geometry.receptive_radius, geometry.size_multiple
     if context is not None and side != 0 and (radius is None or context < radius):
         less = dataclasses.replace(geometry, receptive_radius=context)
-        windows = choose_windows(less, model, shape, Tile(side), watched, memory_factor)
+        windows = choose_windows(less, model, shape, Tile(side), watched, memory)
         return _LessContext(windows, context, model, radius)
     if radius is None:
-        needed = math.ceil(geometry.floats_per_pixel * memory_factor)
+        needed = math.ceil(geometry.floats_per_pixel * memory.factor)
         whole = dataclasses.replace(geometry, floats_per_pixel=needed)
         return _WholePicture(whole, model, shape, side)
     if shape is not None:
         return _ExactWindows(radius, multiple, model, shape)
     if side is None:
-        floats = geometry.floats_per_pixel + _HOST_COPIES * geometry.output_channels * (
-            geometry.scale**2
-        )
-        return MemoryBudget(radius, floats, multiple, _BYTES if watched else _WHOLE, model)
+        floats, limit = geometry.floats_per_pixel, _BYTES if watched else _WHOLE
+        host = _HOST_COPIES * geometry.output_channels * geometry.scale**2
+        return MemoryBudget(radius, floats, multiple, limit, model, host, memory)
     least = _round_up(2 * radius + multiple, multiple)  # it keeps at least one multiple of pixels
     if side and (side < least or side % multiple):
         raise InputError(

@@ -19,6 +19,7 @@ from ms_restore.images.picture import Picture
 from ms_restore.images.writing import write_picture
 from ms_restore.inference.mindspore_engine import MindSporeEngine
 from tests.conftest import reduced
+from tests.inference.test_ncnn_bands import check_bands
 
 vulkan = pytest.importorskip("ncnn", reason="ncnn is optional").get_gpu_count() > 0
 if not ncnn.can_convert():
@@ -26,6 +27,7 @@ if not ncnn.can_convert():
 
 MODELS = ["edsr_baseline_x2", "dncnn_s25", "noise2noise_gaussian", "srvgg_x4"]
 OTHERS = ["sid_sony", "dmsp_dae", "real_x4_6", "drunet_color", "ircnn_color"]
+IN_BANDS = {"edsr_baseline_x2", "dncnn_s25", "srvgg_x4", "dmsp_dae", "real_x4_6", "ircnn_color"}
 MODELS += [pytest.param(model, marks=pytest.mark.long) for model in OTHERS]
 
 
@@ -60,6 +62,9 @@ def test_the_file_equals_the_checkpoint(model, tmp_path):
     expected = MindSporeEngine(network)(y)
     assert np.ptp(expected) > 0.01
     np.testing.assert_allclose(engine(y), expected, atol=1e-4)
+    assert (engine.memory.bands_from is not None) == (model in IN_BANDS)
+    if model in IN_BANDS:
+        check_bands(engine, metadata.geometry)
 
 
 @pytest.mark.slow

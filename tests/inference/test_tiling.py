@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ms_restore import api, recipe, registry
-from ms_restore.contracts import Geometry
+from ms_restore.contracts import EngineMemory, Geometry
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.mindspore_engine import MindSporeEngine
@@ -242,7 +242,7 @@ def test_a_tile_without_room_for_its_context(run):
 class Shift:
     """An engine that is not symmetric: the image moved right by one, enlarged twice."""
 
-    name, shape, memory_factor = "shift", None, 1.0
+    name, shape, memory = "shift", None, EngineMemory()
 
     def __call__(self, y):
         return np.roll(y, 1, axis=3).repeat(2, axis=2).repeat(2, axis=3)
@@ -254,7 +254,7 @@ def test_an_engine_that_needs_more_memory():
     geometry = registry.network_geometry(loaded.network)
 
     class Counting(Shift):
-        memory_factor, areas = 2.1, ()
+        memory, areas = EngineMemory(2.1), ()
 
         def __call__(self, y):
             self.areas = (*self.areas, y.shape[2] * y.shape[3])
@@ -267,7 +267,7 @@ def test_an_engine_that_needs_more_memory():
         geometry, receptive_radius=None, floats_per_pixel=1 << 20
     )  # of 10 megapixels: 43 TB
     for factor in (1.0, 2.0):
-        engine.memory_factor = factor
+        engine.memory = EngineMemory(factor)
         restorer = Restorer(LoadedNetwork(engine, whole, loaded))
         with pytest.raises(
             InputError, match=f"need about {4 * factor * 2**20 * 10.24e6 / 1e9:.1f} GB"
