@@ -9,13 +9,14 @@ gain of 0.2 in the residual blocks alone.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union
 
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Normal
 from pydantic import Field
 
 _SCALES = 4
+_Count = Annotated[int, Field(ge=1)]
 _GAIN = 0.2  # of the residual blocks' first weights
 
 
@@ -28,7 +29,8 @@ class DRUNet(nn.Cell):
     Args:
         channels: 1 (gray) or 3 (RGB).
         width: number of filters at full size, doubled at each of the three coarser scales.
-        blocks: number of residual blocks at each scale, down and up.
+        blocks: number of residual blocks at each scale, down and up; or one number for each of the
+            four scales, the first at full size.
         noise_map: the input has one more channel, the noise's standard deviation at each pixel in
             the range of the image; without it the network is blind.
         residual: the network learns the noise, which is subtracted from y; small networks learn
@@ -47,8 +49,8 @@ class DRUNet(nn.Cell):
         self,
         *,
         channels: Literal[1, 3] = 1,
-        width: Annotated[int, Field(ge=1)] = 64,
-        blocks: Annotated[int, Field(ge=1)] = 4,
+        width: _Count = 64,
+        blocks: Union[_Count, tuple[_Count, _Count, _Count, _Count]] = 4,
         noise_map: bool = True,
         residual: bool = False,
     ) -> None:
@@ -56,18 +58,20 @@ class DRUNet(nn.Cell):
         self.channels = channels
         self.noise_map = noise_map
         self.residual = residual
-        coarsest = self.size_multiple
+        counts = (blocks,) * _SCALES if isinstance(blocks, int) else blocks
         # two 3x3 convolutions a block, down and up, first and last, and the pixels of a coarse one
-        self.receptive_radius = 2 * blocks * (3 * coarsest - 2) + 2 + coarsest - 1
+        seen = [2 * count * 2**level for level, count in enumerate(counts)]
+        self.receptive_radius = 2 * sum(seen[:-1]) + seen[-1] + 2 + self.size_multiple - 1
         self.floats_per_pixel = 8 * width
         widths = [width * 2**level for level in range(_SCALES)]
         finer = list(zip(widths, widths[1:]))
+        alike = list(zip(widths, counts))[:-1]
         self.first = _conv(channels + noise_map, width, 1.0)
-        self.encoder = nn.CellList([_residual_blocks(a, blocks) for a, _ in finer])
+        self.encoder = nn.CellList([_residual_blocks(*scale) for scale in alike])
         self.down = nn.CellList([_halving(a, b) for a, b in finer])
-        self.body = _residual_blocks(widths[-1], blocks)
+        self.body = _residual_blocks(widths[-1], counts[-1])
         self.up = nn.CellList([_doubling(b, a) for a, b in reversed(finer)])
-        self.decoder = nn.CellList([_residual_blocks(a, blocks) for a, _ in reversed(finer)])
+        self.decoder = nn.CellList([_residual_blocks(*scale) for scale in reversed(alike)])
         self.last = _conv(width, channels, 0.1 if residual else 1.0)
 
     def construct(self, y: Tensor) -> Tensor:

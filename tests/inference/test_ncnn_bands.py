@@ -76,7 +76,7 @@ def test_a_large_picture_is_one_window_and_the_same(exported, heights):
 
 
 def test_no_memory(exported, monkeypatch):
-    metadata, engine = exported
+    engine = exported[1]
     engine.memory = engine.memory._replace(bands_from=0, rows_from=0)
     monkeypatch.setattr(Bands, "_band", lambda *_: None)
     with pytest.raises(ncnn.InputError, match="ncnn cannot compute 9x24 pixels at once"):

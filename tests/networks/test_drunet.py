@@ -27,13 +27,17 @@ def test_parameter_count(model, count):
     assert sum(parameter.size for parameter in network.trainable_params()) == count
 
 
-@pytest.mark.parametrize(("model", "channels"), [("drunet_gray", 1), ("drunet_color", 3)])
-def test_it_is_the_twin_in_pytorch(model, channels, tmp_path):
+@pytest.mark.parametrize(
+    ("model", "channels", "blocks"),
+    [("drunet_gray", 1, 2), ("drunet_color", 3, 2), ("drunet_gray", 1, (3, 1, 2, 1))],
+)
+def test_it_is_the_twin_in_pytorch(model, channels, blocks, tmp_path):
     pytest.importorskip("torch", reason="PyTorch is an optional peer")
     torch_u_nets = importlib.import_module("tests.weights.torch_u_nets")
-    twin = torch_u_nets.randomise(torch_u_nets.DRUNet(channels, blocks=2), gain=0.6)
+    counts = (blocks,) * 4 if isinstance(blocks, int) else blocks
+    twin = torch_u_nets.randomise(torch_u_nets.DRUNet(channels, blocks=counts), gain=0.6)
     loaded = torch_twins.there_and_back(twin, tmp_path, model, [(16, 16), (24, 8), (8, 40)])
-    assert (loaded.network["width"], loaded.network["blocks"]) == (4, 2)
+    assert (loaded.network["width"], loaded.network["blocks"]) == (4, blocks)
 
 
 def test_files_of_another_model_or_without_a_block_are_refused(tmp_path):

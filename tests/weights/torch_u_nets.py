@@ -29,17 +29,18 @@ class _ReLUBlock(nn.Module):
 class DRUNet(nn.Module):
     """Of the image with the noise map behind it, on sides that are multiples of 8."""
 
-    def __init__(self, channels=1, width=4, blocks=2):
+    def __init__(self, channels=1, width=4, blocks=(2, 2, 2, 2)):
         super().__init__()
         widths = [width, 2 * width, 4 * width, 8 * width]
         self.m_head = nn.Conv2d(channels + 1, width, 3, padding=1, bias=False)
         for number, (a, b) in enumerate(zip(widths, widths[1:]), 1):
             halving = nn.Conv2d(a, b, 2, 2, bias=False)
             doubling = nn.ConvTranspose2d(b, a, 2, 2, bias=False)
-            same = [[_ReLUBlock(a) for _ in range(blocks)] for _ in range(2)]
+            count = blocks[number - 1]
+            same = [[_ReLUBlock(a) for _ in range(count)] for _ in range(2)]
             setattr(self, f"m_down{number}", nn.Sequential(*same[0], halving))
             setattr(self, f"m_up{number}", nn.Sequential(doubling, *same[1]))
-        self.m_body = nn.Sequential(*[_ReLUBlock(widths[-1]) for _ in range(blocks)])
+        self.m_body = nn.Sequential(*[_ReLUBlock(widths[-1]) for _ in range(blocks[-1])])
         self.m_tail = nn.Conv2d(width, channels, 3, padding=1, bias=False)
 
     def forward(self, y):

@@ -11,26 +11,34 @@ _FINER = 3  # scales of DRUNet beside the coarsest
 
 
 def _drunet_settings(arrays: Arrays) -> Optional[dict[str, Any]]:
-    blocks = layer_numbers(r"m_body\.(\d+)\.res\.0\.weight", arrays, dimensions=4)
+    counts = tuple(
+        len(layer_numbers(rf"{place}\.(\d+)\.res\.0\.weight", arrays, dimensions=4))
+        for place in ("m_down1", "m_down2", "m_down3", "m_body")
+    )
     first, last = arrays.get("m_head.weight"), arrays.get("m_tail.weight")
-    if not blocks or first is None or last is None or first.shape[1] != last.shape[0] + 1:
+    if not all(counts) or first is None or last is None or first.shape[1] != last.shape[0] + 1:
         return None
-    return {"channels": last.shape[0], "width": first.shape[0], "blocks": len(blocks)}
+    blocks = counts if len(set(counts)) > 1 else counts[0]
+    return {"channels": last.shape[0], "width": first.shape[0], "blocks": blocks}
 
 
 def _drunet_entries(settings: dict[str, Any]) -> list[ParameterMapping]:
     """Return the conversion from names that count a scale's blocks and its change of size."""
     blocks = settings["blocks"]
+    counts = (blocks,) * (_FINER + 1) if isinstance(blocks, int) else blocks
     names = [("first", "m_head"), ("last", "m_tail")]
-    places = [("body", "m_body", 0)]
+    places = [("body", "m_body", 0, counts[-1])]
     for level in range(_FINER):
         down, up = f"m_down{level + 1}", f"m_up{_FINER - level}"
-        names += [(f"down.{level}", f"{down}.{blocks}"), (f"up.{level}", f"{up}.0")]
-        places += [(f"encoder.{level}", down, 0), (f"decoder.{level}", up, 1)]
+        names += [(f"down.{level}", f"{down}.{counts[level]}"), (f"up.{level}", f"{up}.0")]
+        places += [
+            (f"encoder.{level}", down, 0, counts[level]),
+            (f"decoder.{level}", up, 1, counts[_FINER - 1 - level]),
+        ]
     names += [
         (f"{ours}.{number}.conv{k + 1}", f"{theirs}.{number + before}.res.{2 * k}")
-        for ours, theirs, before in places
-        for number in range(blocks)
+        for ours, theirs, before, count in places
+        for number in range(count)
         for k in range(2)
     ]
     return [ParameterMapping(f"{ours}.weight", f"{theirs}.weight") for ours, theirs in names]
