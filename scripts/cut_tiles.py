@@ -61,9 +61,9 @@ def _photographs(folder: Path) -> Iterator[tuple[str, np.ndarray, float]]:
     """Yield the name, the pixels (H, W, C) uint8 and the reduction of every photograph."""
     for files in yaml.safe_load(_LIST.read_text()).values():
         for file, entry in files.items():
-            path = folder / file
-            if not path.is_file():
-                sys.exit(f"{path}: no such file; unpack the packages of {_LIST.name} there")
+            path = next(folder.rglob(file), None)
+            if path is None:
+                sys.exit(f"{folder}: no {file} in it; unpack the packages of {_LIST.name} there")
             yield path.stem, read_picture(path).pixels, entry["reduction"]
     for name in photos.TRAIN:
         yield name, photos.load(name), 1

@@ -24,4 +24,5 @@ for package in $packages; do
     fi
     dpkg-deb -x "$work/$package"_*.deb "$work/unpacked"
 done
-.venv/bin/python scripts/cut_tiles.py "$work/unpacked/usr/share/backgrounds" "$output"
+.venv/bin/python scripts/unpack_rcc.py "$work"/unpacked/usr/share/gcompris-qt/rcc/{erase,explore_*}.rcc "$work/unpacked"
+.venv/bin/python scripts/cut_tiles.py "$work/unpacked" "$output"

@@ -8,15 +8,22 @@ cache, and memory grows with a picture's width, not with its area. The result is
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
 from ms_restore.inference.ncnn_graph import Layer, read_layers, write_layers
+from ms_restore.inference.tiling import Span, spans
+from ms_restore.runtime import usable_processors
 
 ROWS = 12
 """Rows of a band: two of the 6x6 blocks of ncnn's Winograd transform."""
+_LEAST_STRIP = 128
+_STRIP = 300  # the least pixels of width that a processor computes for itself
+_DEPTHS = 12  # the same as a multiple of the context that a strip needs on each side
 _END = 2**31 - 1
 _HEIGHT = 1  # axis
 _STARTS, _ENDS, _AXES = "-23309", "-23310", "-23311"  # settings of the layer Crop, as arrays
@@ -200,8 +207,8 @@ def _reach(layer: Layer) -> int:
     strides = {layer.number("3", 1), layer.number("13", layer.number("3", 1))}
     sides = left + layer.number("15", left), top + layer.number("16", top)
     kept = (dilation * (size - 1), spread * (height - 1)) == sides and sides[1] == 2 * top
-    if strides != {1} or not kept or layer.number("18", 0) != 0:
-        raise NotInBandsError(f"{layer.name} changes the size")
+    if strides != {1} or not kept or sides[0] != sides[1] or layer.number("18", 0) != 0:
+        raise NotInBandsError(f"{layer.name} changes the size, or sees farther in one direction")
     return top
 
 
@@ -221,61 +228,93 @@ def _enlarged(layer: Layer, rows: _Rows) -> _Rows:
 class Bands:
     """Computes pictures in bands of rows.
 
+    Where a picture is wide enough, each processor computes a strip of it for itself. That is faster
+    than sharing out the channels of each layer, whose rows would go from one processor's cache to
+    another's.
+
     Args:
         ncnn: the package.
         text: of the graph that computes a picture in one piece.
         channels: of the input.
-        load: makes a network of ncnn from a graph's text.
+        load: makes a network of ncnn from a graph's text and a number of threads.
         twice: load a second network without masks for the bands within a picture, which is faster
             by a tenth for small networks.
 
     Attributes:
         floats_per_column: numbers that are kept for each column of the picture, for this band and
             the next one.
-        depth: rows by which the output lags; that many are computed below the picture.
+        depth: pixels that the output sees in each direction. So many more rows are computed below
+            the picture.
 
     Raises:
         NotInBandsError: the graph cannot be computed in bands.
     """
 
     def __init__(
-        self, ncnn: Any, text: str, channels: int, load: Callable[[str], Any], twice: bool
+        self,
+        ncnn: Any,
+        text: str,
+        channels: int,
+        load: Callable[[str, int], Any],
+        twice: bool,
     ) -> None:
-        self._ncnn, self._load = ncnn, load
+        self._ncnn = ncnn
         self._edge = BandGraph(text, channels, masked=True)
         self._inner = BandGraph(text, channels, masked=False) if twice else self._edge
-        self._nets: dict[str, Any] = {}
+        self._load = functools.cache(load)
         self.floats_per_column = 2 * self._edge.floats_per_column
         self.depth = -(-self._edge.output.lag // self._edge.output.scale)
 
     def __call__(self, y: np.ndarray) -> Optional[np.ndarray]:
         """Return x_hat (C, H, W) of y, both float32; None where memory does not suffice."""
         height, width = y.shape[1:]
-        scale, lag, channels = self._edge.output
+        scale, _, channels = self._edge.output
         x_hat = np.empty((channels, scale * height, scale * width), np.float32)
+        processors = usable_processors()
+        most = width // max(_STRIP, _DEPTHS * self.depth) // processors * processors
+        count = most or max(1, min(processors, width // max(_LEAST_STRIP, 4 * self.depth)))
+        threads = max(1, processors // count)
+        side = -(-(width + 2 * self.depth * (count - 1)) // count)
+        nets = [self._load(graph.text, threads) for graph in (self._edge, self._inner)]
+
+        def compute(strip: Span) -> bool:
+            return self._strip(nets, y, strip, x_hat)
+
+        strips = spans(width, side, self.depth)
+        if count == 1:  # here, as the threads that compute layers stay with the one that began them
+            return x_hat if compute(strips[0]) else None
+        with ThreadPoolExecutor(processors) as pool:
+            return x_hat if all(list(pool.map(compute, strips))) else None
+
+    def _strip(self, nets: list[Any], y: np.ndarray, strip: Span, x_hat: np.ndarray) -> bool:
+        """Put what is kept of a strip of columns into x_hat; return whether memory sufficed."""
+        height = y.shape[1]
+        scale, lag, _ = self._edge.output
+        columns = slice(scale * strip.first, scale * strip.last)
+        inside = slice(columns.start - scale * strip.start, columns.stop - scale * strip.start)
+        width = strip.stop - strip.start
         state = {name: self._zeros(kept, width) for name, kept in self._edge.kept.items()}
         for top in range(0, height + self.depth, ROWS):
             band = np.zeros((y.shape[0], ROWS, width), np.float32)
-            rows = y[:, top : top + ROWS]
+            rows = y[:, top : top + ROWS, strip.start : strip.stop]
             band[:, : rows.shape[1]] = rows
             within = self.depth <= top and top + ROWS <= height
             graph = self._inner if within else self._edge
-            values = self._band(graph, {"in0": band, **_masks(graph, top, height)}, state)
+            arrays = {"in0": band, **_masks(graph, top, height)}
+            values = self._band(nets[within], arrays, state)
             if values is None:
-                return None
+                return False
             start = scale * top - lag
             first, last = max(0, start), min(start + scale * ROWS, scale * height)
             if first < last:
-                x_hat[:, first:last] = values[:, first - start : last - start]
-        return x_hat
+                x_hat[:, first:last, columns] = values[:, first - start : last - start, inside]
+        return True
 
     def _band(
-        self, graph: BandGraph, arrays: dict[str, np.ndarray], state: dict[str, Any]
+        self, net: Any, arrays: dict[str, np.ndarray], state: dict[str, Any]
     ) -> Optional[np.ndarray]:
         """Return a band's output, and put what it keeps into ``state``."""
-        if graph.text not in self._nets:
-            self._nets[graph.text] = self._load(graph.text)
-        with self._nets[graph.text].create_extractor() as extractor:
+        with net.create_extractor() as extractor:
             for name, array in arrays.items():
                 extractor.input(name, self._ncnn.Mat(array).clone())
             for name, kept in state.items():

@@ -24,8 +24,9 @@ _HALF_PRECISION = ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_stora
 _FACTOR = 2.1
 """Measured over five networks at 0.3 to 0.6 megapixels: 1.4 to 2.05 times the numbers of
 ``floats_per_pixel``."""
-_BANDS_FROM = 2 << 30  # bytes that a picture in one piece needs; smaller ones are as fast whole
+_BANDS_FROM = 1 << 17  # pixels; smaller pictures are about as fast in one piece
 _DEPTHS = 4  # bands pay from this many times the rows that are computed below the picture
+_FIT = 0.75  # memory is reused for blobs of at least this part of its size
 _SMALL_MODEL = 16 << 20  # bytes of weights, which are loaded once more for bands
 
 
@@ -62,12 +63,14 @@ class NcnnEngine:
         self._ncnn: Any = ncnn
         self._model, self._vulkan = model, vulkan
         self._pools = ncnn.PoolAllocator(), ncnn.PoolAllocator()
+        for pool in self._pools:
+            pool.set_size_compare_ratio(_FIT)
         text = param.read_text(encoding="utf-8")
         with native_messages.kept(lambda line: True) as messages:
             if vulkan is not None:
                 _check_device(ncnn.get_gpu_count(), vulkan)
             try:
-                self._net = self._load(text)
+                self._net = self._load(text, usable_processors())
             except ValueError:
                 reason = next((line for line in messages() if line.startswith("layer ")), "damaged")
                 raise InputError(
@@ -76,10 +79,10 @@ class NcnnEngine:
         self._bands = None if shape or vulkan is not None else self._in_bands(text, geometry)
         self.memory = _memory(geometry, self._bands)
 
-    def _load(self, text: str, pools: bool = False) -> Any:
+    def _load(self, text: str, threads: int, pools: bool = False) -> Any:
         """Return a network of a graph's text; raise ValueError where ncnn cannot load it."""
         net = self._ncnn.Net()
-        net.opt.num_threads = usable_processors()
+        net.opt.num_threads = threads
         for name in _HALF_PRECISION:
             setattr(net.opt, f"use_{name}", False)
         if pools:  # for blobs that outlive the extractor
@@ -133,9 +136,8 @@ class NcnnEngine:
 def _memory(geometry: Geometry, bands: Optional[Bands]) -> EngineMemory:
     if bands is None:
         return EngineMemory(_FACTOR)
-    floats = _FACTOR * geometry.floats_per_pixel
-    per_column = round(ROWS * floats) + bands.floats_per_column
-    return EngineMemory(_FACTOR, round(_BANDS_FROM / 4 / floats), _DEPTHS * bands.depth, per_column)
+    per_column = round(_FACTOR * ROWS * geometry.floats_per_pixel) + bands.floats_per_column
+    return EngineMemory(_FACTOR, _BANDS_FROM, _DEPTHS * bands.depth, per_column)
 
 
 def _check_device(count: int, number: int) -> None:

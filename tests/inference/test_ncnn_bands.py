@@ -17,7 +17,8 @@ def check_bands(engine, geometry):
     """Compare an engine's bands with one piece: less than a band, whole bands, and some more."""
     memory = engine.memory
     for height in (5, ROWS, 2 * ROWS, 5 * ROWS + 1):
-        y = np.random.default_rng(0).random((1, geometry.input_channels, height, 9), np.float32)
+        width = 9 if height > ROWS else 401  # which has strips where there are several processors
+        y = np.random.default_rng(0).random((1, geometry.input_channels, height, width), np.float32)
         engine.memory = memory._replace(bands_from=None)
         whole = engine(y)
         engine.memory = memory._replace(bands_from=0, rows_from=0)
@@ -51,14 +52,14 @@ def test_only_large_pictures_are_computed_in_bands(exported, heights):
     metadata, engine = exported
     check_bands(engine, metadata.geometry)
     heights.clear()
-    pixels, rows = engine.memory.bands_from, engine.memory.rows_from
+    rows = engine.memory.rows_from
     assert rows > 0
+    assert engine.memory.bands_from > 256 * 256  # which is as fast in one piece
     engine.memory = engine.memory._replace(bands_from=100 * rows)
     for height in (rows - 1, rows):
         for width in (99, 100, 110):
             engine(np.zeros((1, 3, height, width), np.float32))
     assert heights == [rows] * 2
-    assert pixels * metadata.geometry.floats_per_pixel > 1 << 27  # of which smaller ones are whole
 
 
 def test_a_large_picture_is_one_window_and_the_same(exported, heights):
@@ -66,7 +67,6 @@ def test_a_large_picture_is_one_window_and_the_same(exported, heights):
     metadata, engine = exported
     geometry = metadata.geometry
     y = np.random.default_rng(0).random((1400, 1000, 3), np.float32)
-    engine.memory = engine.memory._replace(bands_from=1 << 18)
     restorer = Restorer(LoadedNetwork(engine, geometry, metadata.recipe), watch=lambda *_: True)
     in_bands = restorer(y)
     assert heights == [1400]
