@@ -169,19 +169,16 @@ class EngineMemory(NamedTuple):
         factor: of the network's ``floats_per_pixel``; about that product is needed for each pixel.
         bands_from: from that many pixels the engine computes a picture in bands of rows; None:
             it never does.
-        rows_from: the least rows of a picture that it computes so.
         floats_per_column: what it then needs for each column, instead of for each pixel.
     """
 
     factor: float = 1.0
     bands_from: Optional[int] = None
-    rows_from: int = 0
     floats_per_column: int = 0
 
     def in_bands(self, height: int, width: int) -> bool:
         """Return whether a picture of that many pixels is computed in bands."""
-        pixels = self.bands_from
-        return pixels is not None and height * width >= pixels and height >= self.rows_from
+        return self.bands_from is not None and height * width >= self.bands_from
 
 
 class Engine(Protocol):

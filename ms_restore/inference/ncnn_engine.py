@@ -25,7 +25,8 @@ _FACTOR = 2.1
 """Measured over five networks at 0.3 to 0.6 megapixels: 1.4 to 2.05 times the numbers of
 ``floats_per_pixel``."""
 _BANDS_FROM = 1 << 17  # pixels; smaller pictures are about as fast in one piece
-_DEPTHS = 4  # bands pay from this many times the rows that are computed below the picture
+_FAR = 64  # rows below a picture that bands compute; from there on, whole pictures are faster
+_LARGE = 3 << 30  # bytes up to which they then are computed so
 _FIT = 0.75  # memory is reused for blobs of at least this part of its size
 _SMALL_MODEL = 16 << 20  # bytes of weights, which are loaded once more for bands
 
@@ -136,8 +137,10 @@ class NcnnEngine:
 def _memory(geometry: Geometry, bands: Optional[Bands]) -> EngineMemory:
     if bands is None:
         return EngineMemory(_FACTOR)
-    per_column = round(_FACTOR * ROWS * geometry.floats_per_pixel) + bands.floats_per_column
-    return EngineMemory(_FACTOR, _BANDS_FROM, _DEPTHS * bands.depth, per_column)
+    floats = geometry.floats_per_pixel
+    large = _LARGE // 4 // floats if bands.depth > _FAR else 0
+    per_column = round(_FACTOR * ROWS * floats) + bands.floats_per_column
+    return EngineMemory(_FACTOR, max(_BANDS_FROM, large), per_column)
 
 
 def _check_device(count: int, number: int) -> None:

@@ -75,7 +75,8 @@ class MemoryBudget:
     """Windows as large as a limit on the engine's memory allows.
 
     A window takes 640 MiB, or twice or four times that, up to ``whole``, where the larger one
-    computes less by a third, since less of it is context.
+    computes less by a third, since less of it is context; and up to half of the memory that is
+    free, where else windows would compute more than three times the picture.
 
     Args:
         radius: receptive radius of the network in input pixels.
@@ -153,13 +154,15 @@ class MemoryBudget:
             return height, width
         import psutil  # not for small pictures
 
-        memory = psutil.virtual_memory().total
-        limit = min(self._whole, memory // 8)
+        memory = psutil.virtual_memory()
+        limit = most = min(self._whole, memory.total // 8)
         if need <= limit:
             return height, width
+        if self._whole > _BYTES:
+            most = max(limit, round(memory.available / 2 / self._memory.factor))
         sides = list(itertools.product(self._sides(height), self._sides(width)))
         chosen, budget = self._within(_BYTES, sides), 2 * _BYTES
-        while budget <= (memory // 2 if math.isinf(chosen[0]) else limit):
+        while budget <= (most if chosen[0] > _WORK * height * width else limit):
             larger = self._within(budget, sides)
             if larger[0] * _WORTH < chosen[0]:
                 chosen = larger

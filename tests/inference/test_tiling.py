@@ -81,16 +81,35 @@ def test_windows_bound_memory_and_compute_little(radius, multiple, size):
 
 
 def test_larger_windows_where_that_saves_a_third(memory):
-    def window(radius, total):
-        memory(total)
+    def window(radius, total, free=None):
+        memory(total, free)
         rows, columns = MemoryBudget(radius, 400, 4).window(5000, 5000)
         return rows * columns * 1600, _work(5000, 5000, radius, 4, rows, columns)
 
     near, far = window(16, 64), window(158, 64)
     assert near[0] <= 640 << 20 < far[0] <= 3 << 30
-    small = window(158, 4)  # an eighth of which holds no larger one
+    small = window(158, 4, 1)  # an eighth of which, or half of what is free, holds no larger one
     assert small[0] <= 640 << 20
     assert small[1] > 1.5 * far[1]
+    enough = window(158, 4)  # more than an eighth, where the work would be more than threefold
+    assert 640 << 20 < enough[0] <= 2 << 30
+    assert enough[1] < 3 * 5000 * 5000 < small[1]
+
+
+@pytest.mark.usefixtures("memory")
+def test_windows_of_an_engine_that_computes_in_bands():
+    """They need memory for their width, and outside the engine: so they are larger and higher."""
+    in_bands = EngineMemory(2.1, 1 << 17, 24_000)
+    budget = MemoryBudget(20, 768, host=96, memory=in_bands)
+    rows, columns = budget.window(10_000, 10_000)
+    assert 4 * (96 * rows * columns + 24_000 * columns) <= 640 << 20
+    assert rows > columns
+    assert rows * columns > 5 * np.prod(MemoryBudget(20, 864).window(10_000, 10_000))
+    far = EngineMemory(2.1, 1 << 17, 250_000)
+    budget = MemoryBudget(349, 5504, host=384, memory=far)
+    assert _work(2000, 1400, 349, 1, *budget.window(2000, 1400)) < 3 * 2000 * 1400
+    whole = MemoryBudget(349, 5504).window(2000, 1400)
+    assert _work(2000, 1400, 349, 1, *whole) > 20 * 2000 * 1400
 
 
 def test_what_fits_is_computed_in_one_piece(memory):
