@@ -6,7 +6,10 @@ So large pictures are computed in bands of rows where the network allows that (n
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Optional
@@ -16,7 +19,8 @@ import numpy as np
 from ms_restore.contracts import EngineMemory, Geometry, Size
 from ms_restore.errors import InputError
 from ms_restore.images import native_messages
-from ms_restore.inference.ncnn_bands import ROWS, Bands, NotInBandsError
+from ms_restore.inference.ncnn_band_graph import NotInBandsError
+from ms_restore.inference.ncnn_bands import ROWS, Bands
 from ms_restore.runtime import usable_processors
 
 NEEDED = "pip install ncnn"
@@ -27,7 +31,6 @@ _FACTOR = 2.1
 _BANDS_FROM = 1 << 17  # pixels; smaller pictures are about as fast in one piece
 _FAR = 64  # rows below a picture that bands compute; from there on, whole pictures are faster
 _LARGE = 3 << 30  # bytes up to which they then are computed so
-_FIT = 0.75  # memory is reused for blobs of at least this part of its size
 _SMALL_MODEL = 16 << 20  # bytes of weights, which are loaded once more for bands
 
 
@@ -62,46 +65,30 @@ class NcnnEngine:
         except ImportError:
             raise InputError(f"engine ncnn needs the package ncnn: {NEEDED}") from None
         self._ncnn: Any = ncnn
-        self._model, self._vulkan = model, vulkan
-        self._pools = ncnn.PoolAllocator(), ncnn.PoolAllocator()
-        for pool in self._pools:
-            pool.set_size_compare_ratio(_FIT)
         text = param.read_text(encoding="utf-8")
+        load = functools.partial(_load, ncnn, vulkan)
         with native_messages.kept(lambda line: True) as messages:
             if vulkan is not None:
                 _check_device(ncnn.get_gpu_count(), vulkan)
             try:
-                self._net = self._load(text, usable_processors())
+                self._net = load(model, text, usable_processors())
             except ValueError:
                 reason = next((line for line in messages() if line.startswith("layer ")), "damaged")
                 raise InputError(
                     f"{param}: ncnn cannot load it ({reason}); export it again"
                 ) from None
-        self._bands = None if shape or vulkan is not None else self._in_bands(text, geometry)
+        self._bands: Optional[Bands] = None
+        if shape is None and vulkan is None:
+            weights = model.read_bytes()  # as the file may be gone when a large picture comes
+            with contextlib.suppress(NotInBandsError):
+                self._bands = Bands(
+                    ncnn,
+                    text,
+                    geometry.input_channels,
+                    functools.partial(_load_again, load, weights),
+                    twice=len(weights) <= _SMALL_MODEL,
+                )
         self.memory = _memory(geometry, self._bands)
-
-    def _load(self, text: str, threads: int, pools: bool = False) -> Any:
-        """Return a network of a graph's text; raise ValueError where ncnn cannot load it."""
-        net = self._ncnn.Net()
-        net.opt.num_threads = threads
-        for name in _HALF_PRECISION:
-            setattr(net.opt, f"use_{name}", False)
-        if pools:  # for blobs that outlive the extractor
-            net.opt.blob_allocator, net.opt.workspace_allocator = self._pools
-        if self._vulkan is not None:
-            net.opt.use_vulkan_compute = True
-            net.set_vulkan_device(self._vulkan)
-        if net.load_param_mem(text) != 0 or net.load_model(str(self._model)) != 0:
-            raise ValueError(self._model)
-        return net
-
-    def _in_bands(self, text: str, geometry: Geometry) -> Optional[Bands]:
-        twice = self._model.stat().st_size <= _SMALL_MODEL
-        try:
-            load = functools.partial(self._load, pools=True)
-            return Bands(self._ncnn, text, geometry.input_channels, load, twice)
-        except NotInBandsError:
-            return None
 
     @staticmethod
     def is_installed() -> bool:
@@ -116,8 +103,6 @@ class NcnnEngine:
         height, width = y.shape[1:]
         if self._bands is not None and self.memory.in_bands(height, width):
             x_hat = self._bands(y)
-            for pool in self._pools:
-                pool.clear()
         else:
             x_hat = self._whole(y)
         if x_hat is None:
@@ -132,6 +117,28 @@ class NcnnEngine:
             extractor.input("in0", self._ncnn.Mat(y).clone())  # a copy, aligned as ncnn needs it
             code, x_hat = extractor.extract("out0")
             return np.array(x_hat) if code == 0 else None
+
+
+def _load(ncnn: Any, vulkan: Optional[int], model: Path, text: str, threads: int) -> Any:
+    """Return a network of a graph's text; raise ValueError where ncnn cannot load it."""
+    net = ncnn.Net()
+    net.opt.num_threads = threads
+    for name in _HALF_PRECISION:
+        setattr(net.opt, f"use_{name}", False)
+    if vulkan is not None:
+        net.opt.use_vulkan_compute = True
+        net.set_vulkan_device(vulkan)
+    if net.load_param_mem(text) != 0 or net.load_model(str(model)) != 0:
+        raise ValueError(model)
+    return net
+
+
+def _load_again(load: Callable[[Path, str, int], Any], weights: bytes, text: str, n: int) -> Any:
+    """Return a network of another graph with the same weights and ``n`` threads."""
+    with tempfile.TemporaryDirectory(prefix="ms_restore_") as folder:
+        model = Path(folder) / "network.ncnn.bin"
+        model.write_bytes(weights)
+        return load(model, text, n)
 
 
 def _memory(geometry: Geometry, bands: Optional[Bands]) -> EngineMemory:

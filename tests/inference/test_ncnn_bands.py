@@ -1,12 +1,18 @@
 """Pictures that ncnn computes in bands of rows (optional; skipped where ncnn is absent)."""
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from ms_restore import api
-from ms_restore.deploy import ncnn
+from ms_restore.deploy import engine_choice, ncnn
+from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
-from ms_restore.inference.ncnn_bands import ROWS, BandGraph, Bands, NotInBandsError
+from ms_restore.inference.ncnn_band_graph import BandGraph, NotInBandsError
+from ms_restore.inference.ncnn_bands import ROWS, Bands
 from ms_restore.inference.ncnn_graph import read_layers, write_layers
 from ms_restore.inference.restorer import Restorer
 
@@ -72,12 +78,58 @@ def test_a_large_picture_is_one_window_and_the_same(exported, heights):
     np.testing.assert_allclose(in_bands, tiled, atol=1e-5)
 
 
-def test_no_memory(exported, monkeypatch):
+@pytest.mark.parametrize("width", [9, 700])
+def test_no_memory(exported, monkeypatch, width):
     engine = exported[1]
     engine.memory = engine.memory._replace(bands_from=0)
     monkeypatch.setattr(Bands, "_band", lambda *_: None)
-    with pytest.raises(ncnn.InputError, match="ncnn cannot compute 9x24 pixels at once"):
-        engine(np.zeros((1, 3, 24, 9), np.float32))
+    with pytest.raises(InputError, match=f"ncnn cannot compute {width}x24 pixels at once"):
+        engine(np.zeros((1, 3, 24, width), np.float32))
+
+
+@pytest.mark.parametrize("engine", ["ncnn", "auto"])
+def test_a_checkpoints_first_picture_is_a_large_one(run, tmp_path, monkeypatch, heights, engine):
+    """What the engine was made from is gone by then."""
+    pytest.importorskip("ncnn", reason="ncnn is optional")
+    if not ncnn.can_convert():
+        pytest.skip("pnnx is optional")
+    monkeypatch.delenv(engine_choice.WITHOUT_NCNN)
+    best = shutil.copy(run.folder / "best.ckpt", tmp_path / "best.ckpt")
+    y = np.random.default_rng(0).random((370, 360, 3), np.float32)
+    x_hat = api.load_model(best, engine=engine, device_target="CPU")(y)
+    assert heights == [370]
+    expected = api.load_model(best, engine="onnxruntime", device_target="CPU")(y)
+    np.testing.assert_allclose(x_hat, expected, atol=1e-5)
+
+
+def test_an_engine_of_depthwise_convolutions_is_released(tmp_path):
+    """Its weights are not in the memory of the bands, which may go first."""
+    pytest.importorskip("ncnn", reason="ncnn is optional")
+    line = "ConvolutionDepthWise a 1 1 in0 out0 0=16 1=3 4=1 5=0 6=144 7=16"
+    text = f"7767517\n2 2\nInput in0 0 1 in0\n{line}\n"
+    (tmp_path / "net.ncnn.param").write_text(text)
+    weights = np.random.default_rng(0).normal(size=144).astype(np.float32)
+    (tmp_path / "net.ncnn.bin").write_bytes(bytes(4) + weights.tobytes())
+    program = f"""
+import gc
+from pathlib import Path
+import numpy as np
+from ms_restore.contracts import Geometry
+from ms_restore.inference.ncnn_engine import NcnnEngine
+folder = Path({str(tmp_path)!r})
+geometry = Geometry(1, 16, 1, 64, 1, 16, None)
+for _ in range(3):
+    engine = NcnnEngine(folder / "net.ncnn.param", folder / "net.ncnn.bin", geometry)
+    y = np.random.default_rng(0).random((1, 16, 400, 400), np.float32)
+    assert engine.memory.in_bands(400, 400)
+    in_bands = engine(y)
+    engine.memory = engine.memory._replace(bands_from=None)
+    np.testing.assert_allclose(in_bands, engine(y), atol=1e-5)
+    del engine
+    gc.collect()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize(
@@ -86,6 +138,13 @@ def test_no_memory(exported, monkeypatch):
         ["Convolution a 1 1 in0 out0 0=4 1=3 3=2 4=1"],
         ["Convolution a 1 1 in0 out0 0=4 1=3 4=0"],
         ["Convolution a 1 1 in0 out0 0=4 1=3 4=1 14=2 16=0"],
+        ["Convolution a 1 1 in0 out0 0=4 1=3 4=2 15=0 14=1 16=1"],
+        ["Convolution a 1 1 in0 out0 0=4 1=3 4=1 18=0.5"],
+        ["Input w 0 1 in1", "Convolution a 2 1 in0 in1 out0 0=4 1=3 4=1 19=1"],
+        ["UnaryOp a 1 1 in0 out0 0=8"],
+        ["Split s 1 2 in0 a b", "BinaryOp c 2 1 a b out0 0=3"],
+        ["MemoryData m 0 1 m 0=1 1=1 2=3", "Concat c 2 1 in0 m out0 0=0"],
+        ["Interp a 1 1 in0 out0 0=1 1=1.0 2=1.0 3=61 4=31"],
         ["Pooling a 1 1 in0 out0 0=1 1=2 2=2"],
         ["Interp a 1 1 in0 out0 0=2 1=2.0 2=2.0"],
         ["Interp a 1 1 in0 out0 0=1 1=2.0 2=1.0"],
@@ -104,6 +163,12 @@ def test_graphs_that_are_computed_in_one_piece(layers):
     lines = ["7767517", "0 0", "Input in0 0 1 in0", *layers, "# a comment"]
     with pytest.raises(NotInBandsError):
         BandGraph("\n".join(lines), 3, masked=True)
+
+
+def test_a_constant_may_have_more_channels():
+    lines = ["7767517", "3 3", "Input in0 0 1 in0", "MemoryData m 0 1 m 0=1 1=1 2=8"]
+    graph = BandGraph("\n".join([*lines, "BinaryOp b 2 1 in0 m out0 0=2"]), 1, masked=True)
+    assert graph.output == (1, 0, 8)
 
 
 def test_rows_wait_for_those_that_lag():

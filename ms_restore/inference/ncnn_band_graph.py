@@ -1,0 +1,226 @@
+"""The ncnn graph of a band: a few rows of a picture, from what the band before it kept.
+
+For the next band, each convolution keeps the last rows of its input. The rows that it gives lag
+behind those that it takes, since it waits for the rows below; where two blobs meet that lag
+differently, the rows of the one that is ahead wait too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from ms_restore.inference.ncnn_graph import Layer, read_layers, write_layers
+
+_END = 2**31 - 1
+_HEIGHT = 1  # axis
+_STARTS, _ENDS, _AXES = "-23309", "-23310", "-23311"  # settings of the layer Crop, as arrays
+_PRODUCT = "2"  # of the layer BinaryOp
+_ALONE = ("ReLU", "PReLU", "Clip", "Sigmoid", "Swish", "TanH", "UnaryOp", "Split")
+_DIVISION = 3
+# operations that give a finite number for all: rows beyond the picture become zero by a product
+_FINITE_OF_ONE = {*range(5), 9, 10, 14, 16, 18, 19}  # abs, neg, ..., square, sin, cos, tanh
+_FINITE_OF_TWO = {0, 1, 2, 4, 5, 7}  # sum, difference both ways, product, maximum, minimum
+_NEAREST = "1"
+
+
+class _Rows(NamedTuple):
+    """The rows of a blob: how many for a row of the picture, how many it lags, and channels."""
+
+    scale: int
+    lag: int
+    channels: int
+
+
+class Kept(NamedTuple):
+    """Rows of a blob that the next band needs again."""
+
+    rows: int
+    blob: _Rows
+
+
+class NotInBandsError(ValueError):
+    """The graph has a layer whose rows depend on others than those around them."""
+
+
+class BandGraph:
+    """An ncnn graph that computes a band from its rows and from what the band before it kept.
+
+    Beside ``in0`` it takes ``old_NAME`` for each NAME of ``kept``, which is one of its outputs.
+
+    Args:
+        text: of the graph that computes a picture in one piece.
+        channels: of the input.
+        masked: the graph takes masks as well, by which rows beyond the picture become zero for
+            each convolution: ``mask_SCALE_LAG`` for each of ``masks``, shape (1, rows, 1).
+
+    Attributes:
+        text: of the graph.
+        kept: what it keeps.
+        masks: (scale, lag) of the inputs of convolutions; none where it takes no masks.
+        output: the rows that it gives.
+
+    Raises:
+        NotInBandsError: it has layers that cannot be computed in bands.
+    """
+
+    def __init__(self, text: str, channels: int, masked: bool) -> None:
+        self.kept: dict[str, Kept] = {}
+        self.masks: list[tuple[int, int]] = []
+        self._channels, self._masked = channels, masked
+        self._layers: list[Layer] = []
+        self._rows: dict[str, _Rows] = {}
+        self._constants: dict[str, int] = {}  # their channels
+        for layer in read_layers(text):
+            self._take(layer)
+        if "out0" not in self._rows:
+            raise NotInBandsError("no output")
+        self.output = self._rows["out0"]
+        self.text = write_layers([*self._mask_inputs(), *self._layers])
+
+    @property
+    def floats_per_column(self) -> int:
+        """Numbers that are kept for each column of the picture."""
+        return sum(k.rows * k.blob.channels * k.blob.scale for k in self.kept.values())
+
+    def _take(self, layer: Layer) -> None:
+        kind, first = layer.kind, self._rows.get(layer.inputs[0]) if layer.inputs else None
+        if kind == "Input" and layer.outputs == ["in0"]:
+            self._add(layer, _Rows(1, 0, self._channels))
+        elif kind == "MemoryData":
+            if layer.number("0", 1) != 1 or layer.number("1", 1) != 1:
+                raise NotInBandsError(f"{layer.name} differs from pixel to pixel")
+            self._constants[layer.outputs[0]] = layer.number("2", 1)
+            self._layers.append(layer)
+        elif kind in ("BinaryOp", "Concat"):
+            self._add_joined(layer)
+        elif first is None or len(layer.inputs) > 1:
+            raise NotInBandsError(f"{layer.name} does not follow from the picture alone")
+        elif kind in _ALONE:
+            if kind == "UnaryOp" and layer.number("0", 0) not in _FINITE_OF_ONE:
+                raise NotInBandsError(f"{layer.name} may not be finite beyond the picture")
+            self._add(layer, first)
+        elif kind in ("Convolution", "ConvolutionDepthWise"):
+            self._add_convolution(layer, first)
+        else:
+            self._add(layer, _enlarged(layer, first))
+
+    def _add(self, layer: Layer, rows: _Rows) -> None:
+        self._layers.append(layer)
+        self._rows.update(dict.fromkeys(layer.outputs, rows))
+
+    def _append(
+        self,
+        kind: str,
+        inputs: list[str],
+        outputs: list[str],
+        settings: Optional[dict[str, str]] = None,
+    ) -> None:
+        name = f"{kind}_{outputs[0]}"
+        self._layers.append(Layer(kind, name, inputs, outputs, settings or {}))
+
+    def _crop(self, blob: str, to: str, start: int, end: int) -> None:
+        """Take the rows [start, end) of a blob, counted from below where they are negative."""
+        settings = {_STARTS: f"1,{start}", _ENDS: f"1,{end}", _AXES: f"1,{_HEIGHT}"}
+        self._append("Crop", [blob], [to], settings)
+
+    def _join(self, blob: str, rows: int) -> str:
+        """Return a blob with that many rows of the band before above it, and keep its last ones."""
+        name = f"kept{len(self.kept)}"
+        self.kept[name] = Kept(rows, self._rows[blob])
+        self._append("Input", [], [f"old_{name}"])
+        self._append("Concat", [f"old_{name}", blob], [f"all_{name}"], {"0": str(_HEIGHT)})
+        self._append("Split", [f"all_{name}"], [f"used_{name}", f"last_{name}"])
+        self._crop(f"last_{name}", name, -rows, _END)
+        return f"used_{name}"
+
+    def _add_convolution(self, layer: Layer, rows: _Rows) -> None:
+        """Convolve the band with the rows above it, without padding above and below."""
+        reach = _reach(layer)
+        blob = layer.inputs[0]
+        settings = {**layer.settings, "15": layer.settings.get("15", layer.settings.get("4", "0"))}
+        if reach:
+            if self._masked:
+                blob = self._mask(blob, rows)
+            blob = self._join(blob, 2 * reach)
+        padded = {**settings, "14": "0", "16": "0"}
+        self._add(
+            layer._replace(inputs=[blob], settings=padded),
+            _Rows(rows.scale, rows.lag + reach, layer.number("0", 0)),
+        )
+
+    def _mask(self, blob: str, rows: _Rows) -> str:
+        name = f"masked{len(self.masks)}"
+        self.masks.append((rows.scale, rows.lag))
+        self._append("BinaryOp", [blob, f"for_{name}"], [name], {"0": _PRODUCT})
+        self._rows[name] = rows
+        return name
+
+    def _mask_inputs(self) -> list[Layer]:
+        layers, users = [], {}  # type: tuple[list[Layer], dict[str, list[str]]]
+        for number, (scale, lag) in enumerate(self.masks):
+            users.setdefault(f"mask_{scale}_{lag}", []).append(f"for_masked{number}")
+        for name, blobs in users.items():
+            layers.append(Layer("Input", f"Input_{name}", [], [name], {}))
+            layers.append(Layer("Split", f"Split_{name}", [name], blobs, {}))
+        return layers
+
+    def _add_joined(self, layer: Layer) -> None:
+        """Add a layer that takes the same rows of several blobs: those ahead wait."""
+        blobs = {b: self._rows[b] for b in layer.inputs if b not in self._constants}
+        if not blobs or len({rows.scale for rows in blobs.values()}) > 1:
+            raise NotInBandsError(f"{layer.name} takes blobs of different sizes")
+        constants = [self._constants[b] for b in layer.inputs if b in self._constants]
+        if layer.kind == "Concat":
+            if layer.number("0", 0) != 0 or constants:
+                raise NotInBandsError(f"{layer.name} does not join channels of the picture")
+        elif layer.number("0", 0) not in _FINITE_OF_TWO and not (
+            layer.number("0", 0) == _DIVISION and layer.number("1", 0) == 1
+        ):
+            raise NotInBandsError(f"{layer.name} may not be finite beyond the picture")
+        lag = max(rows.lag for rows in blobs.values())
+        inputs = []
+        for blob in layer.inputs:
+            wait = lag - blobs[blob].lag if blob in blobs else 0
+            if wait:
+                late = f"late{len(self.kept)}"
+                self._crop(self._join(blob, wait), late, 0, -wait)
+                blob = late
+            inputs.append(blob)
+        channels = [rows.channels for rows in blobs.values()]
+        self._add(
+            layer._replace(inputs=inputs),
+            _Rows(
+                next(iter(blobs.values())).scale,
+                lag,
+                sum(channels) if layer.kind == "Concat" else max(channels + constants),
+            ),
+        )
+
+
+def _reach(layer: Layer) -> int:
+    """Return how many rows above and below a convolution sees, which it pads by."""
+    size, dilation = layer.number("1", 0), layer.number("2", 1)
+    height, spread = layer.number("11", size), layer.number("12", dilation)
+    left = layer.number("4", 0)
+    top = layer.number("14", left)
+    strides = {layer.number("3", 1), layer.number("13", layer.number("3", 1))}
+    pads = {left, layer.number("15", left), top, layer.number("16", top)}
+    reaches = {dilation * (size - 1), spread * (height - 1), 2 * top}
+    value = float(layer.settings.get("18", 0))
+    if strides != {1} or len(pads) > 1 or len(reaches) > 1 or value != 0:
+        raise NotInBandsError(f"{layer.name} changes the size, or sees farther in one direction")
+    return top
+
+
+def _enlarged(layer: Layer, rows: _Rows) -> _Rows:
+    """Return the rows that a layer gives which makes several of each."""
+    if layer.kind == "PixelShuffle" and layer.number("1", 0) == 0:
+        factor = layer.number("0", 1)
+        return _Rows(rows.scale * factor, rows.lag * factor, rows.channels // factor**2)
+    if layer.kind == "Interp" and layer.settings.get("0") == _NEAREST:
+        height, width = (float(layer.settings.get(key, 0)) for key in "12")
+        sized = any(layer.number(key, 0) for key in "346")  # a size of its own, or aligned corners
+        if height == width == int(height) > 0 and not sized:
+            factor = int(height)
+            return _Rows(rows.scale * factor, rows.lag * factor, rows.channels)
+    raise NotInBandsError(f"{layer.name}: {layer.kind}")
