@@ -27,14 +27,20 @@ def check(engine: Engine, network: nn.Cell, metadata: Metadata, path: Path) -> f
 def compare(engine: Engine, expected: Engine, metadata: Metadata, path: Path) -> float:
     """Return the largest difference over three sizes, odd ones where the network takes them.
 
-    InputError if that is above 1e-4.
+    InputError if that is above 1e-4, or their outputs are not of one shape.
     """
     sizes = [metadata.shape] if metadata.shape else metadata.geometry.example_sizes()
     rng = np.random.default_rng(0)
     differences = []
     for size in sizes:
         y = rng.random((1, metadata.geometry.input_channels, *size), np.float32)
-        differences.append(np.abs(engine(y) - expected(y)).max())
+        ours, theirs = engine(y), expected(y)
+        if ours.shape != theirs.shape:
+            raise InputError(
+                f"{path}: the exported network gives {ours.shape} where the checkpoint gives "
+                f"{theirs.shape}; nothing was written"
+            )
+        differences.append(np.abs(ours - theirs).max())
     difference = float(np.max(differences))
     if not difference <= _TOLERANCE:
         raise InputError(

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -5,10 +7,10 @@ from mindspore import nn
 
 from ms_restore import api, recipe, registry
 from ms_restore.contracts import Geometry
-from ms_restore.deploy import mindir
+from ms_restore.deploy import mindir, verification
 from ms_restore.deploy.metadata import Metadata
 from ms_restore.errors import InputError
-from ms_restore.inference.mindspore_engine import MindIREngine
+from ms_restore.inference.mindspore_engine import MindIREngine, MindSporeEngine
 from ms_restore.networks.edsr import EDSR
 from ms_restore.verbs.export import shape_for
 from tests.conftest import reduced
@@ -36,6 +38,13 @@ def test_a_file_that_does_not_equal_the_network_is_not_kept(tmp_path):
         metadata = Metadata(recipe.load("edsr"), Geometry.of(network), None, None)
         mindir.export(network, tmp_path / "net.mindir", metadata)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_of_another_size_is_one_too():
+    networks = [EDSR(blocks=1, filters=4, scale=scale).set_train(False) for scale in (2, 3)]
+    metadata = Metadata(recipe.load("edsr"), Geometry.of(networks[0]), None, None)
+    with pytest.raises(InputError, match=r"gives \(1, 3, 48, 48\) where .* \(1, 3, 32, 32\)"):
+        verification.check(MindSporeEngine(networks[1]), networks[0], metadata, Path("net"))
 
 
 def test_unknown_format(run, tmp_path):
