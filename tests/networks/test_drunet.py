@@ -34,8 +34,7 @@ def test_parameter_count(model, count):
 def test_it_is_the_twin_in_pytorch(model, channels, blocks, tmp_path):
     pytest.importorskip("torch", reason="PyTorch is an optional peer")
     torch_u_nets = importlib.import_module("tests.weights.torch_u_nets")
-    counts = (blocks,) * 4 if isinstance(blocks, int) else blocks
-    twin = torch_u_nets.randomise(torch_u_nets.DRUNet(channels, blocks=counts), gain=0.6)
+    twin = torch_u_nets.randomise(torch_u_nets.DRUNet(channels, blocks=blocks), gain=0.6)
     loaded = torch_twins.there_and_back(twin, tmp_path, model, [(16, 16), (24, 8), (8, 40)])
     assert (loaded.network["width"], loaded.network["blocks"]) == (4, blocks)
 

@@ -29,8 +29,9 @@ class _ReLUBlock(nn.Module):
 class DRUNet(nn.Module):
     """Of the image with the noise map behind it, on sides that are multiples of 8."""
 
-    def __init__(self, channels=1, width=4, blocks=(2, 2, 2, 2)):
+    def __init__(self, channels=1, width=4, blocks=2):
         super().__init__()
+        blocks = (blocks,) * 4 if isinstance(blocks, int) else blocks
         widths = [width, 2 * width, 4 * width, 8 * width]
         self.m_head = nn.Conv2d(channels + 1, width, 3, padding=1, bias=False)
         for number, (a, b) in enumerate(zip(widths, widths[1:]), 1):
