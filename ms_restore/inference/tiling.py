@@ -155,14 +155,20 @@ class MemoryBudget:
         import psutil  # not for small pictures
 
         memory = psutil.virtual_memory()
-        limit = most = min(self._whole, memory.total // 8)
+        limit = roomy = min(self._whole, memory.total // 8)
         if need <= limit:
             return height, width
         if self._whole > _BYTES:
-            most = max(limit, round(memory.available / 2 / self._memory.factor))
+            roomy = max(limit, round(memory.available / 2 / self._memory.factor))
+
+        def most(work: float) -> int:
+            if math.isinf(work):
+                return memory.total // 2
+            return roomy if work > _WORK * height * width else limit
+
         sides = list(itertools.product(self._sides(height), self._sides(width)))
         chosen, budget = self._within(_BYTES, sides), 2 * _BYTES
-        while budget <= (most if chosen[0] > _WORK * height * width else limit):
+        while budget <= most(chosen[0]):
             larger = self._within(budget, sides)
             if larger[0] * _WORTH < chosen[0]:
                 chosen = larger

@@ -97,6 +97,16 @@ def test_larger_windows_where_that_saves_a_third(memory):
 
 
 @pytest.mark.usefixtures("memory")
+def test_windows_larger_than_the_limit_where_none_fits():
+    """Also where one may end the work between windows, which the limit is for."""
+    budget = MemoryBudget(94, 5120, whole=640 << 20)
+    rows, columns = budget.window(2000, 2000)
+    assert 640 << 20 < 4 * 5120 * rows * columns <= 8 << 30
+    assert min(rows, columns) > 2 * 94 + 64  # more than the least
+    assert _work(2000, 2000, 94, 1, rows, columns) < 16 * 2000 * 2000
+
+
+@pytest.mark.usefixtures("memory")
 def test_windows_of_an_engine_that_computes_in_bands():
     """They need memory for their width, and outside the engine: so they are larger and higher."""
     in_bands = EngineMemory(2.1, 1 << 17, 24_000)
