@@ -31,7 +31,8 @@ def watched(command: list[str]) -> tuple[float, int]:
                 peak = max(peak, sum(member.memory_info().rss for member in family))
             except psutil.Error:
                 pass
-            time.sleep(0.02 if time.perf_counter() - began < 10 else 0.2)  # or it costs 5 %
+            short = time.perf_counter() - began < 10
+            time.sleep(0.02 if short else 0.2)  # looking often takes 5 % of a processor
 
     watcher = threading.Thread(target=watch)
     watcher.start()
