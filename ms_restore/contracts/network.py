@@ -166,7 +166,7 @@ class EngineMemory(NamedTuple):
     """The memory that an engine needs for a picture, in float32 numbers.
 
     Attributes:
-        factor: of the network's ``floats_per_pixel``; about that product is needed for each pixel.
+        factor: what each pixel needs, about, as a multiple of the network's ``floats_per_pixel``.
         bands_from: from that many pixels the engine computes a picture in bands of rows; None:
             it never does.
         floats_per_column: what it then needs for each column, instead of for each pixel.

@@ -16,7 +16,7 @@ _HEIGHT = 1  # axis
 _STARTS, _ENDS, _AXES = "-23309", "-23310", "-23311"  # settings of the layer Crop, as arrays
 _PRODUCT = "2"  # of the layer BinaryOp
 _ALONE = ("ReLU", "PReLU", "Clip", "Sigmoid", "Swish", "TanH", "UnaryOp", "Split")
-_DIVISION = 3
+_DIVISION_BY_NUMBER = (3, 1)  # operation, and that its second operand is a number
 # operations that give a finite number for all: rows beyond the picture become zero by a product
 _FINITE_OF_ONE = {*range(5), 9, 10, 14, 16, 18, 19}  # abs, neg, ..., square, sin, cos, tanh
 _FINITE_OF_TWO = {0, 1, 2, 4, 5, 7}  # sum, difference both ways, product, maximum, minimum
@@ -56,7 +56,8 @@ class BandGraph:
     Attributes:
         text: of the graph.
         kept: what it keeps.
-        masks: (scale, lag) of the inputs of convolutions; none where it takes no masks.
+        masks: for each (scale, lag) that convolutions' inputs have, the blobs that are the mask;
+            none where it takes no masks.
         output: the rows that it gives.
 
     Raises:
@@ -65,7 +66,7 @@ class BandGraph:
 
     def __init__(self, text: str, channels: int, masked: bool) -> None:
         self.kept: dict[str, Kept] = {}
-        self.masks: list[tuple[int, int]] = []
+        self.masks: dict[tuple[int, int], list[str]] = {}
         self._channels, self._masked = channels, masked
         self._layers: list[Layer] = []
         self._rows: dict[str, _Rows] = {}
@@ -137,31 +138,30 @@ class BandGraph:
         """Convolve the band with the rows above it, without padding above and below."""
         reach = _reach(layer)
         blob = layer.inputs[0]
-        settings = {**layer.settings, "15": layer.settings.get("15", layer.settings.get("4", "0"))}
         if reach:
             if self._masked:
                 blob = self._mask(blob, rows)
             blob = self._join(blob, 2 * reach)
-        padded = {**settings, "14": "0", "16": "0"}
+        padding = {"4": str(reach), "15": str(reach), "14": "0", "16": "0"}
         self._add(
-            layer._replace(inputs=[blob], settings=padded),
+            layer._replace(inputs=[blob], settings={**layer.settings, **padding}),
             _Rows(rows.scale, rows.lag + reach, layer.number("0", 0)),
         )
 
     def _mask(self, blob: str, rows: _Rows) -> str:
-        name = f"masked{len(self.masks)}"
-        self.masks.append((rows.scale, rows.lag))
-        self._append("BinaryOp", [blob, f"for_{name}"], [name], {"0": _PRODUCT})
-        self._rows[name] = rows
-        return name
+        users = self.masks.setdefault((rows.scale, rows.lag), [])
+        mask = f"mask_{rows.scale}_{rows.lag}_{len(users)}"
+        users.append(mask)
+        self._append("BinaryOp", [blob, mask], [f"masked_{mask}"], {"0": _PRODUCT})
+        self._rows[f"masked_{mask}"] = rows
+        return f"masked_{mask}"
 
     def _mask_inputs(self) -> list[Layer]:
-        layers, users = [], {}  # type: tuple[list[Layer], dict[str, list[str]]]
-        for number, (scale, lag) in enumerate(self.masks):
-            users.setdefault(f"mask_{scale}_{lag}", []).append(f"for_masked{number}")
-        for name, blobs in users.items():
+        layers = []
+        for (scale, lag), users in self.masks.items():
+            name = f"mask_{scale}_{lag}"
             layers.append(Layer("Input", f"Input_{name}", [], [name], {}))
-            layers.append(Layer("Split", f"Split_{name}", [name], blobs, {}))
+            layers.append(Layer("Split", f"Split_{name}", [name], users, {}))
         return layers
 
     def _add_joined(self, layer: Layer) -> None:
@@ -170,12 +170,11 @@ class BandGraph:
         if not blobs or len({rows.scale for rows in blobs.values()}) > 1:
             raise NotInBandsError(f"{layer.name} takes blobs of different sizes")
         constants = [self._constants[b] for b in layer.inputs if b in self._constants]
+        way = layer.number("0", 0)  # an axis or an operation
         if layer.kind == "Concat":
-            if layer.number("0", 0) != 0 or constants:
+            if way != 0 or constants:
                 raise NotInBandsError(f"{layer.name} does not join channels of the picture")
-        elif layer.number("0", 0) not in _FINITE_OF_TWO and not (
-            layer.number("0", 0) == _DIVISION and layer.number("1", 0) == 1
-        ):
+        elif way not in _FINITE_OF_TWO and (way, layer.number("1", 0)) != _DIVISION_BY_NUMBER:
             raise NotInBandsError(f"{layer.name} may not be finite beyond the picture")
         lag = max(rows.lag for rows in blobs.values())
         inputs = []

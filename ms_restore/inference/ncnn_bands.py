@@ -7,9 +7,11 @@ area. The result is that of one piece. How a band follows from the one before: n
 from __future__ import annotations
 
 import functools
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
@@ -24,6 +26,7 @@ _STRIP = 300  # a picture is cut into strips of at least this width, or this man
 _CONTEXTS = 12  # that a strip needs on each side
 _LEAST_STRIP = 128  # the same where there would not be a strip for each processor
 _LEAST_CONTEXTS = 4
+_SMALL_MODEL = 16 << 20  # bytes of weights that are loaded once more, for a graph without masks
 _FIT = 0.75  # memory is used again for blobs of at least this part of its size
 
 
@@ -34,14 +37,15 @@ class Bands:
     than sharing out the channels of each layer, whose rows would go from one processor's cache to
     another's. Only the context of a strip, ``depth`` columns on each side, is computed twice.
 
+    Bands within the picture need no masks. Small networks are faster without them, by a tenth.
+
     Args:
         ncnn: the package.
         text: of the graph that computes a picture in one piece.
+        model: file of the weights, which is read now, as it may be gone when a picture comes.
         channels: of the input.
-        load: makes a network of ncnn from a graph's text and a number of threads; called when the
-            first picture is computed.
-        twice: load a second network without masks for the bands within a picture, which is faster
-            by a tenth for small networks.
+        load: makes a network of ncnn from a file of weights, a graph's text and a number of
+            threads; called when the first picture is computed.
 
     Attributes:
         floats_per_column: numbers that are kept for each column of the picture, for this band and
@@ -57,14 +61,16 @@ class Bands:
         self,
         ncnn: Any,
         text: str,
+        model: Path,
         channels: int,
-        load: Callable[[str, int], Any],
-        twice: bool,
+        load: Callable[[Path, str, int], Any],
     ) -> None:
         self._ncnn = ncnn
         self._edge = BandGraph(text, channels, masked=True)
-        self._inner = BandGraph(text, channels, masked=False) if twice else self._edge
-        self._load = functools.cache(load)
+        weights = model.read_bytes()
+        small = len(weights) <= _SMALL_MODEL
+        self._inner = BandGraph(text, channels, masked=False) if small else self._edge
+        self._net = functools.cache(functools.partial(_load_again, load, weights))
         self._pools = ncnn.PoolAllocator(), ncnn.PoolAllocator()  # for blobs kept between bands
         for pool in self._pools:
             pool.set_size_compare_ratio(_FIT)
@@ -77,20 +83,16 @@ class Bands:
         scale, _, channels = self._edge.output
         x_hat = np.empty((channels, scale * height, scale * width), np.float32)
         processors = usable_processors()
-        most = width // max(_STRIP, _CONTEXTS * self.depth) // processors * processors
-        few = min(processors, width // max(_LEAST_STRIP, _LEAST_CONTEXTS * self.depth))
-        count = most or max(1, few)
-        threads = max(1, processors // count)
-        side = -(-(width + 2 * self.depth * (count - 1)) // count)
-        nets = [self._load(graph.text, threads) for graph in (self._edge, self._inner)]
+        strips = self._cut(width, processors)
+        threads = max(1, processors // len(strips))
+        nets = [self._net(graph.text, threads) for graph in (self._edge, self._inner)]
         stop = threading.Event()
 
         def compute(strip: Span) -> None:
             if not self._strip(nets, y, strip, x_hat, stop):
                 stop.set()
 
-        strips = spans(width, side, self.depth)
-        if count == 1:  # here, as the threads that compute layers stay with the one that began them
+        if len(strips) == 1:  # in this thread, as each one has threads of its own for the layers
             compute(strips[0])
         else:
             with ThreadPoolExecutor(processors) as pool:
@@ -102,6 +104,13 @@ class Bands:
         for allocator in self._pools:
             allocator.clear()
         return None if stop.is_set() else x_hat
+
+    def _cut(self, width: int, processors: int) -> list[Span]:
+        """Return the strips: equally many for each processor, or at most one for each."""
+        most = width // max(_STRIP, _CONTEXTS * self.depth) // processors * processors
+        few = min(processors, width // max(_LEAST_STRIP, _LEAST_CONTEXTS * self.depth))
+        count = most or max(1, few)
+        return spans(width, -(-(width + 2 * self.depth * (count - 1)) // count), self.depth)
 
     def _strip(
         self, nets: list[Any], y: np.ndarray, strip: Span, x_hat: np.ndarray, stop: threading.Event
@@ -154,10 +163,18 @@ class Bands:
         return self._ncnn.Mat(array).clone()
 
 
+def _load_again(load: Callable[[Path, str, int], Any], weights: bytes, text: str, n: int) -> Any:
+    """Return a network of another graph with the same weights and ``n`` threads."""
+    with tempfile.TemporaryDirectory(prefix="ms_restore_") as folder:
+        model = Path(folder) / "network.ncnn.bin"
+        model.write_bytes(weights)
+        return load(model, text, n)
+
+
 def _masks(graph: BandGraph, top: int, height: int) -> dict[str, np.ndarray]:
     """Return for each mask of a graph which of a band's rows are within the picture."""
     masks = {}
-    for scale, lag in set(graph.masks):
+    for scale, lag in graph.masks:
         rows = np.arange(scale * ROWS) + scale * top - lag
         within = (rows >= 0) & (rows < scale * height)
         masks[f"mask_{scale}_{lag}"] = within.astype(np.float32)[None, :, None].copy()

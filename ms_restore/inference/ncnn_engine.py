@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import tempfile
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Optional
@@ -31,7 +29,6 @@ _FACTOR = 2.1
 _BANDS_FROM = 1 << 17  # pixels; smaller pictures are about as fast in one piece
 _FAR = 64  # rows below a picture that bands compute; from there on, whole pictures are faster
 _LARGE = 3 << 30  # bytes up to which they then are computed so
-_SMALL_MODEL = 16 << 20  # bytes of weights, which are loaded once more for bands
 
 
 class NcnnEngine:
@@ -79,15 +76,8 @@ class NcnnEngine:
                 ) from None
         self._bands: Optional[Bands] = None
         if shape is None and vulkan is None:
-            weights = model.read_bytes()  # as the file may be gone when a large picture comes
             with contextlib.suppress(NotInBandsError):
-                self._bands = Bands(
-                    ncnn,
-                    text,
-                    geometry.input_channels,
-                    functools.partial(_load_again, load, weights),
-                    twice=len(weights) <= _SMALL_MODEL,
-                )
+                self._bands = Bands(ncnn, text, model, geometry.input_channels, load)
         self.memory = _memory(geometry, self._bands)
 
     @staticmethod
@@ -131,14 +121,6 @@ def _load(ncnn: Any, vulkan: Optional[int], model: Path, text: str, threads: int
     if net.load_param_mem(text) != 0 or net.load_model(str(model)) != 0:
         raise ValueError(model)
     return net
-
-
-def _load_again(load: Callable[[Path, str, int], Any], weights: bytes, text: str, n: int) -> Any:
-    """Return a network of another graph with the same weights and ``n`` threads."""
-    with tempfile.TemporaryDirectory(prefix="ms_restore_") as folder:
-        model = Path(folder) / "network.ncnn.bin"
-        model.write_bytes(weights)
-        return load(model, text, n)
 
 
 def _memory(geometry: Geometry, bands: Optional[Bands]) -> EngineMemory:

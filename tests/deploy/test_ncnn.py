@@ -19,7 +19,7 @@ from ms_restore.images.picture import Picture
 from ms_restore.images.writing import write_picture
 from ms_restore.inference.mindspore_engine import MindSporeEngine
 from tests.conftest import reduced
-from tests.inference.test_ncnn_bands import check_bands
+from tests.fixtures.bands import check_bands
 
 vulkan = pytest.importorskip("ncnn", reason="ncnn is optional").get_gpu_count() > 0
 if not ncnn.can_convert():

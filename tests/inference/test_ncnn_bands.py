@@ -12,31 +12,22 @@ from ms_restore.deploy import engine_choice, ncnn
 from ms_restore.errors import InputError
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.ncnn_band_graph import BandGraph, NotInBandsError
-from ms_restore.inference.ncnn_bands import ROWS, Bands
+from ms_restore.inference.ncnn_bands import Bands
 from ms_restore.inference.ncnn_graph import read_layers, write_layers
 from ms_restore.inference.restorer import Restorer
+from tests.fixtures.bands import check_bands
 
 CONVOLUTION = "0=4 1=3 4=1 5=1 6=108"
 
 
-def check_bands(engine, geometry):
-    """Compare an engine's bands with one piece: less than a band, whole bands, and some more."""
-    memory = engine.memory
-    for height in (5, ROWS, 2 * ROWS, 5 * ROWS + 1):
-        width = 9 if height > ROWS else 401  # which has strips where there are several processors
-        y = np.random.default_rng(0).random((1, geometry.input_channels, height, width), np.float32)
-        engine.memory = memory._replace(bands_from=None)
-        whole = engine(y)
-        engine.memory = memory._replace(bands_from=0)
-        np.testing.assert_allclose(engine(y), whole, atol=1e-5 * max(1, np.abs(whole).max()))
-    engine.memory = memory
+@pytest.fixture
+def converter():
+    if not ncnn.can_convert():
+        pytest.skip("ncnn and pnnx are optional")
 
 
 @pytest.fixture
-def exported(run, tmp_path):
-    pytest.importorskip("ncnn", reason="ncnn is optional")
-    if not ncnn.can_convert():
-        pytest.skip("pnnx is optional")
+def exported(converter, run, tmp_path):
     path = api.export(run.folder, tmp_path / "net", file_format="NCNN", device_target="CPU")
     return ncnn.read(path)
 
@@ -87,12 +78,10 @@ def test_no_memory(exported, monkeypatch, width):
         engine(np.zeros((1, 3, 24, width), np.float32))
 
 
+@pytest.mark.usefixtures("converter")
 @pytest.mark.parametrize("engine", ["ncnn", "auto"])
 def test_a_checkpoints_first_picture_is_a_large_one(run, tmp_path, monkeypatch, heights, engine):
     """What the engine was made from is gone by then."""
-    pytest.importorskip("ncnn", reason="ncnn is optional")
-    if not ncnn.can_convert():
-        pytest.skip("pnnx is optional")
     monkeypatch.delenv(engine_choice.WITHOUT_NCNN)
     best = shutil.copy(run.folder / "best.ckpt", tmp_path / "best.ckpt")
     y = np.random.default_rng(0).random((370, 360, 3), np.float32)
@@ -183,6 +172,6 @@ def test_rows_wait_for_those_that_lag():
     graph = BandGraph("\n".join(["7767517", "6 7", *lines]), 4, masked=True)
     assert graph.output == (2, 6, 2)
     assert [(kept.rows, kept.blob.lag) for kept in graph.kept.values()] == [(2, 0), (4, 1), (3, 0)]
-    assert graph.masks == [(1, 0), (1, 1)]
+    assert list(graph.masks) == [(1, 0), (1, 1)]
     assert graph.floats_per_column == 4 * (2 + 4 + 3)
     assert write_layers(read_layers(graph.text)) == graph.text
