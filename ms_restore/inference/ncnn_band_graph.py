@@ -1,8 +1,11 @@
-"""The ncnn graph of a band: a few rows of a picture, from what the band before it kept.
+"""The ncnn graph of a band: a few rows of a strip of a picture, from what the band before it kept.
 
 For the next band, each convolution keeps the last rows of its input. The rows that it gives lag
 behind those that it takes, since it waits for the rows below; where two blobs meet that lag
 differently, the rows of the one that is ahead wait too.
+
+Where a strip is cut from the picture, a convolution gives fewer columns than it takes, as many as
+its rows lag. Only at the picture's own sides it is padded, for which its input must be copied.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from ms_restore.inference.ncnn_graph import Layer, read_layers, write_layers
 
 _END = 2**31 - 1
 _HEIGHT = 1  # axis
+_ROWS_AND_COLUMNS = "2,1,2"  # axes, as an array
 _STARTS, _ENDS, _AXES = "-23309", "-23310", "-23311"  # settings of the layer Crop, as arrays
 _PRODUCT = "2"  # of the layer BinaryOp
 _ALONE = ("ReLU", "PReLU", "Clip", "Sigmoid", "Swish", "TanH", "UnaryOp", "Split")
@@ -24,7 +28,10 @@ _NEAREST = "1"
 
 
 class _Rows(NamedTuple):
-    """The rows of a blob: how many for a row of the picture, how many it lags, and channels."""
+    """The rows of a blob: how many for a row of the picture, how many it lags, and channels.
+
+    It lacks as many columns as it lags on each side where the strip is cut from the picture.
+    """
 
     scale: int
     lag: int
@@ -36,6 +43,11 @@ class Kept(NamedTuple):
 
     rows: int
     blob: _Rows
+
+
+Cut = tuple[bool, bool]
+"""Whether a strip is cut from the picture on its left and on its right, and so has context there."""
+UNCUT = (False, False)
 
 
 class NotInBandsError(ValueError):
@@ -52,6 +64,7 @@ class BandGraph:
         channels: of the input.
         masked: the graph takes masks as well, by which rows beyond the picture become zero for
             each convolution: ``mask_SCALE_LAG`` for each of ``masks``, shape (1, rows, 1).
+        cut: the sides of the strip where columns are lost instead of padded.
 
     Attributes:
         text: of the graph.
@@ -64,7 +77,8 @@ class BandGraph:
         NotInBandsError: it has layers that cannot be computed in bands.
     """
 
-    def __init__(self, text: str, channels: int, masked: bool) -> None:
+    def __init__(self, text: str, channels: int, masked: bool, cut: Cut = UNCUT) -> None:
+        self.cut = cut
         self.kept: dict[str, Kept] = {}
         self.masks: dict[tuple[int, int], list[str]] = {}
         self._channels, self._masked = channels, masked
@@ -82,6 +96,10 @@ class BandGraph:
     def floats_per_column(self) -> int:
         """Numbers that are kept for each column of the picture."""
         return sum(k.rows * k.blob.channels * k.blob.scale for k in self.kept.values())
+
+    def columns(self, blob: _Rows, width: int) -> int:
+        """Return how many columns a blob has in a strip of ``width``."""
+        return blob.scale * width - blob.lag * sum(self.cut)
 
     def _take(self, layer: Layer) -> None:
         kind, first = layer.kind, self._rows.get(layer.inputs[0]) if layer.inputs else None
@@ -119,10 +137,16 @@ class BandGraph:
         name = f"{kind}_{outputs[0]}"
         self._layers.append(Layer(kind, name, inputs, outputs, settings or {}))
 
-    def _crop(self, blob: str, to: str, start: int, end: int) -> None:
-        """Take the rows [start, end) of a blob, counted from below where they are negative."""
-        settings = {_STARTS: f"1,{start}", _ENDS: f"1,{end}", _AXES: f"1,{_HEIGHT}"}
-        self._append("Crop", [blob], [to], settings)
+    def _crop(self, blob: str, to: str, start: int, end: int, columns: int = 0) -> None:
+        """Take the rows [start, end) of a blob, counted from below where they are negative.
+
+        Where the strip is cut, that many columns are left out as well.
+        """
+        left, right = (columns * side for side in self.cut)
+        starts, ends = f"2,{start},{left}", f"2,{end},{-right or _END}"
+        self._append(
+            "Crop", [blob], [to], {_STARTS: starts, _ENDS: ends, _AXES: _ROWS_AND_COLUMNS}
+        )
 
     def _join(self, blob: str, rows: int) -> str:
         """Return a blob with that many rows of the band before above it, and keep its last ones."""
@@ -135,14 +159,15 @@ class BandGraph:
         return f"used_{name}"
 
     def _add_convolution(self, layer: Layer, rows: _Rows) -> None:
-        """Convolve the band with the rows above it, without padding above and below."""
+        """Convolve the band with the rows above it, padded only at the picture's own sides."""
         reach = _reach(layer)
         blob = layer.inputs[0]
         if reach:
             if self._masked:
                 blob = self._mask(blob, rows)
             blob = self._join(blob, 2 * reach)
-        padding = {"4": str(reach), "15": str(reach), "14": "0", "16": "0"}
+        left, right = (str(0 if side else reach) for side in self.cut)
+        padding = {"4": left, "15": right, "14": "0", "16": "0"}
         self._add(
             layer._replace(inputs=[blob], settings={**layer.settings, **padding}),
             _Rows(rows.scale, rows.lag + reach, layer.number("0", 0)),
@@ -182,7 +207,7 @@ class BandGraph:
             wait = lag - blobs[blob].lag if blob in blobs else 0
             if wait:
                 late = f"late{len(self.kept)}"
-                self._crop(self._join(blob, wait), late, 0, -wait)
+                self._crop(self._join(blob, wait), late, 0, -wait, columns=wait)
                 blob = late
             inputs.append(blob)
         channels = [rows.channels for rows in blobs.values()]

@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.inference.ncnn_band_graph import BandGraph, Kept
+from ms_restore.inference.ncnn_band_graph import UNCUT, BandGraph, Kept
 from ms_restore.inference.tiling import Span, spans
 from ms_restore.runtime import usable_processors
 
@@ -26,8 +26,10 @@ _STRIP = 300  # a picture is cut into strips of at least this width, or this man
 _CONTEXTS = 12  # that a strip needs on each side
 _LEAST_STRIP = 128  # the same where there would not be a strip for each processor
 _LEAST_CONTEXTS = 4
-_SMALL_MODEL = 16 << 20  # bytes of weights that are loaded once more, for a graph without masks
+_SMALL_MODEL = 16 << 20  # bytes of weights that are loaded for each kind of strip and band
 _FIT = 0.75  # memory is used again for blobs of at least this part of its size
+
+_Loaded = tuple[BandGraph, Any]  # and its network
 
 
 class Bands:
@@ -37,7 +39,8 @@ class Bands:
     than sharing out the channels of each layer, whose rows would go from one processor's cache to
     another's. Only the context of a strip, ``depth`` columns on each side, is computed twice.
 
-    Bands within the picture need no masks. Small networks are faster without them, by a tenth.
+    Bands within the picture need no masks, and sides where a strip is cut from the picture need no
+    padding. Small networks are faster without either, and have graphs for all kinds of bands.
 
     Args:
         ncnn: the package.
@@ -66,38 +69,39 @@ class Bands:
         load: Callable[[Path, str, int], Any],
     ) -> None:
         self._ncnn = ncnn
-        self._edge = BandGraph(text, channels, masked=True)
+        self._graph = functools.cache(functools.partial(BandGraph, text, channels))
         weights = model.read_bytes()
-        small = len(weights) <= _SMALL_MODEL
-        self._inner = BandGraph(text, channels, masked=False) if small else self._edge
+        self._small = len(weights) <= _SMALL_MODEL
         self._net = functools.cache(functools.partial(_load_again, load, weights))
         self._pools = ncnn.PoolAllocator(), ncnn.PoolAllocator()  # for blobs kept between bands
         for pool in self._pools:
             pool.set_size_compare_ratio(_FIT)
-        self.floats_per_column = 2 * self._edge.floats_per_column
-        self.depth = -(-self._edge.output.lag // self._edge.output.scale)
+        graph = self._graph(masked=True, cut=UNCUT)
+        self.floats_per_column = 2 * graph.floats_per_column
+        self.depth = -(-graph.output.lag // graph.output.scale)
+        self._output = graph.output
 
     def __call__(self, y: np.ndarray) -> Optional[np.ndarray]:
         """Return x_hat (C, H, W) of y, both float32; None where memory does not suffice."""
         height, width = y.shape[1:]
-        scale, _, channels = self._edge.output
+        scale, _, channels = self._output
         x_hat = np.empty((channels, scale * height, scale * width), np.float32)
         processors = usable_processors()
         strips = self._cut(width, processors)
         threads = max(1, processors // len(strips))
-        nets = [self._net(graph.text, threads) for graph in (self._edge, self._inner)]
+        jobs = [(strip, self._graphs(strip, width, threads)) for strip in strips]
         stop = threading.Event()
 
-        def compute(strip: Span) -> None:
-            if not self._strip(nets, y, strip, x_hat, stop):
+        def compute(job: tuple[Span, list[_Loaded]]) -> None:
+            if not self._strip(job[1], y, job[0], x_hat, stop):
                 stop.set()
 
-        if len(strips) == 1:  # in this thread, as each one has threads of its own for the layers
-            compute(strips[0])
+        if len(jobs) == 1:  # in this thread, as each one has threads of its own for the layers
+            compute(jobs[0])
         else:
             with ThreadPoolExecutor(processors) as pool:
                 try:
-                    list(pool.map(compute, strips))
+                    list(pool.map(compute, jobs))
                 except BaseException:  # interrupted, which the threads are not
                     stop.set()
                     raise
@@ -112,24 +116,37 @@ class Bands:
         count = most or max(1, few)
         return spans(width, -(-(width + 2 * self.depth * (count - 1)) // count), self.depth)
 
+    def _graphs(self, strip: Span, width: int, threads: int) -> list[_Loaded]:
+        """Return the graphs of a strip's bands beyond and within the picture, with networks."""
+        cut = (strip.start > 0, strip.stop < width) if self._small else UNCUT
+        graphs = [self._graph(masked=masked, cut=cut) for masked in (True, not self._small)]
+        return [(graph, self._net(graph.text, threads)) for graph in graphs]
+
     def _strip(
-        self, nets: list[Any], y: np.ndarray, strip: Span, x_hat: np.ndarray, stop: threading.Event
+        self,
+        graphs: list[_Loaded],
+        y: np.ndarray,
+        strip: Span,
+        x_hat: np.ndarray,
+        stop: threading.Event,
     ) -> bool:
         """Put what is kept of a strip of columns into x_hat; return whether it was finished."""
         height = y.shape[1]
-        scale, lag, _ = self._edge.output
+        scale, lag, _ = self._output
         columns = slice(scale * strip.first, scale * strip.last)
-        inside = slice(columns.start - scale * strip.start, columns.stop - scale * strip.start)
+        graph = graphs[0][0]
+        lost = lag if graph.cut[0] else 0
+        left = scale * (strip.first - strip.start) - lost
+        inside = slice(left, left + columns.stop - columns.start)
         width = strip.stop - strip.start
-        state = {name: self._zeros(kept, width) for name, kept in self._edge.kept.items()}
+        state = {name: self._zeros(graph, kept, width) for name, kept in graph.kept.items()}
         for top in range(0, height + self.depth, ROWS):
             band = np.zeros((y.shape[0], ROWS, width), np.float32)
             rows = y[:, top : top + ROWS, strip.start : strip.stop]
             band[:, : rows.shape[1]] = rows
-            within = self.depth <= top and top + ROWS <= height
-            graph = self._inner if within else self._edge
+            graph, net = graphs[self.depth <= top and top + ROWS <= height]
             arrays = {"in0": band, **_masks(graph, top, height)}
-            values = self._band(nets[within], arrays, state)
+            values = self._band(net, arrays, state)
             if values is None or stop.is_set():
                 return False
             start = scale * top - lag
@@ -157,8 +174,8 @@ class Bands:
                     state[name] = blob
             return np.array(blob)
 
-    def _zeros(self, kept: Kept, width: int) -> Any:
-        shape = (kept.blob.channels, kept.rows, kept.blob.scale * width)
+    def _zeros(self, graph: BandGraph, kept: Kept, width: int) -> Any:
+        shape = (kept.blob.channels, kept.rows, graph.columns(kept.blob, width))
         array = np.zeros(shape, np.float32)
         return self._ncnn.Mat(array).clone()
 
