@@ -18,6 +18,7 @@ do: in recipes, in training, in evaluation, in tiles and in exported files.
 from ms_restore.contracts.degradation import Degradation, SpectralDegradation
 from ms_restore.contracts.metric import Figure, Metric
 from ms_restore.contracts.network import (
+    BandEngine,
     Coupled,
     Engine,
     EngineMemory,
@@ -28,7 +29,10 @@ from ms_restore.contracts.network import (
     Network,
     Padding,
     PartlyFloat16,
+    ReadPart,
     Size,
+    Steps,
+    WritePart,
 )
 from ms_restore.contracts.solver import LinearOperator, Prior, Progress, Solution, Solver
 from ms_restore.contracts.source import (
@@ -41,6 +45,7 @@ from ms_restore.contracts.source import (
 )
 
 __all__ = [
+    "BandEngine",
     "Coupled",
     "Degradation",
     "Engine",
@@ -61,10 +66,13 @@ __all__ = [
     "PatchRequest",
     "Prior",
     "Progress",
+    "ReadPart",
     "Size",
     "Solution",
     "Solver",
     "SpectralDegradation",
+    "Steps",
     "StoredPatch",
     "TrainingSource",
+    "WritePart",
 ]

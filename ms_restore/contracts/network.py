@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import (
     TYPE_CHECKING,
     Literal,
@@ -170,15 +172,35 @@ class EngineMemory(NamedTuple):
         bands_from: from that many pixels the engine computes a picture in bands of rows; None:
             it never does.
         floats_per_column: what it then needs for each column, instead of for each pixel.
+        columns: at most so many are computed at once.
     """
 
     factor: float = 1.0
     bands_from: Optional[int] = None
     floats_per_column: int = 0
+    columns: int = sys.maxsize
 
     def in_bands(self, height: int, width: int) -> bool:
         """Return whether a picture of that many pixels is computed in bands."""
         return self.bands_from is not None and height * width >= self.bands_from
+
+
+class Steps:
+    """Work that is done while it is iterated over, which yields before each step.
+
+    Args:
+        count: of the steps, which is its length.
+        work: yields before each step.
+    """
+
+    def __init__(self, count: int, work: Iterable[None]) -> None:
+        self._count, self._work = count, work
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[None]:
+        return iter(self._work)
 
 
 class Engine(Protocol):
@@ -193,4 +215,22 @@ class Engine(Protocol):
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """Compute x_hat of y."""
+        ...
+
+
+ReadPart = Callable[[slice, slice], np.ndarray]
+"""Returns rows and columns of a picture, (C, rows, columns) float32."""
+WritePart = Callable[[int, int, np.ndarray], None]
+"""Takes a part (C, rows, columns) float32 of the result, from its top row and left column on."""
+
+
+@runtime_checkable
+class BandEngine(Engine, Protocol):
+    """An engine that computes a picture in bands of rows where ``memory.in_bands`` says so.
+
+    It reads and writes the picture in parts, so that no float32 copy of it is needed.
+    """
+
+    def in_bands(self, size: Size, read: ReadPart, write: WritePart) -> Steps:
+        """Return the steps that compute a picture (height, width); several threads take part."""
         ...

@@ -46,7 +46,7 @@ class Kept(NamedTuple):
 
 
 Cut = tuple[bool, bool]
-"""Whether a strip is cut from the picture on its left and on its right, and so has context there."""
+"""Whether a strip has context on its left and on its right, where it is cut from the picture."""
 UNCUT = (False, False)
 
 
@@ -144,9 +144,7 @@ class BandGraph:
         """
         left, right = (columns * side for side in self.cut)
         starts, ends = f"2,{start},{left}", f"2,{end},{-right or _END}"
-        self._append(
-            "Crop", [blob], [to], {_STARTS: starts, _ENDS: ends, _AXES: _ROWS_AND_COLUMNS}
-        )
+        self._append("Crop", [blob], [to], {_STARTS: starts, _ENDS: ends, _AXES: _ROWS_AND_COLUMNS})
 
     def _join(self, blob: str, rows: int) -> str:
         """Return a blob with that many rows of the band before above it, and keep its last ones."""

@@ -1,21 +1,22 @@
 """Bands: ncnn computes a large picture a few rows at a time, none of them twice.
 
-A band's rows stay in the processor's cache, and memory grows with a picture's width, not with its
-area. The result is that of one piece. How a band follows from the one before: ncnn_band_graph.py.
+A band's rows stay in the processor's cache, and memory does not grow with the picture. The result is that of one piece. How a band follows from the one before: ncnn_band_graph.py.
 """
 
 from __future__ import annotations
 
 import functools
+import queue
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
+from ms_restore.contracts import ReadPart, Size, Steps, WritePart
 from ms_restore.inference.ncnn_band_graph import UNCUT, BandGraph, Kept
 from ms_restore.inference.tiling import Span, spans
 from ms_restore.runtime import usable_processors
@@ -27,9 +28,20 @@ _CONTEXTS = 12  # that a strip needs on each side
 _LEAST_STRIP = 128  # the same where there would not be a strip for each processor
 _LEAST_CONTEXTS = 4
 _SMALL_MODEL = 16 << 20  # bytes of weights that are loaded for each kind of strip and band
+_STEP = 8  # bands of a strip
 _FIT = 0.75  # memory is used again for blobs of at least this part of its size
 
 _Loaded = tuple[BandGraph, Any]  # and its network
+_Job = tuple[Span, list[_Loaded]]  # a strip, and the graphs of its bands
+
+
+class _Work(NamedTuple):
+    """A picture, as its strips' threads see it."""
+
+    height: int
+    read: ReadPart
+    write: WritePart
+    stop: threading.Event
 
 
 class Bands:
@@ -53,6 +65,7 @@ class Bands:
     Attributes:
         floats_per_column: numbers that are kept for each column of the picture, for this band and
             the next one.
+        columns: at most so many are computed at once.
         depth: pixels that the output sees in each direction. That many rows more are computed below
             the picture.
 
@@ -68,7 +81,7 @@ class Bands:
         channels: int,
         load: Callable[[Path, str, int], Any],
     ) -> None:
-        self._ncnn = ncnn
+        self._ncnn, self._channels = ncnn, channels
         self._graph = functools.cache(functools.partial(BandGraph, text, channels))
         weights = model.read_bytes()
         self._small = len(weights) <= _SMALL_MODEL
@@ -80,39 +93,66 @@ class Bands:
         self.floats_per_column = 2 * graph.floats_per_column
         self.depth = -(-graph.output.lag // graph.output.scale)
         self._output = graph.output
+        self._processors = usable_processors()
+        self.columns = self._processors * 2 * (self._least_strip + self.depth)
 
-    def __call__(self, y: np.ndarray) -> Optional[np.ndarray]:
-        """Return x_hat (C, H, W) of y, both float32; None where memory does not suffice."""
-        height, width = y.shape[1:]
-        scale, _, channels = self._output
-        x_hat = np.empty((channels, scale * height, scale * width), np.float32)
-        processors = usable_processors()
-        strips = self._cut(width, processors)
-        threads = max(1, processors // len(strips))
+    def __call__(self, size: Size, read: ReadPart, write: WritePart) -> Steps:
+        """Return the steps that compute a picture (height, width), which is read within that only.
+
+        They raise MemoryError where memory does not suffice.
+        """
+        height, width = size
+        strips = self._cut(width)
+        threads = max(1, self._processors // len(strips))
         jobs = [(strip, self._graphs(strip, width, threads)) for strip in strips]
-        stop = threading.Event()
+        work = _Work(height, read, write, threading.Event())
+        count = -(-len(range(0, height + self.depth, ROWS)) // _STEP)
+        return Steps(len(jobs) * count, self._compute(work, jobs, count))
 
-        def compute(job: tuple[Span, list[_Loaded]]) -> None:
-            if not self._strip(job[1], y, job[0], x_hat, stop):
-                stop.set()
+    def _compute(self, work: _Work, jobs: list[_Job], count: int) -> Iterator[None]:
+        """Compute strips of ``count`` steps."""
+        try:
+            if len(jobs) == 1:  # in this thread, which has threads of its own for the layers
+                yield from self._strip(work, *jobs[0])
+            else:
+                yield from self._parallel(work, jobs, count)
+        finally:
+            for allocator in self._pools:
+                allocator.clear()
 
-        if len(jobs) == 1:  # in this thread, as each one has threads of its own for the layers
-            compute(jobs[0])
-        else:
-            with ThreadPoolExecutor(processors) as pool:
-                try:
-                    list(pool.map(compute, jobs))
-                except BaseException:  # interrupted, which the threads are not
-                    stop.set()
-                    raise
-        for allocator in self._pools:
-            allocator.clear()
-        return None if stop.is_set() else x_hat
+    def _parallel(self, work: _Work, jobs: list[_Job], count: int) -> Iterator[None]:
+        """Compute each strip in a thread."""
+        done: queue.SimpleQueue[Optional[BaseException]] = queue.SimpleQueue()
 
-    def _cut(self, width: int, processors: int) -> list[Span]:
+        def compute(job: _Job) -> None:
+            try:
+                steps = self._strip(work, *job)
+                next(steps)
+                for _ in steps:
+                    done.put(None)
+                done.put(None)
+            except BaseException as error:
+                done.put(error)
+
+        with ThreadPoolExecutor(self._processors) as pool:
+            try:
+                pool.map(compute, jobs)
+                for _ in range(len(jobs) * count):
+                    yield
+                    error = done.get()
+                    if error is not None:
+                        raise error
+            finally:
+                work.stop.set()
+
+    @property
+    def _least_strip(self) -> int:
+        return max(_STRIP, _CONTEXTS * self.depth)
+
+    def _cut(self, width: int) -> list[Span]:
         """Return the strips: equally many for each processor, or at most one for each."""
-        most = width // max(_STRIP, _CONTEXTS * self.depth) // processors * processors
-        few = min(processors, width // max(_LEAST_STRIP, _LEAST_CONTEXTS * self.depth))
+        most = width // self._least_strip // self._processors * self._processors
+        few = min(self._processors, width // max(_LEAST_STRIP, _LEAST_CONTEXTS * self.depth))
         count = most or max(1, few)
         return spans(width, -(-(width + 2 * self.depth * (count - 1)) // count), self.depth)
 
@@ -122,38 +162,34 @@ class Bands:
         graphs = [self._graph(masked=masked, cut=cut) for masked in (True, not self._small)]
         return [(graph, self._net(graph.text, threads)) for graph in graphs]
 
-    def _strip(
-        self,
-        graphs: list[_Loaded],
-        y: np.ndarray,
-        strip: Span,
-        x_hat: np.ndarray,
-        stop: threading.Event,
-    ) -> bool:
-        """Put what is kept of a strip of columns into x_hat; return whether it was finished."""
-        height = y.shape[1]
+    def _strip(self, work: _Work, strip: Span, graphs: list[_Loaded]) -> Iterator[None]:
+        """Compute what is kept of a strip of columns; yield before each step."""
         scale, lag, _ = self._output
-        columns = slice(scale * strip.first, scale * strip.last)
         graph = graphs[0][0]
-        lost = lag if graph.cut[0] else 0
-        left = scale * (strip.first - strip.start) - lost
-        inside = slice(left, left + columns.stop - columns.start)
+        inside = scale * (strip.first - strip.start) - lag * graph.cut[0]
+        columns = slice(inside, inside + scale * (strip.last - strip.first))
         width = strip.stop - strip.start
         state = {name: self._zeros(graph, kept, width) for name, kept in graph.kept.items()}
-        for top in range(0, height + self.depth, ROWS):
-            band = np.zeros((y.shape[0], ROWS, width), np.float32)
-            rows = y[:, top : top + ROWS, strip.start : strip.stop]
-            band[:, : rows.shape[1]] = rows
-            graph, net = graphs[self.depth <= top and top + ROWS <= height]
-            arrays = {"in0": band, **_masks(graph, top, height)}
+        for band, top in enumerate(range(0, work.height + self.depth, ROWS)):
+            if band % _STEP == 0:
+                yield
+            if work.stop.is_set():
+                return
+            within = self.depth <= top and top + ROWS <= work.height
+            graph, net = graphs[within]
+            array = np.zeros((self._channels, ROWS, width), np.float32)
+            if top < work.height:
+                rows = slice(top, min(top + ROWS, work.height))
+                array[:, : rows.stop - top] = work.read(rows, slice(strip.start, strip.stop))
+            arrays = {"in0": array, **_masks(graph, top, work.height)}
             values = self._band(net, arrays, state)
-            if values is None or stop.is_set():
-                return False
+            if values is None:
+                raise MemoryError
             start = scale * top - lag
-            first, last = max(0, start), min(start + scale * ROWS, scale * height)
+            first, last = max(0, start), min(start + scale * ROWS, scale * work.height)
             if first < last:
-                x_hat[:, first:last, columns] = values[:, first - start : last - start, inside]
-        return True
+                kept = values[:, first - start : last - start, columns]
+                work.write(first, scale * strip.first, kept)
 
     def _band(
         self, net: Any, arrays: dict[str, np.ndarray], state: dict[str, Any]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
-from ms_restore.contracts import EngineMemory, Geometry, Size
+from ms_restore.contracts import EngineMemory, Geometry, ReadPart, Size, Steps, WritePart
 from ms_restore.errors import InputError
 from ms_restore.images import native_messages
 from ms_restore.inference.ncnn_band_graph import NotInBandsError
@@ -32,7 +33,7 @@ _LARGE = 3 << 30  # bytes up to which they then are computed so
 
 
 class NcnnEngine:
-    """An ``Engine`` of the two parts of an ncnn model.
+    """A ``BandEngine`` of the two parts of an ncnn model.
 
     Args:
         param: file of the graph, NAME.param.
@@ -57,6 +58,7 @@ class NcnnEngine:
         vulkan: Optional[int] = None,
     ) -> None:
         self.shape = shape
+        self._geometry = geometry
         try:
             import ncnn
         except ImportError:
@@ -91,22 +93,45 @@ class NcnnEngine:
 
     def _one(self, y: np.ndarray) -> np.ndarray:
         height, width = y.shape[1:]
-        if self._bands is not None and self.memory.in_bands(height, width):
-            x_hat = self._bands(y)
-        else:
-            x_hat = self._whole(y)
-        if x_hat is None:
-            raise InputError(
-                f"ncnn cannot compute {width}x{height} pixels at once, for which memory may not "
-                "suffice; use --tile, or --engine onnxruntime"
-            )
+        if not self.memory.in_bands(height, width):
+            return self._whole(y)
+        scale, channels = self._geometry.scale, self._geometry.output_channels
+        x_hat = np.empty((channels, scale * height, scale * width), np.float32)
+
+        def write(top: int, left: int, values: np.ndarray) -> None:
+            x_hat[:, top : top + values.shape[1], left : left + values.shape[2]] = values
+
+        for _ in self.in_bands((height, width), lambda rows, columns: y[:, rows, columns], write):
+            pass
         return x_hat
 
-    def _whole(self, y: np.ndarray) -> Optional[np.ndarray]:
+    def in_bands(self, size: Size, read: ReadPart, write: WritePart) -> Steps:
+        """Return the steps that compute a picture in bands, see ``BandEngine``."""
+        assert self._bands is not None, "memory.in_bands tells"
+        steps = self._bands(size, read, write)
+
+        def work() -> Iterator[None]:
+            try:
+                yield from steps
+            except MemoryError:
+                raise _too_large(size) from None
+
+        return Steps(len(steps), work())
+
+    def _whole(self, y: np.ndarray) -> np.ndarray:
         with self._net.create_extractor() as extractor:
             extractor.input("in0", self._ncnn.Mat(y).clone())  # a copy, aligned as ncnn needs it
             code, x_hat = extractor.extract("out0")
-            return np.array(x_hat) if code == 0 else None
+            if code != 0:
+                raise _too_large((y.shape[1], y.shape[2]))
+            return np.array(x_hat)
+
+
+def _too_large(size: Size) -> InputError:
+    return InputError(
+        f"ncnn cannot compute {size[1]}x{size[0]} pixels at once, for which memory may not "
+        "suffice; use --tile, or --engine onnxruntime"
+    )
 
 
 def _load(ncnn: Any, vulkan: Optional[int], model: Path, text: str, threads: int) -> Any:
@@ -129,7 +154,7 @@ def _memory(geometry: Geometry, bands: Optional[Bands]) -> EngineMemory:
     floats = geometry.floats_per_pixel
     large = _LARGE // 4 // floats if bands.depth > _FAR else 0
     per_column = round(_FACTOR * ROWS * floats) + bands.floats_per_column
-    return EngineMemory(_FACTOR, max(_BANDS_FROM, large), per_column)
+    return EngineMemory(_FACTOR, max(_BANDS_FROM, large), per_column, bands.columns)
 
 
 def _check_device(count: int, number: int) -> None:

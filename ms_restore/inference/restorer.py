@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Generator, Iterable, Iterator
 from typing import Optional, Union, overload
 
 import cv2
 import numpy as np
 import PIL.Image
 
-from ms_restore.contracts import Padding
+from ms_restore.contracts import BandEngine, Steps
 from ms_restore.errors import InputError
-from ms_restore.images.arrays import from_float, is_gray, to_channels, to_float
+from ms_restore.images.arrays import from_float, is_gray, to_float
 from ms_restore.images.encoding import to_pillow
 from ms_restore.images.picture import Picture
 from ms_restore.images.resize import imresize
 from ms_restore.images.transparency import bleed_colours
 from ms_restore.images.ycbcr import to_rgb, to_ycbcr
+from ms_restore.inference.canvas import Canvas, CanvasWindow
 from ms_restore.inference.image_like import (
     ImageLike,
     from_pillow,
@@ -28,7 +31,7 @@ from ms_restore.inference.image_like import (
 from ms_restore.inference.loaded_network import LoadedNetwork
 from ms_restore.inference.noise_level import NoiseLevel, told
 from ms_restore.inference.self_ensemble import SelfEnsemble
-from ms_restore.inference.tiling import Span, Tile, TileLike, choose_windows
+from ms_restore.inference.tiling import Tile, TileLike, choose_windows
 from ms_restore.recipe import coloured
 from ms_restore.report.terminal import Watch, progress
 
@@ -117,6 +120,7 @@ class Restorer:
             asked,
             watched=watch is not None,
             memory=loaded.engine.memory,
+            by_parts=isinstance(self._engine, BandEngine),
         )
 
     @overload
@@ -197,36 +201,34 @@ class Restorer:
         height, width, scale = *y.shape[:2], self.scale
         x_hat = np.empty((scale * height, scale * width, channels), dtype)
         padded = [-(-side // self._multiple) * self._multiple for side in (height, width)]
-        jobs = self._windows.cut(*padded)
-        for rows, columns in progress(jobs, "restoring", self._watch):
-            cut = _window(y, rows, columns, self._padding)
-            if cut.shape[2] != self.channels:
-                cut = to_channels(cut, self.channels)
-            planes = np.ascontiguousarray(cut.transpose(2, 0, 1))  # faster before conversion
-            batch = to_float(planes)[None]
-            if sigma is not None:
-                level = to_float(
-                    _window(sigma[:, :, None], rows, columns, self._padding)
-                ).transpose(2, 0, 1)
-                batch = np.concatenate((batch, level[None]), axis=1)
+        canvas = Canvas(y, x_hat, scale, self.channels, sigma, self._padding)
+        steps = [self._window(CanvasWindow(canvas, w)) for w in self._windows.cut(*padded)]
+        with contextlib.closing(_one_after_another(steps)) as work:  # also where it is interrupted
+            for _ in progress(Steps(sum(map(len, steps)), work), "restoring", self._watch):
+                pass
+        return x_hat
+
+    def _window(self, window: CanvasWindow) -> Steps:
+        """Return the steps that restore a window."""
+        if isinstance(self._engine, BandEngine) and self._engine.memory.in_bands(*window.size):
+            steps = self._engine.in_bands(window.size, window.read, window.write)
+            return Steps(len(steps), self._timed(steps))
+
+        def work() -> Iterator[None]:
+            yield
+            height, width = window.size
+            batch = window.read(slice(0, height), slice(0, width))[None]
             began = time.perf_counter()
             values = self._engine(batch)[0]
             self.busy += time.perf_counter() - began
-            target = x_hat[
-                scale * rows.first : scale * rows.last, scale * columns.first : scale * columns.last
-            ]
-            top, left = scale * (rows.first - rows.start), scale * (columns.first - columns.start)
-            bottom, right = top + target.shape[0], left + target.shape[1]
-            kept = values[:, top:bottom, left:right]
-            if np.issubdtype(dtype, np.integer):
-                kept = from_float(kept, dtype)
-            else:
-                kept = np.clip(kept, 0, 1)
-            if len(kept) != channels:
-                kept = to_channels(kept.transpose(1, 2, 0), channels).transpose(2, 0, 1)
-            for channel, plane in enumerate(kept):
-                target[:, :, channel] = plane
-        return x_hat
+            window.write(0, 0, values)
+
+        return Steps(1, work())
+
+    def _timed(self, steps: Steps) -> Iterator[None]:
+        began = time.perf_counter()
+        yield from steps
+        self.busy += time.perf_counter() - began
 
     def picture(self, picture: Picture) -> Picture:
         """Return a picture restored, with its own dtype and number of channels.
@@ -262,11 +264,6 @@ class Restorer:
         return Picture(x_hat, alpha, picture.embedded)
 
 
-def _window(y: np.ndarray, rows: Span, columns: Span, padding: Padding) -> np.ndarray:
-    """Return a window of the image, which is continued beyond its lower and right border."""
-    cut = y[rows.start : rows.stop, columns.start : columns.stop]
-    below = rows.stop - rows.start - cut.shape[0]
-    beside = columns.stop - columns.start - cut.shape[1]
-    if not below and not beside:
-        return cut
-    return np.pad(cut, ((0, below), (0, beside), (0, 0)), mode=padding)
+def _one_after_another(steps: Iterable[Steps]) -> Generator[None, None, None]:
+    for each in steps:
+        yield from each

@@ -86,6 +86,7 @@ class MemoryBudget:
         model: name of the network, for messages.
         host: numbers for each input pixel outside the engine.
         memory: of the engine, of which what it needs in bands is taken.
+        by_parts: in bands the engine reads and writes pictures itself, without what ``host`` says.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class MemoryBudget:
         model: str = "the network",
         host: int = 0,
         memory: EngineMemory = _ANY_ENGINE,
+        by_parts: bool = False,
     ) -> None:
         self._radius, self._multiple = radius, multiple
         self._floats, self._whole = floats_per_pixel, whole
-        self._host, self._memory = host, memory
+        self._host, self._memory, self._by_parts = host, memory, by_parts
         self._model = model
         self._said = False
 
@@ -108,7 +110,9 @@ class MemoryBudget:
         """Return the bytes that a window needs."""
         pixels = height * width
         if self._memory.in_bands(height, width):
-            return 4 * (self._host * pixels + self._memory.floats_per_column * width)
+            host = 0 if self._by_parts else self._host * pixels
+            columns = min(width, self._memory.columns)
+            return 4 * (host + self._memory.floats_per_column * columns)
         return 4 * (self._host + self._floats) * pixels
 
     def cut(self, height: int, width: int) -> list[Window]:
@@ -220,6 +224,7 @@ def choose_windows(
     tile: Tile,
     watched: bool = False,
     memory: EngineMemory = _ANY_ENGINE,
+    by_parts: bool = False,
 ) -> Windows:
     """Return the way to cut pictures into windows for a network and its engine.
 
@@ -231,6 +236,7 @@ def choose_windows(
         watched: a picture in one piece takes no more memory, and so time, than a window.
         memory: of the engine. Windows do not become smaller by its factor, as more context would
             cost more time than such an engine saves; what a whole picture needs is told with it.
+        by_parts: in bands it reads and writes pictures itself, without float32 copies.
 
     Raises:
         InputError: the tile is too small or no suitable multiple.
@@ -239,7 +245,7 @@ def choose_windows(
     radius, multiple = geometry.receptive_radius, geometry.size_multiple
     if context is not None and side != 0 and (radius is None or context < radius):
         less = dataclasses.replace(geometry, receptive_radius=context)
-        windows = choose_windows(less, model, shape, Tile(side), watched, memory)
+        windows = choose_windows(less, model, shape, Tile(side), watched, memory, by_parts)
         return _LessContext(windows, context, model, radius)
     if radius is None:
         needed = math.ceil(geometry.floats_per_pixel * memory.factor)
@@ -250,7 +256,7 @@ def choose_windows(
     if side is None:
         floats, limit = geometry.floats_per_pixel, _BYTES if watched else _WHOLE
         host = _HOST_COPIES * geometry.output_channels * geometry.scale**2
-        return MemoryBudget(radius, floats, multiple, limit, model, host, memory)
+        return MemoryBudget(radius, floats, multiple, limit, model, host, memory, by_parts)
     least = _round_up(2 * radius + multiple, multiple)  # it keeps at least one multiple of pixels
     if side and (side < least or side % multiple):
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Optional, TypeVar
 
 from rich.progress import (
@@ -17,15 +17,15 @@ from rich.progress import (
 )
 
 from ms_restore.report.tables import console
-from ms_restore.report.terminal import printable, say
+from ms_restore.report.terminal import Jobs, printable, say
 
 _T = TypeVar("_T")
 
 
-def tracked(jobs: Sequence[_T], what: str) -> Iterator[_T]:
+def tracked(jobs: Jobs[_T], what: str) -> Iterator[_T]:
     """Yield the jobs with a bar that has the caption ``what`` and disappears at the end."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield from bar.track(jobs, description=what)
+        yield from bar.track(jobs, total=len(jobs), description=what)
 
 
 class TrainingProgress:

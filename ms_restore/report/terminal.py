@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Optional, TypeVar
+from typing import Optional, Protocol, TypeVar
 
 from ms_restore.contracts import Figure
 from ms_restore.errors import comma_list
@@ -44,12 +44,21 @@ if not _log.handlers:
 
 
 _T = TypeVar("_T")
+_Job = TypeVar("_Job", covariant=True)
 Watch = Callable[[int, int], None]
 """Told how many of how many pieces are done; what it raises ends the work."""
 _MIN_JOBS = 8  # fewer jobs need no bar
 
 
-def progress(jobs: Sequence[_T], what: str, watch: Optional[Watch] = None) -> Iterator[_T]:
+class Jobs(Protocol[_Job]):
+    """A known number of jobs."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[_Job]: ...
+
+
+def progress(jobs: Jobs[_T], what: str, watch: Optional[Watch] = None) -> Iterator[_T]:
     """Yield the jobs, with a bar on a terminal if they are many, which disappears at the end.
 
     ``what`` is the bar's caption; ``watch`` is called before each job, and after the last one.
