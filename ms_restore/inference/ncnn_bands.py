@@ -1,6 +1,7 @@
 """Bands: ncnn computes a large picture a few rows at a time, none of them twice.
 
-A band's rows stay in the processor's cache, and memory does not grow with the picture. The result is that of one piece. How a band follows from the one before: ncnn_band_graph.py.
+A band's rows stay in the processor's cache, and memory does not grow with the picture. The result
+is that of one piece. How a band follows from the one before: ncnn_band_graph.py.
 """
 
 from __future__ import annotations
