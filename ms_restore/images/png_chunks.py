@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import zlib
-from pathlib import Path
 
 from ms_restore.images.picture import Embedded
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_END = 33  # of the signature and the chunk IHDR
 END = b"\0\0\0\0IEND\xaeB`\x82"
 _INCH = 0.0254  # in metres
@@ -18,14 +17,14 @@ def chunks(embedded: Embedded) -> bytes:
     """Return the chunks, which stand behind the header."""
     made = b""
     if embedded.icc_profile is not None:
-        made += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(embedded.icc_profile))
+        made += chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(embedded.icc_profile))
     if embedded.dpi is not None:
         per_metre = [round(value / _INCH) for value in embedded.dpi]
-        made += _chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
+        made += chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
     if embedded.exif is not None:
-        made += _chunk(b"eXIf", embedded.exif.removeprefix(b"Exif\0\0"))
+        made += chunk(b"eXIf", embedded.exif.removeprefix(b"Exif\0\0"))
     if embedded.xmp is not None:
-        made += _chunk(b"iTXt", b"XML:com.adobe.xmp" + b"\0" * 5 + embedded.xmp)
+        made += chunk(b"iTXt", b"XML:com.adobe.xmp" + b"\0" * 5 + embedded.xmp)
     return made
 
 
@@ -34,25 +33,6 @@ def with_chunks(png: bytes, embedded: Embedded) -> bytes:
     return png[:_HEADER_END] + chunks(embedded) + png[_HEADER_END:]
 
 
-def insert(path: Path, embedded: Embedded) -> None:
-    """Insert the chunks into a PNG file."""
-    made = chunks(embedded)
-    if not made:
-        return
-    plain = path.with_name("plain")
-    path.rename(plain)
-    with plain.open("rb") as source, path.open("wb") as target:
-        target.write(source.read(_HEADER_END) + made)
-        shutil.copyfileobj(source, target)
-    plain.unlink()
-
-
-def is_whole(path: Path) -> bool:
-    """Return whether a PNG file has its last chunk, which a full disk cuts off."""
-    with path.open("rb") as file:
-        file.seek(-min(len(END), path.stat().st_size), 2)
-        return file.read() == END
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk of a kind."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -6,12 +6,11 @@ import dataclasses
 import struct
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write
-from ms_restore.images import png_chunks
+from ms_restore.images import large_png
 from ms_restore.images.encoding import encode, encode_sequence
 from ms_restore.images.picture import SUFFIXES, Picture, PictureSequence
 
@@ -20,7 +19,7 @@ _SIXTEEN_BIT = (".png", ".tif", ".tiff")
 _ALPHA = (".png", ".apng", ".tif", ".tiff", ".webp")
 _ANIMATION = (".png", ".apng", ".webp")
 _PAGES = (".tif", ".tiff")
-_LARGE = 128 << 20  # bytes of pixels above which copies are avoided
+_LARGE = 16 << 20  # bytes of pixels above which PNG is compressed by all processors
 
 
 def check_output(path: Path, picture: Picture) -> None:
@@ -77,31 +76,10 @@ def write_pictures(path: Path, sequence: PictureSequence) -> None:
             if len(sequence.pictures) > 1:
                 temporary.write_bytes(encode_sequence(sequence, suffix))
             elif first.pixels.nbytes > _LARGE and suffix == ".png":
-                _write_large_png(temporary, path, first)
+                large_png.write(temporary, first)
             else:
                 temporary.write_bytes(encode(first, suffix))
         except (ValueError, OverflowError, struct.error) as error:  # too large for the format
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: cannot be written ({error}); use .png") from None
-
-
-def _write_large_png(temporary: Path, path: Path, picture: Picture) -> None:
-    """Write a PNG without a copy of the pixels, which are swapped to BGR in place and back."""
-    array = picture.samples()
-    if array.shape[2] == 2:
-        array = array[:, :, [0, 0, 0, 1]]
-    _swap_red_and_blue(array)
-    try:
-        done = cv2.imwrite(str(temporary), array)
-    finally:
-        _swap_red_and_blue(array)
-    if not done or not png_chunks.is_whole(temporary):
-        raise InputError(f"{path}: cannot be written; is the disk full?")
-    png_chunks.insert(temporary, picture.embedded)
-
-
-def _swap_red_and_blue(array: np.ndarray) -> None:
-    if array.shape[2] >= 3:
-        for row in array:
-            row[:, :3] = row[:, 2::-1].copy()

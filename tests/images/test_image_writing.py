@@ -1,5 +1,8 @@
 """What is written, what a format cannot hold, and that files stay where writing fails."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 
@@ -106,19 +109,38 @@ def test_old_file_is_intact_where_encoding_fails(tmp_path, name, pixels, alpha, 
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("profiled", [False, True])
-def test_large_png_is_written_without_a_copy_and_reads_the_same(
-    tmp_path, monkeypatch, channels, profiled
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("width", [1, 300])
+def test_large_png_is_compressed_in_strips_and_reads_the_same(
+    tmp_path, monkeypatch, channels, dtype, width
 ):
     monkeypatch.setattr("ms_restore.images.writing._LARGE", 0)
-    pixels, alpha = noise(9, 6, min(channels, 3)), noise(9, 6) if channels == 4 else None
-    before = pixels.copy()
-    profile = srgb_profile() if profiled and channels > 1 else None
-    write_picture(tmp_path / "large.png", Picture(pixels, alpha, Embedded(profile)))
-    picture = read_picture(tmp_path / "large.png")
-    np.testing.assert_array_equal(pixels, before)
-    np.testing.assert_array_equal(picture.pixels, before)
+    monkeypatch.setattr("ms_restore.images.large_png._STRIP", 4000)
+    monkeypatch.setattr("ms_restore.images.large_png._GROUP", 1)
+    coloured = channels > 2
+    pixels = noise(99, width, 3 if coloured else 1, dtype=dtype)
+    alpha = noise(99, width, dtype=dtype) if channels in (2, 4) else None
+    profile = srgb_profile() if coloured and channels == 3 else None
+    path = tmp_path / "large.png"
+    write_picture(path, Picture(pixels, alpha, Embedded(profile)))
+    picture = read_picture(path)
+    np.testing.assert_array_equal(picture.pixels, pixels)
     assert (picture.alpha is None) == (alpha is None)
+    if alpha is not None:
+        np.testing.assert_array_equal(picture.alpha, alpha)
     assert picture.embedded.icc_profile == profile
-    assert [path.name for path in tmp_path.iterdir()] == ["large.png"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["large.png"]
+    stream = b"".join(body for kind, body in chunks(path) if kind == b"IDAT")
+    assert len(zlib.decompress(stream)) == 99 * (1 + width * channels * pixels.itemsize)
+
+
+def chunks(path):
+    """The chunks of a PNG, each with its check."""
+    data, at = path.read_bytes(), 8
+    while at < len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        assert struct.unpack_from(">I", data, at + 8 + length) == (zlib.crc32(kind + body),)
+        yield kind, body
+        at += 12 + length

@@ -1,0 +1,87 @@
+"""Large PNG files, compressed by all processors, without a copy of the picture.
+
+Rows are filtered by "Sub" and compressed by zlib's run lengths, as OpenCV does. Strips of them are
+compressed each for itself, and end at a whole byte, so that together they are one zlib stream.
+Source: W3C, "Portable Network Graphics (PNG) Specification"; RFC 1950 for the stream.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ms_restore.images import png_chunks
+from ms_restore.images.picture import Picture
+from ms_restore.runtime import usable_processors
+
+_STRIP = 2 << 20  # bytes of pixels
+_GROUP = 8  # strips for each processor that are in memory at once
+_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of the channels
+_SUB = 1  # each byte, less that of the pixel on its left
+_LEVEL, _RAW, _MEMORY = 1, -15, 9
+_STREAM_HEADER, _LAST_BLOCK = b"\x78\x01", b"\x03\x00"
+_ADLER = 65521  # the modulus of Adler-32
+
+
+class _Strip(NamedTuple):
+    """A strip's chunk, and Adler-32 and number of the bytes in it, before compression."""
+
+    chunk: bytes
+    checksum: int
+    length: int
+
+
+def write(path: Path, picture: Picture) -> None:
+    """Write a picture of uint8 or uint16. Raises OSError where the disk is full."""
+    pixels, alpha = picture.pixels, picture.alpha
+    height, width, channels = pixels.shape
+    channels += alpha is not None
+    rows = max(1, _STRIP // (width * channels * pixels.itemsize))
+
+    def strip(top: int) -> _Strip:
+        samples = pixels[top : top + rows]
+        if alpha is not None:
+            samples = np.concatenate([samples, alpha[top : top + rows, :, None]], axis=2)
+        return _compressed(samples)
+
+    header = struct.pack(
+        ">IIBBBBB", width, height, 8 * pixels.itemsize, _COLOUR_TYPES[channels], 0, 0, 0
+    )
+    checksum = zlib.adler32(b"")
+    tops, processors = range(0, height, rows), usable_processors()
+    with path.open("wb") as file, ThreadPoolExecutor(processors) as pool:
+        file.write(png_chunks.SIGNATURE + png_chunks.chunk(b"IHDR", header))
+        file.write(png_chunks.chunks(picture.embedded))
+        file.write(png_chunks.chunk(b"IDAT", _STREAM_HEADER))
+        for first in range(0, len(tops), _GROUP * processors):
+            for done in pool.map(strip, tops[first : first + _GROUP * processors]):
+                file.write(done.chunk)
+                checksum = _joined(checksum, done)
+        file.write(png_chunks.chunk(b"IDAT", _LAST_BLOCK + struct.pack(">I", checksum)))
+        file.write(png_chunks.chunk(b"IEND", b""))
+
+
+def _compressed(samples: np.ndarray) -> _Strip:
+    size = samples.itemsize * samples.shape[2]  # bytes of a pixel
+    data = np.ascontiguousarray(samples, samples.dtype.newbyteorder(">")).view(np.uint8)
+    data = data.reshape(len(samples), -1)
+    filtered = np.empty((data.shape[0], 1 + data.shape[1]), np.uint8)
+    filtered[:, 0] = _SUB
+    filtered[:, 1 : 1 + size] = data[:, :size]
+    np.subtract(data[:, size:], data[:, :-size], out=filtered[:, 1 + size :])
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW, _MEMORY, zlib.Z_RLE)
+    body = compressor.compress(filtered.data) + compressor.flush(zlib.Z_FULL_FLUSH)
+    return _Strip(png_chunks.chunk(b"IDAT", body), zlib.adler32(filtered.data), filtered.size)
+
+
+def _joined(checksum: int, strip: _Strip) -> int:
+    """Return Adler-32 of the bytes of a checksum and of those of the strip behind them."""
+    before, after = divmod(checksum, 1 << 16), divmod(strip.checksum, 1 << 16)
+    low = before[1] + after[1] - 1
+    high = before[0] + after[0] + strip.length * (before[1] - 1)
+    return (high % _ADLER << 16) | low % _ADLER
