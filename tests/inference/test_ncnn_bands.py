@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -37,9 +38,9 @@ def heights(monkeypatch):
     """The heights of the pictures that are computed in bands; they still are."""
     seen, compute = [], Bands.__call__
 
-    def call(self, y):
-        seen.append(y.shape[1])
-        return compute(self, y)
+    def call(self, size, read, write):
+        seen.append(size[0])
+        return compute(self, size, read, write)
 
     monkeypatch.setattr(Bands, "__call__", call)
     return seen
@@ -67,6 +68,51 @@ def test_a_large_picture_is_one_window_and_the_same(exported, heights):
     tiled = Restorer(LoadedNetwork(engine, geometry, metadata.recipe), tile=300)(y)
     assert heights == [1400]
     np.testing.assert_allclose(in_bands, tiled, atol=1e-5)
+
+
+@pytest.mark.parametrize("tile", [None, 100, (90, 8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bands_of_windows_are_read_and_written_in_parts(exported, tile, channels):
+    metadata, engine = exported
+    loaded = LoadedNetwork(engine, metadata.geometry, metadata.recipe)
+    y = np.random.default_rng(0).integers(0, 1 << 16, (150, 270, channels), np.uint16)
+    whole = Restorer(loaded, tile=tile)(y)
+    engine.memory = engine.memory._replace(bands_from=0)
+    restorer = Restorer(loaded, tile=tile)
+    in_bands = restorer(y)
+    assert restorer.busy > 0
+    assert in_bands.shape == whole.shape
+    assert in_bands.std() > 0
+    np.testing.assert_allclose(in_bands.astype(float), whole, atol=2)
+
+
+@pytest.mark.parametrize("width", [100, 700])
+def test_a_watch_ends_the_work_between_bands(exported, width):
+    metadata, engine = exported
+    engine.memory = engine.memory._replace(bands_from=0)
+    seen = []
+
+    def watch(done, total):
+        seen.append((done, total))
+        if done == 2:
+            raise KeyboardInterrupt
+
+    loaded = LoadedNetwork(engine, metadata.geometry, metadata.recipe)
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        Restorer(loaded, watch=watch)(np.zeros((1000, width, 3), np.float32))
+    assert threading.active_count() == threads
+    assert [done for done, _ in seen] == [0, 1, 2]
+    assert seen[0][1] >= 10
+
+
+def test_what_fails_in_a_strips_thread_is_raised(exported):
+    def read(rows, columns):
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        for _ in exported[1].in_bands((1000, 700), read, lambda *_: None):
+            pass
 
 
 @pytest.mark.parametrize("width", [9, 700])

@@ -115,6 +115,8 @@ def test_windows_of_an_engine_that_computes_in_bands():
     assert 4 * (96 * rows * columns + 24_000 * columns) <= 640 << 20
     assert rows > columns
     assert rows * columns > 5 * np.prod(MemoryBudget(20, 864).window(10_000, 10_000))
+    strips = MemoryBudget(20, 768, host=96, memory=in_bands._replace(columns=1300), by_parts=True)
+    assert strips.window(10_000, 40_000) == (10_000, 40_000)
     far = EngineMemory(2.1, 1 << 17, 250_000)
     budget = MemoryBudget(349, 5504, host=384, memory=far)
     assert _work(2000, 1400, 349, 1, *budget.window(2000, 1400)) < 4 * 2000 * 1400
