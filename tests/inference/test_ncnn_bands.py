@@ -99,8 +99,9 @@ def test_a_watch_ends_the_work_between_bands(exported, width):
 
     loaded = LoadedNetwork(engine, metadata.geometry, metadata.recipe)
     threads = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as raised:  # whose frames live on
         Restorer(loaded, watch=watch)(np.zeros((1000, width, 3), np.float32))
+    assert raised.traceback
     assert threading.active_count() == threads
     assert [done for done, _ in seen] == [0, 1, 2]
     assert seen[0][1] >= 10
