@@ -172,7 +172,7 @@ class EngineMemory(NamedTuple):
         bands_from: from that many pixels the engine computes a picture in bands of rows; None:
             it never does.
         floats_per_column: what it then needs for each column, instead of for each pixel.
-        columns: at most so many are computed at once.
+        columns: the most columns that are computed at once.
     """
 
     factor: float = 1.0

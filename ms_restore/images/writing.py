@@ -10,7 +10,6 @@ import numpy as np
 
 from ms_restore.errors import InputError
 from ms_restore.files import atomic_write
-from ms_restore.images import large_png
 from ms_restore.images.encoding import encode, encode_sequence
 from ms_restore.images.picture import SUFFIXES, Picture, PictureSequence
 
@@ -76,6 +75,8 @@ def write_pictures(path: Path, sequence: PictureSequence) -> None:
             if len(sequence.pictures) > 1:
                 temporary.write_bytes(encode_sequence(sequence, suffix))
             elif first.pixels.nbytes > _LARGE and suffix == ".png":
+                from ms_restore.images import large_png  # not for small pictures
+
                 large_png.write(temporary, first)
             else:
                 temporary.write_bytes(encode(first, suffix))

@@ -66,7 +66,7 @@ class Bands:
     Attributes:
         floats_per_column: numbers that are kept for each column of the picture, for this band and
             the next one.
-        columns: at most so many are computed at once.
+        columns: the most columns that are computed at once.
         depth: pixels that the output sees in each direction. That many rows more are computed below
             the picture.
 

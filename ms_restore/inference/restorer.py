@@ -61,8 +61,8 @@ class Restorer:
             more channel.
         luma: a gray network restores the brightness of colour images (Y of BT.601, limited range,
             as papers do), and their colours are kept, or enlarged bicubically.
-        watch: told of each window, between which it may end the work; then no window needs more
-            than 640 MiB.
+        watch: told of each step, before which it may end the work: a window, or some bands of one;
+            then no window needs more than 640 MiB.
 
     Attributes:
         busy: seconds that the engine has computed.
