@@ -17,10 +17,9 @@ import numpy as np
 
 from ms_restore.images import png_chunks
 from ms_restore.images.picture import Picture
-from ms_restore.runtime import usable_processors
 
-_STRIP = 2 << 20  # bytes of pixels
-_GROUP = 8  # strips for each processor that are in memory at once
+_STRIP = 1 << 20  # bytes of pixels
+_GROUP = 32  # strips that are in memory at once
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of the channels
 _SUB = 1  # each byte, less that of the pixel on its left
 _LEVEL, _RAW, _MEMORY = 1, -15, 9
@@ -53,13 +52,13 @@ def write(path: Path, picture: Picture) -> None:
         ">IIBBBBB", width, height, 8 * pixels.itemsize, _COLOUR_TYPES[channels], 0, 0, 0
     )
     checksum = zlib.adler32(b"")
-    tops, processors = range(0, height, rows), usable_processors()
-    with path.open("wb") as file, ThreadPoolExecutor(processors) as pool:
+    tops = range(0, height, rows)
+    with path.open("wb") as file, ThreadPoolExecutor() as pool:
         file.write(png_chunks.SIGNATURE + png_chunks.chunk(b"IHDR", header))
         file.write(png_chunks.chunks(picture.embedded))
         file.write(png_chunks.chunk(b"IDAT", _STREAM_HEADER))
-        for first in range(0, len(tops), _GROUP * processors):
-            for done in pool.map(strip, tops[first : first + _GROUP * processors]):
+        for first in range(0, len(tops), _GROUP):
+            for done in pool.map(strip, tops[first : first + _GROUP]):
                 file.write(done.chunk)
                 checksum = _joined(checksum, done)
         file.write(png_chunks.chunk(b"IDAT", _LAST_BLOCK + struct.pack(">I", checksum)))
