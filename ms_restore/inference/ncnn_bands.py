@@ -100,7 +100,8 @@ class Bands:
     def __call__(self, size: Size, read: ReadPart, write: WritePart) -> Steps:
         """Return the steps that compute a picture (height, width), which is read within that only.
 
-        They raise MemoryError where memory does not suffice.
+        They raise MemoryError where memory does not suffice. The call raises OSError or ValueError
+        where the network cannot be loaded again.
         """
         height, width = size
         strips = self._cut(width)

@@ -108,7 +108,13 @@ class NcnnEngine:
     def in_bands(self, size: Size, read: ReadPart, write: WritePart) -> Steps:
         """Return the steps that compute a picture in bands, see ``BandEngine``."""
         assert self._bands is not None, "memory.in_bands tells"
-        steps = self._bands(size, read, write)
+        try:
+            steps = self._bands(size, read, write)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"ncnn cannot load the network again, for bands of a large picture ({error}); is "
+                "there room for temporary files? or use --engine onnxruntime"
+            ) from None
 
         def work() -> Iterator[None]:
             try:

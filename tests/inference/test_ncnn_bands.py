@@ -138,6 +138,12 @@ def test_a_checkpoints_first_picture_is_a_large_one(run, tmp_path, monkeypatch, 
     np.testing.assert_allclose(x_hat, expected, atol=1e-5)
 
 
+def test_no_folder_for_temporary_files(exported, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(InputError, match=r"again, for bands .*none.* temporary files"):
+        exported[1](np.zeros((1, 3, 400, 400), np.float32))
+
+
 def test_an_engine_of_depthwise_convolutions_is_released(tmp_path):
     """Its weights are not in the memory of the bands, which may go first."""
     pytest.importorskip("ncnn", reason="ncnn is optional")
