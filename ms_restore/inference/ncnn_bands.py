@@ -28,6 +28,7 @@ _STRIP = 300  # a picture is cut into strips of at least this width, or this man
 _CONTEXTS = 12  # that a strip needs on each side
 _LEAST_STRIP = 128  # the same where there would not be a strip for each processor
 _LEAST_CONTEXTS = 4
+_SHARED = 600  # columns from which threads share a strip's layers; in less they mostly wait
 _SMALL_MODEL = 16 << 20  # bytes of weights that are loaded for each kind of strip and band
 _STEP = 8  # bands of a strip
 _FIT = 0.75  # memory is used again for blobs of at least this part of its size
@@ -50,7 +51,8 @@ class Bands:
 
     Where a picture is wide enough, each processor computes a strip of it for itself. That is faster
     than sharing out the channels of each layer, whose rows would go from one processor's cache to
-    another's. Only the context of a strip, ``depth`` columns on each side, is computed twice.
+    another's, and where each waits for all others: for whole milliseconds where other programs run.
+    Only the context of a strip, ``depth`` columns on each side, is computed twice.
 
     Bands within the picture need no masks, and sides where a strip is cut from the picture need no
     padding. Small networks are faster without either, and have graphs for all kinds of bands.
@@ -105,7 +107,8 @@ class Bands:
         """
         height, width = size
         strips = self._cut(width)
-        threads = max(1, self._processors // len(strips))
+        wide = width // len(strips) >= _SHARED
+        threads = max(1, self._processors // len(strips)) if wide else 1
         jobs = [(strip, self._graphs(strip, width, threads)) for strip in strips]
         work = _Work(height, read, write, threading.Event())
         count = -(-len(range(0, height + self.depth, ROWS)) // _STEP)

@@ -16,6 +16,7 @@ from ms_restore.inference.ncnn_band_graph import BandGraph, NotInBandsError
 from ms_restore.inference.ncnn_bands import Bands
 from ms_restore.inference.ncnn_graph import read_layers, write_layers
 from ms_restore.inference.restorer import Restorer
+from ms_restore.inference.tiling import Span
 from tests.fixtures.bands import check_bands
 
 CONVOLUTION = "0=4 1=3 4=1 5=1 6=108"
@@ -136,6 +137,18 @@ def test_a_checkpoints_first_picture_is_a_large_one(run, tmp_path, monkeypatch, 
     assert heights == [370]
     expected = api.load_model(best, engine="onnxruntime", device_target="CPU")(y)
     np.testing.assert_allclose(x_hat, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "threads"), [(140, 1), (700, 4)])
+def test_threads_share_the_layers_of_wide_strips_alone(exported, monkeypatch, width, threads):
+    """In a narrow one they would wait for each other most of the time."""
+    bands = exported[1]._bands
+    monkeypatch.setattr(bands, "_processors", 4)
+    monkeypatch.setattr(bands, "_cut", lambda width: [Span(0, width, 0, width)])
+    loaded, load = [], bands._net
+    monkeypatch.setattr(bands, "_net", lambda text, n: loaded.append(n) or load(text, n))
+    exported[1].in_bands((40, width), lambda *_: None, lambda *_: None)
+    assert set(loaded) == {threads}
 
 
 def test_no_folder_for_temporary_files(exported, monkeypatch, tmp_path):
