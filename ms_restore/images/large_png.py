@@ -66,7 +66,7 @@ def write(path: Path, picture: Picture) -> None:
                 file.write(done.chunk)
                 checksum = _joined(checksum, done)
         file.write(png_chunks.chunk(b"IDAT", _LAST_BLOCK + struct.pack(">I", checksum)))
-        file.write(png_chunks.chunk(b"IEND", b""))
+        file.write(png_chunks.END)
 
 
 def _filtered(samples: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ class Restorer:
             then no window needs more than 640 MiB.
 
     Attributes:
-        busy: seconds that the engine has computed.
+        busy: seconds that the engine has computed; in bands, with reading and writing the picture.
         engine: name of the engine.
         context: pixels of context that ``tile`` allows; None: as many as the network sees.
 
